@@ -1,0 +1,272 @@
+"""The configuration of a run: frozen dataclasses, read from YAML, overridden by ``key=value``.
+
+``tav_model.config`` holds the model's own part. Unknown keys are errors with a suggestion; values
+are validated strictly enough that a typo never becomes a default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeVar
+
+import yaml
+
+from components.errors import UserError
+from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+
+ConfigT = TypeVar("ConfigT")
+
+STRICT = {"extra": "forbid"}
+"""Read by pydantic: an unknown key is an error."""
+
+NOT_KEYED = {"key": False}
+"""Field metadata: this field cannot change a result, so it is no part of a content key."""
+
+
+def _at_least(name: str, value: float, limit: float, remedy: str) -> None:
+    if value < limit:
+        raise ValueError(f"{name} is {value}, but must be at least {limit}: {remedy}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoConfig:
+    """Which frames of a video become the clip, and at what size. A manifest may override it per video."""
+
+    num_frames: int = 24
+    """Frames of the clip. A video with fewer frames than asked is a failure, never padded."""
+    selection: Literal["uniform", "stride"] = "uniform"
+    """``uniform`` spreads the frames over the whole video; ``stride`` takes ``start + i * stride``."""
+    start: int = 0
+    """First frame considered (0-based)."""
+    stride: int = 1
+    """Step between frames when ``selection`` is ``stride``."""
+    width: int = 512
+    """Pixels; a multiple of 8, the factor of Stable Diffusion's VAE."""
+    height: int = 512
+    """Pixels; a multiple of 8."""
+    fit: Literal["crop", "pad", "stretch"] = "crop"
+    """How another aspect ratio is met: centre crop, black bars, or squashing (the paper's code)."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        _at_least("num_frames", self.num_frames, 1, "a clip has one frame or more")
+        _at_least("start", self.start, 0, "frames are counted from 0")
+        _at_least("stride", self.stride, 1, "use 1 for consecutive frames")
+        for name, value in (("width", self.width), ("height", self.height)):
+            _at_least(name, value, 8, "the VAE works on multiples of 8 pixels")
+            if value % 8:
+                raise ValueError(
+                    f"{name} is {value}, but must be a multiple of 8 (the VAE's factor): "
+                    f"try {value // 8 * 8} or {value // 8 * 8 + 8}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionConfig:
+    """BLIP-2, for videos whose manifest entry gives no source prompt."""
+
+    backend: Literal["transformers"] = "transformers"
+    model: str = "Salesforce/blip2-opt-2.7b"
+    """Folder or hub id of a Blip2ForConditionalGeneration."""
+    revision: str | None = None
+    """Hub revision (commit) of the model."""
+    device: str = field(default="cpu", metadata=NOT_KEYED)
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+    prompt: str = ""
+    """Text that the caption continues; empty for a free caption."""
+    num_beams: int = 5
+    max_new_tokens: int = 30
+    batch_size: int = field(default=8, metadata=NOT_KEYED)
+    """Videos captioned at once by one worker."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        _at_least("num_beams", self.num_beams, 1, "1 is greedy decoding")
+        _at_least("max_new_tokens", self.max_new_tokens, 1, "LAVIS uses 30")
+        _at_least("batch_size", self.batch_size, 1, "1 captions one video at a time")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreConfig:
+    """Which metric protocols score the edits, and with which open_clip model."""
+
+    protocols: tuple[str, ...] = ("tav_paper_v1",)
+    model: str = "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
+    """A folder with open_clip_config.json and open_clip_model.safetensors, or ``hf-hub:org/name``."""
+    device: str = field(default="cpu", metadata=NOT_KEYED)
+    batch_size: int = field(default=32, metadata=NOT_KEYED)
+    """Frames embedded at once."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        _at_least("batch_size", self.batch_size, 1, "1 embeds one frame at a time")
+        if not self.protocols:
+            raise ValueError("protocols is empty, but at least 1 is needed: try [tav_paper_v1]")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputConfig:
+    """What is written beside the tables."""
+
+    frames: bool = False
+    """Also write every edit's frames as lossless PNG."""
+    crf: int = 12
+    """x264 quality of the mp4 files, 0 (lossless) to 51."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:  # noqa: PLR2004 - x264's own range
+            raise ValueError(f"crf is {self.crf}, but x264 takes 0 to 51: 12 is near-lossless")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RayConfig:
+    """Where the work runs and how it is spread."""
+
+    address: str | None = None
+    """An existing cluster (``auto`` or ``ray://host:10001``); none starts a local instance."""
+    num_cpus: int | None = None
+    """CPUs of the local instance; none takes what the machine has."""
+    workers: int = 1
+    """Actors of each Ray Data step, and tuning shards that run at once."""
+    cpus_per_worker: float = 1
+    gpus_per_worker: float = 0
+    """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
+    videos_per_shard: int = 8
+    """Videos that one Ray Train worker tunes in turn, loading the base model once."""
+    max_restarts: int = 2
+    """How often a tuning shard is started again after its worker died."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        _at_least("workers", self.workers, 1, "one worker does the work alone")
+        _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
+        _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
+        _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is the least")
+        _at_least("max_restarts", self.max_restarts, 0, "0 gives a shard one try")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunConfig:
+    """One run: a manifest, a place for its tables and objects, and how to compute them."""
+
+    run: str
+    """The run's root: a local folder or ``s3://bucket/prefix``."""
+    manifest: str
+    """The dataset manifest, or a folder or bucket prefix of videos."""
+    model: ModelConfig
+    seed: int = 33
+    max_failed_fraction: float = 0.0
+    """The exit code is 0 only while failed items / all items stays within this bound."""
+    max_attempts: int = 3
+    """How often an item that failed for a passing reason is tried over all runs."""
+    video: VideoConfig = VideoConfig()
+    caption: CaptionConfig = CaptionConfig()
+    tune: TuneConfig = TuneConfig()
+    invert: InvertConfig = InvertConfig()
+    sample: SampleConfig = SampleConfig()
+    score: ScoreConfig = ScoreConfig()
+    output: OutputConfig = OutputConfig()
+    ray: RayConfig = RayConfig()
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_failed_fraction <= 1:
+            raise ValueError(
+                f"max_failed_fraction is {self.max_failed_fraction}, but is a fraction: give 0 to 1"
+            )
+        _at_least("max_attempts", self.max_attempts, 1, "1 never tries again")
+
+
+def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+    """Read a run's YAML and apply overrides such as ``tune.steps=20``.
+
+    Raises:
+        UserError: the file is missing or no mapping, or any key or value is wrong; all problems
+            are listed at once, each with the key's path, the value and the remedy.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read the run's configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not YAML: {error}") from error
+    if not isinstance(document, dict):
+        raise UserError(f"{path} holds {type(document).__name__}, but a mapping is needed")
+    for override in overrides:
+        _apply_override(document, override)
+    return parse(RunConfig, document, str(path))
+
+
+def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
+    """Validate a document into a config dataclass.
+
+    Raises:
+        UserError: with one line for each problem.
+    """
+    import pydantic  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
+
+    try:
+        return pydantic.TypeAdapter(cls).validate_python(document)
+    except pydantic.ValidationError as error:
+        lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
+        raise UserError("\n".join([f"{where}: {len(lines)} problem(s)", *lines])) from error
+
+
+def to_document(config: Any) -> dict[str, Any]:
+    """The config as plain JSON values, the inverse of ``parse``."""
+    document: dict[str, Any] = dataclasses.asdict(config)
+    return document
+
+
+def _apply_override(document: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise UserError(f"override {override!r} is not of the form key=value: try tune.steps=20")
+    *parents, last = path.split(".")
+    place = document
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise UserError(f"override {override!r}: {parent!r} holds a value, not a section")
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"override {override!r}: {text!r} is not YAML: {error}") from error
+
+
+def _explain(cls: type, problem: Any) -> str:
+    path = [str(part) for part in problem["loc"]]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if problem["type"] == "unexpected_keyword_argument":
+        names = _field_names(cls, path[:-1])
+        near = difflib.get_close_matches(path[-1], names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
+        return f"  {'.'.join(path)}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"  {'.'.join(path)}: is required, but not given"
+    value = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    return f"  {'.'.join(path) or 'document'}: {message}{value}"
+
+
+def _field_names(cls: type, path: list[str]) -> list[str]:
+    """Names of the fields of the dataclass that a key path leads to."""
+    for part in path:
+        hint: Any = typing.get_type_hints(cls).get(part)
+        if isinstance(hint, types.UnionType):
+            hint = next((arm for arm in hint.__args__ if dataclasses.is_dataclass(arm)), None)
+        if hint is None or not dataclasses.is_dataclass(hint):
+            return []
+        cls = typing.cast("type", hint)
+    return [f.name for f in dataclasses.fields(cls)]

@@ -1,0 +1,23 @@
+"""Errors that the pipeline expects, and what each means for the run."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """The run cannot start as asked (configuration, manifest, store). The message is for the user."""
+
+
+class ItemError(Exception):
+    """One item cannot be processed. It becomes a row of ``failures`` and the run goes on."""
+
+    retryable = False
+
+
+class SourceError(ItemError):
+    """A source video is missing, unreadable, or not what the manifest says."""
+
+
+class TransientError(ItemError):
+    """The item may succeed when tried again (network, throttling, memory)."""
+
+    retryable = True

@@ -1,0 +1,137 @@
+"""The S3 side of the store: boto3 for objects and listings, pyarrow.fs for Parquet.
+
+Endpoint, region and credentials come from the standard AWS variables or profile, never from a run's
+configuration.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from components.errors import TransientError, UserError
+from components.store import ObjectInfo, Store, checked_path
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
+
+
+class S3Store(Store):
+    """A prefix of a bucket."""
+
+    def __init__(self, bucket: str, prefix: str = "") -> None:
+        self.root = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+
+    def _key(self, path: str) -> str:
+        return self._prefix + checked_path(path)
+
+    def write_bytes(self, path: str, data: bytes) -> None:  # noqa: D102
+        with _explained(f"{self.root}/{path}"):
+            client().put_object(Bucket=self._bucket, Key=self._key(path), Body=data)
+
+    def write_file(self, path: str, source: Path) -> None:  # noqa: D102
+        with _explained(f"{self.root}/{path}"):
+            client().upload_file(str(source), self._bucket, self._key(path))
+
+    def read_bytes(self, path: str) -> bytes:  # noqa: D102
+        with _explained(f"{self.root}/{path}"):
+            answer = client().get_object(Bucket=self._bucket, Key=self._key(path))
+            data: bytes = answer["Body"].read()
+            return data
+
+    def fetch(self, path: str, target: Path) -> None:  # noqa: D102
+        with _explained(f"{self.root}/{path}"):
+            client().download_file(self._bucket, self._key(path), str(target))
+
+    def stat(self, path: str) -> ObjectInfo | None:  # noqa: D102
+        return stat_object(self._bucket, self._key(path), path)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:  # noqa: D102
+        below = self._key(prefix) + "/" if prefix else self._prefix
+        for info in list_objects(self._bucket, below):
+            yield ObjectInfo(info.path.removeprefix(self._prefix), info.size, info.version)
+
+    def delete(self, path: str) -> None:  # noqa: D102
+        with _explained(f"{self.root}/{path}"):
+            client().delete_object(Bucket=self._bucket, Key=self._key(path))
+
+    def arrow(self) -> tuple[FileSystem, str]:  # noqa: D102
+        from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - 0.3 s that `--help` need not pay
+
+        # The default background_writes=True hangs when an upload fails; it is off, so it raises.
+        return S3FileSystem(background_writes=False), f"{self._bucket}/{self._prefix}".rstrip("/")
+
+
+def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | None:
+    """Size and ETag of any object, or none when it is absent."""
+    try:
+        with _explained(f"s3://{bucket}/{key}"):
+            head = client().head_object(Bucket=bucket, Key=key)
+    except FileNotFoundError:
+        return None
+    return ObjectInfo(path or key, head["ContentLength"], head["ETag"].strip('"'))
+
+
+def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+    """All objects whose key begins with the prefix, in key order; ``path`` is the whole key."""
+    with _explained(f"s3://{bucket}/{prefix}"):
+        for page in client().get_paginator("list_objects_v2").paginate(
+            Bucket=bucket, Prefix=prefix
+        ):
+            for item in page.get("Contents", []):
+                if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers
+                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+
+
+@functools.cache
+def client() -> Any:
+    """The process's S3 client, which retries throttling and short outages."""
+    # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    return boto3.client(
+        "s3",
+        config=Config(
+            signature_version="s3v4",
+            connect_timeout=10,
+            read_timeout=60,
+            retries={"max_attempts": 10, "mode": "standard"},
+        ),
+    )
+
+
+class _explained:  # noqa: N801 - reads as a statement
+    """Turn boto3's errors into the ones the pipeline knows, naming the object."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, ClientError):
+            code = error.response["Error"]["Code"]
+            if code in _ABSENT:
+                raise FileNotFoundError(f"{self._uri} does not exist") from error
+            if code in _REFUSED:
+                raise UserError(
+                    f"S3 refused {self._uri} ({code}): check the bucket's name and the "
+                    "credentials in AWS_ACCESS_KEY_ID, AWS_PROFILE or the instance's role"
+                ) from error
+            raise TransientError(f"S3 answered {code} for {self._uri}: {error}") from error
+        if isinstance(error, BotoCoreError):
+            raise TransientError(
+                f"S3 cannot be reached for {self._uri}: {error}; check AWS_ENDPOINT_URL_S3"
+            ) from error

@@ -1,0 +1,219 @@
+"""Where a run's objects and tables live: a local folder or an S3 prefix, behind one small interface.
+
+An object appears whole or not at all: a local write goes to a temporary file that is synced and
+renamed, an S3 write is one PUT (or a multipart upload that is completed or aborted).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+from components.errors import TransientError, UserError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+SCHEMES = ("file", "s3")
+_SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One stored object."""
+
+    path: str
+    """Relative to the store's root, with ``/`` between segments."""
+    size: int
+    """Bytes."""
+    version: str
+    """Changes when the content may have changed (S3: ETag; local: size and mtime)."""
+
+
+class Store(ABC):
+    """Objects by relative path. Paths are checked: none can leave the root."""
+
+    root: str
+    """The store's own address, as given by the user."""
+
+    @abstractmethod
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write an object whole, replacing one of the same path."""
+
+    @abstractmethod
+    def write_file(self, path: str, source: Path) -> None:
+        """Write a local file's content as an object."""
+
+    @abstractmethod
+    def read_bytes(self, path: str) -> bytes:
+        """Read an object; FileNotFoundError names it when it is absent."""
+
+    @abstractmethod
+    def fetch(self, path: str, target: Path) -> None:
+        """Write an object's content to a local file."""
+
+    @abstractmethod
+    def stat(self, path: str) -> ObjectInfo | None:
+        """The object's size and version, or none when it is absent."""
+
+    @abstractmethod
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Objects below a folder, sorted by path. Unfinished writes never show."""
+
+    @abstractmethod
+    def delete(self, path: str) -> None:
+        """Remove an object; one that is absent is fine."""
+
+    @abstractmethod
+    def arrow(self) -> tuple[FileSystem, str]:
+        """A pyarrow file system and the root's path in it, for Parquet."""
+
+    def fetch_checked(self, path: str, target: Path, sha256: str) -> None:
+        """Fetch an object and compare its SHA-256 with the one its row recorded.
+
+        Raises:
+            TransientError: the object is absent or its content is not what the row names.
+        """
+        try:
+            self.fetch(path, target)
+        except FileNotFoundError as error:
+            raise TransientError(f"{self.root}/{path} is gone, but a row names it") from error
+        found = file_sha256(target)
+        if found != sha256:
+            raise TransientError(
+                f"{self.root}/{path} has sha256 {found}, but its row says {sha256}: it was "
+                "changed or damaged; delete it and its row, or run `tav run` with another root"
+            )
+
+
+class LocalStore(Store):
+    """A folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        self._base = Path(root).absolute()
+
+    def _locate(self, path: str) -> Path:
+        return self._base / checked_path(path)
+
+    def write_bytes(self, path: str, data: bytes) -> None:  # noqa: D102
+        with self._replacing(path) as handle:
+            handle.write(data)
+
+    def write_file(self, path: str, source: Path) -> None:  # noqa: D102
+        with self._replacing(path) as handle, source.open("rb") as original:
+            while chunk := original.read(1 << 20):
+                handle.write(chunk)
+
+    @contextlib.contextmanager
+    def _replacing(self, path: str) -> Iterator[Any]:
+        target = self._locate(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def read_bytes(self, path: str) -> bytes:  # noqa: D102
+        return self._locate(path).read_bytes()
+
+    def fetch(self, path: str, target: Path) -> None:  # noqa: D102
+        with self._locate(path).open("rb") as source, target.open("wb") as handle:
+            while chunk := source.read(1 << 20):
+                handle.write(chunk)
+
+    def stat(self, path: str) -> ObjectInfo | None:  # noqa: D102
+        found = self._locate(path)
+        if not found.is_file():
+            return None
+        return self._info(found)
+
+    def _info(self, found: Path) -> ObjectInfo:
+        status = found.stat()
+        relative = found.relative_to(self._base).as_posix()
+        return ObjectInfo(relative, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:  # noqa: D102
+        base = self._locate(prefix) if prefix else self._base
+        for found in sorted(base.rglob("*")):
+            if found.is_file() and not found.name.startswith(".tmp-"):
+                yield self._info(found)
+
+    def delete(self, path: str) -> None:  # noqa: D102
+        self._locate(path).unlink(missing_ok=True)
+
+    def arrow(self) -> tuple[FileSystem, str]:  # noqa: D102
+        from pyarrow.fs import LocalFileSystem  # noqa: PLC0415 - 0.3 s that `--help` need not pay
+
+        return LocalFileSystem(), str(self._base)
+
+
+def open_store(uri: str) -> Store:
+    """Open a run's root or any folder of objects.
+
+    Args:
+        uri: A local path, ``file:///path`` or ``s3://bucket/prefix``.
+
+    Raises:
+        UserError: unknown scheme, or an S3 address without a bucket.
+    """
+    scheme, location = split_uri(uri)
+    if scheme == "s3":
+        from components.s3 import S3Store  # noqa: PLC0415 - boto3 takes 0.5 s
+
+        bucket, _, prefix = location.partition("/")
+        return S3Store(bucket, prefix.strip("/"))
+    return LocalStore(location)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split an address into its scheme (``file`` or ``s3``) and its location.
+
+    Raises:
+        UserError: unknown scheme, or an S3 address without a bucket.
+    """
+    if "://" not in uri:
+        return "file", uri
+    parts = urlsplit(uri)
+    if parts.scheme not in SCHEMES:
+        raise UserError(
+            f"unknown scheme {parts.scheme!r} in {uri!r}: use a local path, file:// or s3://"
+        )
+    if parts.scheme == "file":
+        return "file", unquote(parts.path)
+    if not parts.netloc:
+        raise UserError(f"{uri!r} names no bucket: use s3://bucket/prefix")
+    return "s3", uri.removeprefix("s3://")
+
+
+def checked_path(path: str) -> str:
+    """Return the path when each of its segments is plain; else raise ValueError."""
+    for segment in path.split("/"):
+        if not _SEGMENT.fullmatch(segment) or ".." in segment:
+            raise ValueError(
+                f"object path {path!r} holds the segment {segment!r}: segments are 1 to 200 of "
+                "A-Z a-z 0-9 _ . + = @ , - and begin with a letter, a digit or _"
+            )
+    return path
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hex digits."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,79 @@
+"""Parquet tables of a run: appended part by part, read as a whole.
+
+The row is the commit. Objects that a row names are written before it, and a part file is immutable
+and appears whole, so a crash leaves at most orphans and never half a row.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import UserError
+from components.schemas import KEYS, SCHEMAS, TABLES_VERSION
+from components.store import Store
+
+Row = dict[str, Any]
+
+
+def append_rows(store: Store, table: str, rows: Sequence[Row]) -> str:
+    """Commit rows as one new part file and return its path.
+
+    Raises:
+        KeyError: no such table.
+        ValueError: a row lacks a column, has one too many, or a value of the wrong type.
+    """
+    schema = SCHEMAS[table]
+    for row in rows:
+        if wrong := set(row) ^ set(schema.names):
+            raise ValueError(f"row of {table!r} lacks or adds the columns {sorted(wrong)}")
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    # Time first, so that a listing in order of names is a listing in order of commits.
+    path = f"tables/{table}/part-{time.time_ns():020d}-{uuid.uuid4().hex}.parquet"
+    store.write_bytes(path, sink.getvalue())
+    return path
+
+
+def read_table(store: Store, table: str, columns: Sequence[str] | None = None) -> list[Row]:
+    """All rows of a table in order of commit, the last one of each key only.
+
+    ``failures`` has no key: all its rows are returned.
+
+    Raises:
+        UserError: a part is damaged or of another version of the tables; the message names it.
+    """
+    rows: list[Row] = []
+    wanted = list(columns) if columns is not None else SCHEMAS[table].names
+    keys = KEYS.get(table, ())
+    for info in store.list(f"tables/{table}"):
+        if info.path.endswith(".parquet"):
+            rows.extend(_read_part(store, info.path, table, sorted({*wanted, *keys})))
+    if not keys:
+        return rows
+    latest = {tuple(row[name] for name in keys): row for row in rows}
+    return list(latest.values())
+
+
+def _read_part(store: Store, path: str, table: str, columns: list[str]) -> list[Row]:
+    try:
+        part = pq.ParquetFile(io.BytesIO(store.read_bytes(path)))
+        version = (part.schema_arrow.metadata or {}).get(b"tav_tables_version", b"none").decode()
+        if version != TABLES_VERSION:
+            raise UserError(
+                f"{store.root}/{path} is of tables version {version}, but this release reads "
+                f"{TABLES_VERSION}: use the release that wrote it, or another run root"
+            )
+        rows: list[Row] = part.read(columns=columns).to_pylist()
+    except pa.ArrowInvalid as error:
+        raise UserError(
+            f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
+            "move it away and run again; its rows are then computed anew"
+        ) from error
+    return rows

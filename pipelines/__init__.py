@@ -1,0 +1,1 @@
+"""Kubeflow pipelines that order the steps of ``components``; each beside its compiled YAML."""

@@ -1,0 +1,1 @@
+"""The embedded default: small clips drawn by a program, and the small models made for them."""
