@@ -35,7 +35,7 @@ def _at_least(name: str, value: float, limit: float, remedy: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoConfig:
-    """Which frames of a video become the clip, and at what size. A manifest may override it per video."""
+    """Which frames of a video become the clip, and at what size; a manifest may override it."""
 
     num_frames: int = 24
     """Frames of the clip. A video with fewer frames than asked is a failure, never padded."""

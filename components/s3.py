@@ -87,8 +87,8 @@ def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | 
 def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
     """All objects whose key begins with the prefix, in key order; ``path`` is the whole key."""
     with _explained(f"s3://{bucket}/{prefix}"):
-        for page in client().get_paginator("list_objects_v2").paginate(
-            Bucket=bucket, Prefix=prefix
+        for page in (
+            client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         ):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers

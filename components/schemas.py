@@ -1,6 +1,6 @@
 """The tables of a run, as Arrow schemas. docs/tables.md explains every column.
 
-A ``uri`` column of a run's own object is relative to the run's root, so a run can be moved or copied.
+A ``uri`` column of a run's own object is relative to the run's root, so a run can be moved.
 """
 
 from __future__ import annotations

@@ -107,7 +107,9 @@ class Worker(Protocol):
 class _Actor:
     """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way."""
 
-    def __init__(self, make: Callable[[StepContext], Worker], item_type: type, context: Any) -> None:
+    def __init__(
+        self, make: Callable[[StepContext], Worker], item_type: type, context: Any
+    ) -> None:
         from components.log import setup_logging  # noqa: PLC0415 - runs in the actor
 
         setup_logging()

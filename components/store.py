@@ -1,4 +1,4 @@
-"""Where a run's objects and tables live: a local folder or an S3 prefix, behind one small interface.
+"""Where a run's objects and tables live: a local folder or an S3 prefix, behind one interface.
 
 An object appears whole or not at all: a local write goes to a temporary file that is synced and
 renamed, an S3 write is one PUT (or a multipart upload that is completed or aborted).
