@@ -1,0 +1,42 @@
+"""What all tests share: no network, one thread, tiny real models and clips made once a session."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the hub's client
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's own cache folder out of the tests, and the tests out of it."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``base/`` (Stable Diffusion layout), ``blip2/`` and ``clip/``; read only."""
+    from tinyworld.random_weights import build_all
+
+    folder = tmp_path_factory.mktemp("tiny") / "models"
+    build_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the demo's mp4 clips ``fish``, ``car`` and ``star``; read only."""
+    from tinyworld.clips import write_clips
+
+    folder = tmp_path_factory.mktemp("tiny") / "clips"
+    write_clips(folder)
+    return folder
