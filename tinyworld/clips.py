@@ -127,7 +127,7 @@ def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Co
 
 
 def _fish(draw: ImageDraw.ImageDraw, time: float) -> None:
-    x, y = 28 + 72 * time, 62 + 10 * math.sin(2 * math.pi * time)
+    x, y = 36 + 64 * time, 62 + 10 * math.sin(2 * math.pi * time)
     wag = 6 * math.sin(10 * math.pi * time)
     tail = [(-16, 0), (-34, -15 + wag), (-29, wag), (-34, 15 + wag)]
     draw.polygon(_at(x, y, tail), fill=(188, 26, 34))
@@ -140,7 +140,7 @@ def _fish(draw: ImageDraw.ImageDraw, time: float) -> None:
 
 
 def _car(draw: ImageDraw.ImageDraw, time: float) -> None:
-    x, y = 98 - 68 * time, 80 - 1.2 * abs(math.sin(6 * math.pi * time))
+    x, y = 92 - 58 * time, 80 - 1.2 * abs(math.sin(6 * math.pi * time))
     draw.ellipse(_at(x, 98, [(-34, -4), (34, 5)]), fill=(40, 92, 36))
     draw.polygon(_at(x, y, [(-16, -8), (-8, -24), (14, -24), (24, -8)]), fill=(214, 160, 10))
     draw.polygon(_at(x, y, [(-11, -9), (-6, -20), (2, -20), (2, -9)]), fill=(176, 222, 240))
@@ -151,7 +151,7 @@ def _car(draw: ImageDraw.ImageDraw, time: float) -> None:
     for wheel in (-18, 18):
         _disc(draw, x + wheel, y + 11, 8, (30, 30, 34))
         _disc(draw, x + wheel, y + 11, 3.5, (196, 196, 204))
-        turn = -time * 68 / 8
+        turn = -time * 58 / 8
         spoke = (6 * math.cos(turn), 6 * math.sin(turn))
         line = _at(x + wheel, y + 11, [spoke, (-spoke[0], -spoke[1])])
         draw.line(line, fill=(196, 196, 204), width=_FINE)

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tinyworld.vocabulary import WORDS, clip_vocabulary, gpt2_vocabulary
+from tinyworld.vocabulary import WORDS, clip_tokenizer, opt_tokenizer
 
 RECIPE = 1
 """Raised whenever this module builds other weights from equal seeds."""
@@ -42,7 +42,7 @@ def build_base_model(
 
     Args:
         folder: Where the components are written; created if absent.
-        seed: Of all weights.
+        seed: Of the weights; UNet, VAE and text encoder use three in a row.
         prediction_type: What the UNet predicts: ``epsilon`` or ``v_prediction``.
         unet_config: Keys of UNet2DConditionModel's config that replace the defaults here.
 
@@ -100,21 +100,18 @@ def build_base_model(
 
 
 def _write_text_encoder(folder: Path) -> None:
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer  # noqa: PLC0415
+    from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415
 
-    vocabulary = clip_vocabulary()
-    ids = vocabulary.ids()
-    ids |= {"<|startoftext|>": len(ids), "<|endoftext|>": len(ids) + 1}  # as in CLIP: the last two
-    tokenizer = CLIPTokenizer(vocab=ids, merges=list(vocabulary.merges), model_max_length=77)
+    tokenizer = clip_tokenizer()
     tokenizer.save_pretrained(folder / "tokenizer")
     config = CLIPTextConfig(
-        vocab_size=len(ids),
+        vocab_size=len(tokenizer),
         hidden_size=TEXT_WIDTH,
         projection_dim=TEXT_WIDTH,
         intermediate_size=2 * TEXT_WIDTH,
         num_hidden_layers=2,
         num_attention_heads=4,
-        max_position_embeddings=77,
+        max_position_embeddings=tokenizer.model_max_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -137,7 +134,7 @@ def build_blip2(folder: Path, *, seed: int = 0) -> Path:
     import torch  # noqa: PLC0415
     from transformers import Blip2Config, Blip2ForConditionalGeneration  # noqa: PLC0415
 
-    tokenizer = _opt_tokenizer()
+    tokenizer = opt_tokenizer()
     newline = tokenizer("\n", add_special_tokens=False).input_ids[0]  # where LAVIS stops
     image_token = _write_blip2_processor(folder, tokenizer)
     # Published widths with published scales would need 3 GB; at these widths they give one caption
@@ -177,23 +174,6 @@ def build_blip2(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def _opt_tokenizer() -> Any:
-    from transformers import GPT2Tokenizer  # noqa: PLC0415
-
-    special = ("<s>", "<pad>", "</s>", "<unk>")  # OPT's ids 0 to 3
-    vocabulary = gpt2_vocabulary()
-    return GPT2Tokenizer(
-        vocab={token: index for index, token in enumerate(special)}
-        | vocabulary.ids(offset=len(special)),
-        merges=list(vocabulary.merges),
-        **dict.fromkeys(("bos_token", "eos_token", "unk_token"), special[2]),
-        pad_token=special[1],
-        add_bos_token=True,
-        padding_side="left",
-        model_max_length=128,
-    )
-
-
 def _write_blip2_processor(folder: Path, tokenizer: Any) -> int:
     """Write the processor, which adds ``<image>`` to the tokenizer, and return that token's id."""
     from transformers import Blip2Processor  # noqa: PLC0415
@@ -228,13 +208,8 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
-    preprocessing = {
-        "mean": open_clip.OPENAI_DATASET_MEAN,
-        "std": open_clip.OPENAI_DATASET_STD,
-        "interpolation": "bicubic",
-        "resize_mode": "shortest",
-    }
-    document = {"model_cfg": model_config, "preprocess_cfg": preprocessing}
+    pixels = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
+    document = {"model_cfg": model_config, "preprocess_cfg": pixels}
     _write_json(folder / "open_clip_config.json", document)
     return folder
 

@@ -1,11 +1,11 @@
-"""Byte-level BPE vocabularies made in memory: any text is covered, a common word is one token."""
+"""Byte-level BPE tokenizers made in memory: any text is covered, a common word is one token."""
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
 WORDS = tuple(
     """a an the is are in on over of at and with to
@@ -18,46 +18,54 @@ WORDS = tuple(
 """Each of these is one token. BLIP-2 with random weights strings them together as captions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What a byte-level BPE tokenizer is built from."""
+def clip_tokenizer() -> Any:
+    """A transformers CLIPTokenizer of 77 tokens, whose words end in ``</w>``."""
+    from transformers import CLIPTokenizer  # noqa: PLC0415 - seconds that `--help` need not cost
 
-    tokens: tuple[str, ...]
-    """Token texts, in the tokenizers' printable byte alphabet."""
-    merges: tuple[tuple[str, str], ...]
-    """Pairs joined, in order of rank."""
-
-    def ids(self, *, offset: int = 0) -> dict[str, int]:
-        """Token texts with consecutive ids from ``offset``."""
-        return {token: offset + index for index, token in enumerate(self.tokens)}
-
-
-def clip_vocabulary(words: Sequence[str] = WORDS) -> Vocabulary:
-    """CLIP's kind: the last symbol of a word carries the suffix ``</w>``; no special tokens."""
-    alphabet = byte_alphabet()
-    merges = _learn_merges((*word[:-1], f"{word[-1]}</w>") for word in words)
-    ends = tuple(f"{symbol}</w>" for symbol in alphabet)
-    return Vocabulary((*alphabet, *ends, *_joined(merges)), merges)
+    alphabet = _byte_alphabet()
+    merges = _learn_merges((*word[:-1], f"{word[-1]}</w>") for word in WORDS)
+    tokens = (
+        *alphabet,
+        *(f"{symbol}</w>" for symbol in alphabet),
+        *_joined(merges),
+        *("<|startoftext|>", "<|endoftext|>"),  # the last two, as in CLIP
+    )
+    return CLIPTokenizer(vocab=_ids(tokens), merges=merges, model_max_length=77)
 
 
-def gpt2_vocabulary(words: Sequence[str] = WORDS) -> Vocabulary:
-    """GPT-2's and OPT's kind: a word begins with its space (shown as ``Ġ``); no special tokens."""
-    merges = _learn_merges(("Ġ", *word) for word in words)
-    return Vocabulary((*byte_alphabet(), *_joined(merges)), merges)
+def opt_tokenizer() -> Any:
+    """OPT's kind of GPT2Tokenizer, whose words begin with their space (shown as ``Ġ``)."""
+    from transformers import GPT2Tokenizer  # noqa: PLC0415
+
+    special = ("<s>", "<pad>", "</s>", "<unk>")  # OPT's ids 0 to 3
+    merges = _learn_merges(("Ġ", *word) for word in WORDS)
+    return GPT2Tokenizer(
+        vocab=_ids((*special, *_byte_alphabet(), *_joined(merges))),
+        merges=merges,
+        **dict.fromkeys(("bos_token", "eos_token", "unk_token"), special[2]),
+        pad_token=special[1],
+        add_bos_token=True,
+        padding_side="left",
+        model_max_length=128,
+    )
 
 
-def byte_alphabet() -> tuple[str, ...]:
+def _byte_alphabet() -> list[str]:
     """The 256 printable characters that stand for the bytes, sorted."""
-    from tokenizers.pre_tokenizers import ByteLevel  # noqa: PLC0415 - beside its only use
+    from tokenizers.pre_tokenizers import ByteLevel  # noqa: PLC0415
 
-    return tuple(sorted(ByteLevel.alphabet()))
-
-
-def _joined(merges: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(left + right for left, right in merges))
+    return sorted(ByteLevel.alphabet())
 
 
-def _learn_merges(words: Iterable[tuple[str, ...]]) -> tuple[tuple[str, str], ...]:
+def _ids(tokens: Iterable[str]) -> dict[str, int]:
+    return {token: index for index, token in enumerate(tokens)}
+
+
+def _joined(merges: Iterable[tuple[str, str]]) -> list[str]:
+    return list(dict.fromkeys(left + right for left, right in merges))
+
+
+def _learn_merges(words: Iterable[tuple[str, ...]]) -> list[tuple[str, str]]:
     """Join the most frequent pair (ties: the first by text) until every word is one symbol."""
     parts = [list(word) for word in words]
     merges: list[tuple[str, str]] = []
@@ -65,7 +73,7 @@ def _learn_merges(words: Iterable[tuple[str, ...]]) -> tuple[tuple[str, str], ..
         best = min(counts, key=lambda pair: (-counts[pair], pair))
         merges.append(best)
         parts = [_join(word, best) for word in parts]
-    return tuple(merges)
+    return merges
 
 
 def _join(word: list[str], pair: tuple[str, str]) -> list[str]:
