@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import datetime
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from components.errors import ItemError
+from components.errors import ItemError, TransientError
 from components.provenance import CODE_VERSION
 from components.tables import Row
 from tav_model.errors import TavModelError
 
-EXPECTED = (ItemError, TavModelError)
-"""What one item may raise. Anything else is a defect of the program and stops the step."""
+
+@contextmanager
+def expected_errors() -> Iterator[None]:
+    """Give every error that one item may cause the type ``ItemError``; let all others pass.
+
+    The original error is kept as the cause, and its type is what ``failures`` records.
+    """
+    try:
+        yield
+    except TavModelError as error:
+        raise ItemError(str(error)) from error
+    except Exception as error:
+        # Named and not imported: torch takes seconds to load, and raised it is loaded already.
+        if type(error).__name__ == "OutOfMemoryError":
+            raise TransientError(
+                f"the device is out of memory: {error}. Use fewer frames (video.num_frames), "
+                "a smaller size, tune.gradient_checkpointing=true or sample.prompts_per_batch=1"
+            ) from error
+        raise
 
 
 def failure_row(
@@ -30,7 +49,7 @@ def failure_row(
         "item_key": item_key,
         "video_id": video_id,
         "edit_id": edit_id,
-        "error_type": type(error).__name__,
+        "error_type": _error_type(error),
         "message": str(error),
         "traceback": "".join(traceback.format_exception(error)),
         "attempt": attempt,
@@ -39,3 +58,9 @@ def failure_row(
         "config_hash": config_hash,
         "code_version": CODE_VERSION,
     }
+
+
+def _error_type(error: BaseException) -> str:
+    """The name of the model's own error where an ``ItemError`` only carries it."""
+    carried = type(error) is ItemError and isinstance(error.__cause__, TavModelError)
+    return type(error.__cause__ if carried else error).__name__

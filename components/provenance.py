@@ -37,3 +37,8 @@ def provenance(*, config_hash: str, device: str, started: float) -> Row:
         "seconds": time.perf_counter() - started,
         "created_at": datetime.datetime.now(datetime.UTC),
     }
+
+
+def model_columns(base_model: str, base_revision: str, seed: int) -> Row:
+    """The columns that name the base model and the run's seed."""
+    return {"base_model": base_model, "base_revision": base_revision, "seed": seed}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from components.config import RunConfig
-from components.failures import EXPECTED, failure_row
+from components.errors import ItemError
+from components.failures import expected_errors, failure_row
 from components.store import Store, open_store
 from components.tables import append_rows
 
@@ -62,39 +63,46 @@ class Outcome:
 
 
 def attempt_item(
-    step: str, context: StepContext, item: Any, work: Callable[[], None], *, edit_id: str | None
+    step: str, context: StepContext, item: Item, work: Callable[[], None], *, edit_id: str | None
 ) -> Outcome:
     """Do one item's work; an expected error becomes a failure row and no exception.
 
     Args:
         step: The step's name, as in ``failures``.
         context: The step's context.
-        item: The item (see ``Item``).
+        item: The item.
         work: Computes the item and commits its rows.
         edit_id: The edit concerned, none when the item is a video.
     """
     started = time.perf_counter()
-    error: BaseException | None = None
     try:
-        work()
-    except EXPECTED as expected:
-        error = expected
-        row = failure_row(
-            step,
-            expected,
-            item_key=item.item_key,
-            video_id=item.video_id,
-            edit_id=edit_id,
-            attempt=item.attempt,
-            config_hash=context.config_hash,
-        )
-        append_rows(context.store(), "failures", [row])
-    return Outcome(
+        with expected_errors():
+            work()
+    except ItemError as error:
+        return record_failure(context.store(), step, item, error, context, edit_id)
+    return Outcome(item.video_id, edit_id, time.perf_counter() - started)
+
+
+def record_failure(
+    store: Store,
+    step: str,
+    item: Item,
+    error: ItemError,
+    context: StepContext,
+    edit_id: str | None = None,
+) -> Outcome:
+    """Commit an item's failure row and return the outcome that says so."""
+    row = failure_row(
+        step,
+        error,
+        item_key=item.item_key,
         video_id=item.video_id,
         edit_id=edit_id,
-        seconds=time.perf_counter() - started,
-        error=None if error is None else f"{type(error).__name__}: {error}",
+        attempt=item.attempt,
+        config_hash=context.config_hash,
     )
+    append_rows(store, "failures", [row])
+    return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {error}")
 
 
 class Worker(Protocol):

@@ -41,10 +41,18 @@ def append_rows(store: Store, table: str, rows: Sequence[Row]) -> str:
     return path
 
 
-def read_table(store: Store, table: str, columns: Sequence[str] | None = None) -> list[Row]:
+def read_table(
+    store: Store, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
+) -> list[Row]:
     """All rows of a table in order of commit, the last one of each key only.
 
     ``failures`` has no key: all its rows are returned.
+
+    Args:
+        store: The run's store.
+        table: The table's name.
+        columns: The columns wanted beside the key's; none means all.
+        with_part: Add the path of the part that holds the row, as ``part``.
 
     Raises:
         UserError: a part is damaged or of another version of the tables; the message names it.
@@ -54,14 +62,16 @@ def read_table(store: Store, table: str, columns: Sequence[str] | None = None) -
     keys = KEYS.get(table, ())
     for info in store.list(f"tables/{table}"):
         if info.path.endswith(".parquet"):
-            rows.extend(_read_part(store, info.path, table, sorted({*wanted, *keys})))
+            part = read_part(store, table, info.path, sorted({*wanted, *keys}))
+            rows.extend(row | {"part": info.path} if with_part else row for row in part)
     if not keys:
         return rows
     latest = {tuple(row[name] for name in keys): row for row in rows}
     return list(latest.values())
 
 
-def _read_part(store: Store, path: str, table: str, columns: list[str]) -> list[Row]:
+def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None) -> list[Row]:
+    """The rows of one part file, in its own order; see ``read_table``."""
     try:
         part = pq.ParquetFile(io.BytesIO(store.read_bytes(path)))
         version = (part.schema_arrow.metadata or {}).get(b"tav_tables_version", b"none").decode()
@@ -70,7 +80,7 @@ def _read_part(store: Store, path: str, table: str, columns: list[str]) -> list[
                 f"{store.root}/{path} is of tables version {version}, but this release reads "
                 f"{TABLES_VERSION}: use the release that wrote it, or another run root"
             )
-        rows: list[Row] = part.read(columns=columns).to_pylist()
+        rows: list[Row] = part.read(columns=columns and list(columns)).to_pylist()
     except pa.ArrowInvalid as error:
         raise UserError(
             f"{store.root}/{path} is no readable part of table {table!r} ({error}): "

@@ -1,0 +1,205 @@
+"""The rows that count now: of all that a run holds, those that manifest and configuration ask for.
+
+A run keeps the rows of earlier configurations and prompts. Everything here is arithmetic on keys;
+nothing is computed and nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+from components.caption import captioner_name
+from components.config import RunConfig, VideoConfig
+from components.errors import ItemError
+from components.keys import NUMERICS_VERSION, content_key
+from components.manifest import Manifest, VideoEntry, expand_edit
+from components.score import score_key
+from components.store import Store
+from components.tables import Row, read_table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revisions:
+    """What the configured models are exactly: a hub commit or a folder's digest."""
+
+    base: str
+    caption: str
+    score: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedEdit:
+    """One edit of the manifest with its prompt filled in."""
+
+    edit_id: str
+    """``<video id>/<edit name>``."""
+    edit_key: str
+    prompt: str
+    category: str
+    problem: str | None = None
+    """Why the template cannot be filled in; the edit then fails when its turn comes."""
+
+
+class State:
+    """One reading of the tables. Make a new one after each step."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        manifest: Manifest,
+        store: Store,
+        revisions: Revisions,
+    ) -> None:
+        self.config = config
+        self.manifest = manifest
+        self.revisions = revisions
+        self._store = store
+
+    def video_config(self, entry: VideoEntry) -> VideoConfig:
+        """The run's video configuration with the manifest's overrides for one video."""
+        return dataclasses.replace(self.config.video, **(entry.video or {}))
+
+    @functools.cached_property
+    def videos(self) -> dict[str, Row]:
+        """Ingested videos that are what the manifest and the configuration ask for, by id."""
+        found: dict[str, Row] = {}
+        entries = {entry.video_id: entry for entry in self.manifest.videos}
+        for row in read_table(self._store, "videos"):
+            entry = entries.get(row["video_id"])
+            if entry is None or row["uri"] != entry.uri:
+                continue
+            video = self.video_config(entry)
+            if row["video_key"] == content_key(sha256=row["sha256"], video=video):
+                found[row["video_id"]] = row
+        return found
+
+    @functools.cached_property
+    def captions(self) -> dict[str, str]:
+        """Source prompts by video id: the manifest's own, else BLIP-2's."""
+        captioner = captioner_name(self.config.caption, self.revisions.caption)
+        written = {
+            (row["video_id"], row["video_key"], row["captioner"]): row["caption"]
+            for row in read_table(self._store, "captions")
+        }
+        found = {}
+        for entry in self.manifest.videos:
+            if (video := self.videos.get(entry.video_id)) is None:
+                continue
+            name = captioner if entry.prompt is None else "manifest"
+            caption = written.get((entry.video_id, video["video_key"], name))
+            if caption is not None and entry.prompt in (None, caption):
+                found[entry.video_id] = caption
+        return found
+
+    @functools.cached_property
+    def adapter_keys(self) -> dict[str, str]:
+        """The key that each captioned video's adapter has or will have, by video id."""
+        # Where the base model lies does not matter, only what it is: its revision stands for it.
+        model = dataclasses.replace(self.config.model, base="-", revision=None)
+        return {
+            video_id: content_key(
+                kind="adapter",
+                video_key=self.videos[video_id]["video_key"],
+                source_prompt=caption,
+                base_revision=self.revisions.base,
+                model=model,
+                tune=self.config.tune,
+                seed=self.config.seed,
+                numerics=NUMERICS_VERSION,
+            )
+            for video_id, caption in self.captions.items()
+        }
+
+    @property
+    def inversion(self) -> str:
+        """Names the inversion of this configuration, as in ``latents.inversion``."""
+        invert = self.config.invert
+        return f"ddim-{invert.steps}-{content_key(invert=invert)[:8]}"
+
+    @functools.cached_property
+    def adapters(self) -> dict[str, Row]:
+        """Committed adapters of this configuration, by video id."""
+        return {
+            row["video_id"]: row
+            for row in read_table(self._store, "adapters")
+            if self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
+        }
+
+    @functools.cached_property
+    def latents(self) -> dict[str, Row]:
+        """Inversions of this configuration, by video id, without the tensors themselves."""
+        columns = ("video_id", "adapter_key", "inversion")
+        return {
+            row["video_id"]: row
+            for row in read_table(self._store, "latents", columns, with_part=True)
+            if row["inversion"] == self.inversion
+            and self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
+        }
+
+    @functools.cached_property
+    def planned_edits(self) -> dict[str, PlannedEdit]:
+        """Every edit of a captioned video, by edit id; templates need the caption."""
+        planned = {}
+        for entry in self.manifest.videos:
+            if (caption := self.captions.get(entry.video_id)) is None:
+                continue
+            for edit in entry.edits:
+                prompt, problem = "", None
+                try:
+                    prompt = expand_edit(edit, caption)
+                except ItemError as error:
+                    problem = str(error)
+                edit_id = f"{entry.video_id}/{edit.name}"
+                planned[edit_id] = PlannedEdit(
+                    edit_id=edit_id,
+                    edit_key=self._edit_key(self.adapter_keys[entry.video_id], prompt or edit_id),
+                    prompt=prompt,
+                    category=edit.category,
+                    problem=problem,
+                )
+        return planned
+
+    def _edit_key(self, adapter_key: str, prompt: str) -> str:
+        return content_key(
+            kind="edit",
+            adapter_key=adapter_key,
+            inversion=self.inversion,
+            prompt=prompt,
+            sample=self.config.sample,
+            output=self.config.output,
+            seed=self.config.seed,
+        )
+
+    @functools.cached_property
+    def edits(self) -> dict[str, Row]:
+        """Sampled edits of this configuration, by edit id."""
+        planned = self.planned_edits
+        return {
+            row["edit_id"]: row
+            for row in read_table(self._store, "edits")
+            if row["edit_id"] in planned and planned[row["edit_id"]].edit_key == row["edit_key"]
+        }
+
+    @functools.cached_property
+    def scores(self) -> dict[tuple[str, str], Row]:
+        """Scores of those edits under this configuration's protocols, by edit id and protocol."""
+        found = {}
+        for row in read_table(self._store, "scores"):
+            edit = self.edits.get(row["edit_id"])
+            protocol = row["protocol"]
+            if edit is None or protocol not in self.config.score.protocols:
+                continue
+            if row["score_key"] == score_key(edit["edit_key"], protocol, self.revisions.score):
+                found[row["edit_id"], protocol] = row
+        return found
+
+    @functools.cached_property
+    def failures(self) -> dict[tuple[str, str, str], Row]:
+        """The last failure of each (step, item key, edit or video id)."""
+        return {
+            (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
+            for row in read_table(self._store, "failures")
+        }
+

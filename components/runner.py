@@ -1,0 +1,210 @@
+"""A run from its configuration to its report: each step computes what is missing, in order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from components.cluster import Cluster
+from components.config import RunConfig, to_document
+from components.current import Revisions, State
+from components.errors import SourceError
+from components.ingest import IngestItem, IngestWorker
+from components.keys import content_key
+from components.manifest import Manifest, load_manifest
+from components.plan import STEPS, Plan, ingest_key
+from components.progress import Progress
+from components.sources import stat_source
+from components.status import Status, run_status
+from components.step import Outcome, StepContext, record_failure, run_items
+from components.store import Store, open_store
+
+logger = logging.getLogger(__name__)
+
+_STAT_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    status: Status
+    computed: dict[str, int]
+    """Items that each step computed this time."""
+    used_ray: bool
+    failed_fraction: float
+
+
+class Runner:
+    """One run of one configuration."""
+
+    def __init__(self, config: RunConfig, *, retry_failed: bool = False) -> None:
+        """Read the manifest and name the models.
+
+        Raises:
+            UserError: anything that must be right before work begins is not.
+        """
+        self.config = config
+        self.store: Store = open_store(config.run)
+        self.manifest: Manifest = load_manifest(config.manifest)
+        self.revisions = find_revisions(config)
+        self._retry_failed = retry_failed
+        self._context = StepContext(
+            config=config,
+            config_hash=content_key(config=config),
+            base_revision=self.revisions.base,
+            caption_revision=self.revisions.caption,
+            score_revision=self.revisions.score,
+        )
+
+    def state(self) -> State:
+        """A fresh reading of the tables."""
+        return State(self.config, self.manifest, self.store, self.revisions)
+
+    def run(self, steps: Sequence[str] = STEPS) -> RunResult:
+        """Run steps in order, starting Ray only when one of them has work."""
+        save_run(self.store, self.config, self.manifest, self.revisions)
+        computed = {}
+        with Cluster(self.config.ray) as cluster:
+            for step in steps:
+                computed[step] = self._run_step(step, cluster)
+            used_ray = cluster.started
+        status = run_status(self.state())
+        return RunResult(status, computed, used_ray, status.failed_fraction)
+
+    def _run_step(self, step: str, cluster: Cluster) -> int:
+        plan = Plan(self.state(), retry_failed=self._retry_failed)
+        versions = self._source_versions(plan) if step == "ingest" else {}
+        if step == "caption":
+            self._commit_manifest_captions(plan)
+        items = plan.items(step, versions)
+        if not items:
+            logger.info("step=%s nothing to do", step)
+            return 0
+        total = sum(len(item.edits) if step == "sample" else 1 for item in items)
+        logger.info("step=%s %d to do", step, total)
+        cluster.start()
+        with Progress(step, total) as progress:
+            for outcome in self._outcomes(step, items):
+                progress.advance(outcome)
+        return total
+
+    def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
+        gpus = self.config.ray.gpus_per_worker
+        config = self.config
+        if step == "ingest":
+            return run_items(items, IngestWorker, self._context)
+        if step == "caption":
+            from components.caption import CaptionWorker  # noqa: PLC0415
+
+            size = config.caption.batch_size
+            return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
+        if step == "tune":
+            from components.shards import run_tuning  # noqa: PLC0415
+
+            return run_tuning(items, self._context)
+        if step == "sample":
+            from components.sample import SampleWorker  # noqa: PLC0415
+
+            return run_items(items, SampleWorker, self._context, num_gpus=gpus)
+        from components.score import ScoreWorker  # noqa: PLC0415
+
+        size = len(config.score.protocols)
+        return run_items(items, ScoreWorker, self._context, batch_size=size, num_gpus=gpus)
+
+    def _source_versions(self, plan: Plan) -> dict[str, str]:
+        """Ask every source for its version; one that is missing becomes a failure row."""
+        entries = self.manifest.videos
+
+        def ask(uri: str) -> str | SourceError:
+            try:
+                return stat_source(uri).version
+            except SourceError as error:
+                return error
+
+        with ThreadPoolExecutor(_STAT_THREADS) as threads:
+            answers = list(threads.map(ask, [entry.uri for entry in entries]))
+        versions = {}
+        for entry, answer in zip(entries, answers, strict=True):
+            if isinstance(answer, str):
+                versions[entry.video_id] = answer
+            elif entry.video_id not in plan.state.videos:
+                self._record_missing(plan, entry, answer)
+        return versions
+
+    def _record_missing(self, plan: Plan, entry: Any, error: SourceError) -> None:
+        key = ingest_key(entry, "absent", plan.state.video_config(entry))
+        attempt = plan.attempt("ingest", key, entry.video_id)
+        if attempt is None:
+            return
+        item = IngestItem(
+            item_key=key,
+            video_id=entry.video_id,
+            uri=entry.uri,
+            source_version="absent",
+            video={},
+            attempt=attempt,
+        )
+        outcome = record_failure(self.store, "ingest", item, error, self._context)
+        logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
+
+    def _commit_manifest_captions(self, plan: Plan) -> None:
+        from components.caption import commit_manifest_captions  # noqa: PLC0415
+
+        commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
+
+
+def find_revisions(config: RunConfig) -> Revisions:
+    """Name the configured models exactly.
+
+    Raises:
+        UserError: a folder or hub model is not there.
+    """
+    from components.revisions import resolve_revision  # noqa: PLC0415
+
+    return Revisions(
+        base=resolve_revision(config.model.base, config.model.revision),
+        caption=resolve_revision(config.caption.model, config.caption.revision),
+        score=resolve_revision(config.score.model, None),
+    )
+
+
+RUN_FILE = "run.json"
+
+
+def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> None:
+    """Write what `tav status` and `tav export` need beside the tables, unless it is there."""
+    document = {
+        "config": to_document(config),
+        "manifest": manifest.to_document(),
+        "revisions": to_document(revisions),
+    }
+    data = json.dumps(document, indent=1, sort_keys=True).encode()
+    if store.stat(RUN_FILE) is None or store.read_bytes(RUN_FILE) != data:
+        store.write_bytes(RUN_FILE, data)
+
+
+def load_run(uri: str) -> State:
+    """Read a run's own record of what it was asked for, and its tables.
+
+    Raises:
+        UserError: no run lies there.
+    """
+    from components.config import parse  # noqa: PLC0415
+    from components.errors import UserError  # noqa: PLC0415
+
+    store = open_store(uri)
+    try:
+        document = json.loads(store.read_bytes(RUN_FILE))
+    except FileNotFoundError as error:
+        raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root") from error
+    return State(
+        parse(RunConfig, document["config"], RUN_FILE),
+        Manifest.from_document(document["manifest"]),
+        store,
+        Revisions(**document["revisions"]),
+    )
