@@ -1,0 +1,87 @@
+"""Aggregates of scores: unweighted means over every (video, edit), never over two protocols.
+
+The mean over edits is the one that papers report; a video with more edits counts more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+METRICS = ("frame_consistency", "textual_alignment")
+"""The columns that every protocol fills, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Score:
+    """One edit's scores under one protocol. A score that is none or NaN is missing, never 0."""
+
+    protocol: str
+    category: str
+    frame_consistency: float | None
+    textual_alignment: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean:
+    """A mean and what it stands on."""
+
+    value: float | None
+    """None when nothing was there to average."""
+    count: int
+    """Edits averaged."""
+    missing: int
+    """Edits without this score."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aggregate:
+    """The means of one protocol over one category, or over all."""
+
+    protocol: str
+    category: str | None
+    """None: over every category."""
+    count: int
+    """Edits, scored or not."""
+    frame_consistency: Mean
+    textual_alignment: Mean
+
+
+def aggregate(scores: Iterable[Score]) -> list[Aggregate]:
+    """Average scores by protocol: each category in alphabetical order, then overall.
+
+    Args:
+        scores: One for each (video, edit, protocol).
+    """
+    groups: dict[str, dict[str | None, list[Score]]] = {}
+    for score in scores:
+        by_category = groups.setdefault(score.protocol, {})
+        by_category.setdefault(score.category, []).append(score)
+        by_category.setdefault(None, []).append(score)
+    return [
+        _aggregate(protocol, category, groups[protocol][category])
+        for protocol in sorted(groups)
+        for category in [*sorted(name for name in groups[protocol] if name is not None), None]
+    ]
+
+
+def mean(values: Iterable[float | None]) -> Mean:
+    """Average what is there; count what is not."""
+    every = list(values)
+    present = [value for value in every if value is not None and not math.isnan(value)]
+    return Mean(
+        value=math.fsum(present) / len(present) if present else None,
+        count=len(present),
+        missing=len(every) - len(present),
+    )
+
+
+def _aggregate(protocol: str, category: str | None, scores: list[Score]) -> Aggregate:
+    return Aggregate(
+        protocol=protocol,
+        category=category,
+        count=len(scores),
+        frame_consistency=mean(score.frame_consistency for score in scores),
+        textual_alignment=mean(score.textual_alignment for score in scores),
+    )

@@ -1,0 +1,15 @@
+"""Errors of the evaluation."""
+
+from __future__ import annotations
+
+
+class EvalError(ValueError):
+    """One clip or prompt cannot be scored; the message names value, limit and remedy."""
+
+
+class EncoderError(Exception):
+    """An encoder cannot be loaded as asked: nothing can be scored with it."""
+
+
+class UnknownProtocolError(ValueError):
+    """No protocol of that name is registered."""

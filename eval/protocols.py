@@ -1,0 +1,145 @@
+"""Named, versioned metric protocols. A protocol never changes: a correction is a new version.
+
+Numbers of two protocols are never mixed: they differ in model, preprocessing, pairs and scale.
+Adding one is one entry of ``PROTOCOLS``. Shape legend: F frames, H height, W width, C channels, D
+embedding width.
+"""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.errors import EvalError, UnknownProtocolError
+from eval.metrics import frame_consistency, textual_alignment
+
+Frames = npt.NDArray[np.uint8]
+Embedding = npt.NDArray[np.floating[Any]]
+
+
+class Encoder(typing.Protocol):
+    """What a protocol asks of a CLIP model (see ``eval.clip_encoder.ClipEncoder``)."""
+
+    def encode_frames(self, frames_FHWC: Frames) -> Embedding:
+        """Embed frames: (F, H, W, 3) uint8 to (F, D)."""
+
+    def encode_text(self, prompt: str) -> Embedding:
+        """Embed a prompt: to (D,). An over-long prompt is an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClipEmbeddings:
+    """One edit's embeddings, as a protocol's metrics take them."""
+
+    frames_FD: Embedding
+    text_D: Embedding
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protocol:
+    """How an edited clip becomes scores."""
+
+    name: str
+    """Ends in its version, ``_v1``."""
+    source: str
+    """Where the protocol is defined, and what it leaves open."""
+    metrics: Callable[[ClipEmbeddings], dict[str, float]]
+    """Gives ``frame_consistency`` and ``textual_alignment``."""
+    frame_size: tuple[int, int] | None = None
+    """Width and height in pixels that PIL's default filter resizes frames to before the model's own
+    preprocessing; none leaves them."""
+
+
+def _tav_paper(embeddings: ClipEmbeddings) -> dict[str, float]:
+    return {
+        "frame_consistency": frame_consistency(embeddings.frames_FD),
+        "textual_alignment": textual_alignment(embeddings.frames_FD, embeddings.text_D),
+    }
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        protocol.name: protocol
+        for protocol in (
+            Protocol(
+                name="tav_paper_v1",
+                source="arXiv 2212.11565, experiments: all pairs of frames; every frame with the "
+                "edited prompt; both ×100. The paper does not state its CLIP variant.",
+                metrics=_tav_paper,
+            ),
+        )
+    }
+)
+"""Every protocol by name."""
+
+
+def get_protocol(name: str) -> Protocol:
+    """The protocol of that name.
+
+    Raises:
+        UnknownProtocolError: with the nearest name and the list of all.
+    """
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UnknownProtocolError(
+        f"unknown protocol {name!r}: {hint}known protocols: {', '.join(sorted(PROTOCOLS))}"
+    )
+
+
+def score_clip(
+    protocol: Protocol, encoder: Encoder, frames_FHWC: Frames, prompt: str
+) -> dict[str, float]:
+    """Score one edited clip against its prompt.
+
+    Args:
+        protocol: From ``get_protocol``.
+        encoder: The CLIP model.
+        frames_FHWC: The edit's frames, shape (F, H, W, 3), uint8 RGB.
+        prompt: The edited prompt.
+
+    Returns:
+        ``frame_consistency`` and ``textual_alignment``, in the protocol's units.
+
+    Raises:
+        EvalError: the frames or the prompt cannot be scored (see the metrics and the encoder).
+    """
+    return score_embeddings(
+        protocol, embed_frames(protocol, encoder, frames_FHWC), encoder.encode_text(prompt)
+    )
+
+
+def embed_frames(protocol: Protocol, encoder: Encoder, frames_FHWC: Frames) -> Embedding:
+    """Embed a clip the protocol's way: (F, H, W, 3) uint8 to (F, D).
+
+    Protocols of equal ``frame_size`` share the result under one encoder.
+    """
+    if frames_FHWC.dtype != np.uint8 or frames_FHWC.ndim != 4 or frames_FHWC.shape[3] != 3:  # noqa: PLR2004
+        raise EvalError(
+            f"frames are {frames_FHWC.dtype} of shape {frames_FHWC.shape}, but uint8 of shape "
+            "(frames, height, width, 3) is needed"
+        )
+    if protocol.frame_size is not None:
+        frames_FHWC = _resized(frames_FHWC, protocol.frame_size)
+    return encoder.encode_frames(frames_FHWC)
+
+
+def score_embeddings(
+    protocol: Protocol, frames_FD: Embedding, text_D: Embedding
+) -> dict[str, float]:
+    """Score embeddings that ``embed_frames`` made for this protocol."""
+    return protocol.metrics(ClipEmbeddings(frames_FD, text_D))
+
+
+def _resized(frames_FHWC: Frames, size: tuple[int, int]) -> Frames:
+    from PIL import Image  # noqa: PLC0415 - most protocols need none
+
+    return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames_FHWC])
