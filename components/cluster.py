@@ -28,7 +28,7 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray  # noqa: PLC0415 - 1.5 s that a finished run need not pay
+        import ray  # 1.5 s that a finished run need not pay
 
         address = self._config.address
         try:
@@ -59,6 +59,6 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         if self.started:
-            import ray  # noqa: PLC0415
+            import ray
 
             ray.shutdown()

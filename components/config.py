@@ -50,7 +50,7 @@ class VideoConfig:
     height: int = 512
     """Pixels; a multiple of 8."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
-    """How another aspect ratio is met: centre crop, black bars, or squashing (the paper's code)."""
+    """How another aspect ratio is met: centre crop, black bars, or squashing (the paper's)."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -215,7 +215,7 @@ def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
     Raises:
         UserError: with one line for each problem.
     """
-    import pydantic  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
+    import pydantic  # 0.2 s that `tav --help` need not pay
 
     try:
         return pydantic.TypeAdapter(cls).validate_python(document)

@@ -55,7 +55,7 @@ class State:
         self.config = config
         self.manifest = manifest
         self.revisions = revisions
-        self._store = store
+        self.store = store
 
     def video_config(self, entry: VideoEntry) -> VideoConfig:
         """The run's video configuration with the manifest's overrides for one video."""
@@ -66,7 +66,7 @@ class State:
         """Ingested videos that are what the manifest and the configuration ask for, by id."""
         found: dict[str, Row] = {}
         entries = {entry.video_id: entry for entry in self.manifest.videos}
-        for row in read_table(self._store, "videos"):
+        for row in read_table(self.store, "videos"):
             entry = entries.get(row["video_id"])
             if entry is None or row["uri"] != entry.uri:
                 continue
@@ -81,7 +81,7 @@ class State:
         captioner = captioner_name(self.config.caption, self.revisions.caption)
         written = {
             (row["video_id"], row["video_key"], row["captioner"]): row["caption"]
-            for row in read_table(self._store, "captions")
+            for row in read_table(self.store, "captions")
         }
         found = {}
         for entry in self.manifest.videos:
@@ -123,7 +123,7 @@ class State:
         """Committed adapters of this configuration, by video id."""
         return {
             row["video_id"]: row
-            for row in read_table(self._store, "adapters")
+            for row in read_table(self.store, "adapters")
             if self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
         }
 
@@ -133,7 +133,7 @@ class State:
         columns = ("video_id", "adapter_key", "inversion")
         return {
             row["video_id"]: row
-            for row in read_table(self._store, "latents", columns, with_part=True)
+            for row in read_table(self.store, "latents", columns, with_part=True)
             if row["inversion"] == self.inversion
             and self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
         }
@@ -178,7 +178,7 @@ class State:
         planned = self.planned_edits
         return {
             row["edit_id"]: row
-            for row in read_table(self._store, "edits")
+            for row in read_table(self.store, "edits")
             if row["edit_id"] in planned and planned[row["edit_id"]].edit_key == row["edit_key"]
         }
 
@@ -186,7 +186,7 @@ class State:
     def scores(self) -> dict[tuple[str, str], Row]:
         """Scores of those edits under this configuration's protocols, by edit id and protocol."""
         found = {}
-        for row in read_table(self._store, "scores"):
+        for row in read_table(self.store, "scores"):
             edit = self.edits.get(row["edit_id"])
             protocol = row["protocol"]
             if edit is None or protocol not in self.config.score.protocols:
@@ -200,6 +200,5 @@ class State:
         """The last failure of each (step, item key, edit or video id)."""
         return {
             (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
-            for row in read_table(self._store, "failures")
+            for row in read_table(self.store, "failures")
         }
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """The run cannot start as asked (configuration, manifest, store). The message is for the user."""
+    """The run cannot start as asked (configuration, manifest, store)."""
 
 
 class ItemError(Exception):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +54,7 @@ def failure_row(
         "traceback": "".join(traceback.format_exception(error)),
         "attempt": attempt,
         "retryable": bool(getattr(error, "retryable", False)),
-        "at": datetime.datetime.now(datetime.UTC),
+        "at": dt.datetime.now(dt.UTC),
         "config_hash": config_hash,
         "code_version": CODE_VERSION,
     }

@@ -16,7 +16,7 @@ KEY_LENGTH = 32
 """Hex digits kept of a SHA-256: 128 bits."""
 
 NUMERICS_VERSION = 1
-"""Raised whenever the code changes what a tuning, inversion or sampling computes for equal inputs."""
+"""Raised whenever the code changes what tuning, inversion or sampling compute from equal inputs."""
 
 
 def content_key(**parts: Any) -> str:

@@ -30,15 +30,13 @@ def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:  # noqa: N8
     return {"latents": half.ravel(), "latents_shape": list(half.shape)}
 
 
-def read_latents(
-    store: Store, part: str, adapter_key: str, inversion: str
-) -> NDArray[np.float16]:
+def read_latents(store: Store, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
     """Read one clip's inverted latents, float16 (C, F, H, W), from the part that holds them.
 
     Raises:
         TransientError: the part is gone or holds no such row.
     """
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     try:
         rows: Sequence[Row] = read_part(store, "latents", part, _COLUMNS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from components.caption import CaptionItem
+from components.caption import CaptionItem, captioner_name
 from components.config import VideoConfig
 from components.current import State
 from components.ingest import IngestItem

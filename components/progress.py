@@ -28,8 +28,8 @@ class Progress:
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
-            from rich.console import Console  # noqa: PLC0415
-            from rich.progress import Progress as RichProgress  # noqa: PLC0415
+            from rich.console import Console
+            from rich.progress import Progress as RichProgress
 
             self._bar = RichProgress(console=Console(stderr=True))
             self._task = self._bar.add_task(self._step, total=self._total)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import importlib.metadata
 import json
@@ -35,7 +35,7 @@ def provenance(*, config_hash: str, device: str, started: float) -> Row:
         "library_versions": library_versions(),
         "device": device,
         "seconds": time.perf_counter() - started,
-        "created_at": datetime.datetime.now(datetime.UTC),
+        "created_at": dt.datetime.now(dt.UTC),
     }
 
 

@@ -99,19 +99,19 @@ class Runner:
         if step == "ingest":
             return run_items(items, IngestWorker, self._context)
         if step == "caption":
-            from components.caption import CaptionWorker  # noqa: PLC0415
+            from components.caption import CaptionWorker
 
             size = config.caption.batch_size
             return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
         if step == "tune":
-            from components.shards import run_tuning  # noqa: PLC0415
+            from components.shards import run_tuning
 
             return run_tuning(items, self._context)
         if step == "sample":
-            from components.sample import SampleWorker  # noqa: PLC0415
+            from components.sample import SampleWorker
 
             return run_items(items, SampleWorker, self._context, num_gpus=gpus)
-        from components.score import ScoreWorker  # noqa: PLC0415
+        from components.score import ScoreWorker
 
         size = len(config.score.protocols)
         return run_items(items, ScoreWorker, self._context, batch_size=size, num_gpus=gpus)
@@ -153,7 +153,7 @@ class Runner:
         logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
 
     def _commit_manifest_captions(self, plan: Plan) -> None:
-        from components.caption import commit_manifest_captions  # noqa: PLC0415
+        from components.caption import commit_manifest_captions
 
         commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
 
@@ -164,7 +164,7 @@ def find_revisions(config: RunConfig) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import resolve_revision  # noqa: PLC0415
+    from components.revisions import resolve_revision
 
     return Revisions(
         base=resolve_revision(config.model.base, config.model.revision),
@@ -194,8 +194,8 @@ def load_run(uri: str) -> State:
     Raises:
         UserError: no run lies there.
     """
-    from components.config import parse  # noqa: PLC0415
-    from components.errors import UserError  # noqa: PLC0415
+    from components.config import parse
+    from components.errors import UserError
 
     store = open_store(uri)
     try:

@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
+from boto3.exceptions import RetriesExceededError
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+)
 
 from components.errors import TransientError, UserError
 from components.store import ObjectInfo, Store, checked_path
@@ -23,7 +29,8 @@ if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
-_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchBucket"}
+_PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
+_LOWEST_SERVER_ERROR = 500
 
 
 class S3Store(Store):
@@ -37,38 +44,45 @@ class S3Store(Store):
     def _key(self, path: str) -> str:
         return self._prefix + checked_path(path)
 
-    def write_bytes(self, path: str, data: bytes) -> None:  # noqa: D102
+    @override
+    def write_bytes(self, path: str, data: bytes) -> None:
         with _explained(f"{self.root}/{path}"):
             client().put_object(Bucket=self._bucket, Key=self._key(path), Body=data)
 
-    def write_file(self, path: str, source: Path) -> None:  # noqa: D102
-        with _explained(f"{self.root}/{path}"):
-            client().upload_file(str(source), self._bucket, self._key(path))
+    @override
+    def write_file(self, path: str, source: Path) -> None:
+        with _explained(f"{self.root}/{path}"), source.open("rb") as handle:
+            client().upload_fileobj(handle, self._bucket, self._key(path))
 
-    def read_bytes(self, path: str) -> bytes:  # noqa: D102
+    @override
+    def read_bytes(self, path: str) -> bytes:
         with _explained(f"{self.root}/{path}"):
             answer = client().get_object(Bucket=self._bucket, Key=self._key(path))
             data: bytes = answer["Body"].read()
             return data
 
-    def fetch(self, path: str, target: Path) -> None:  # noqa: D102
-        with _explained(f"{self.root}/{path}"):
-            client().download_file(self._bucket, self._key(path), str(target))
+    @override
+    def fetch(self, path: str, target: Path) -> None:
+        fetch_object(self._bucket, self._key(path), target)
 
-    def stat(self, path: str) -> ObjectInfo | None:  # noqa: D102
+    @override
+    def stat(self, path: str) -> ObjectInfo | None:
         return stat_object(self._bucket, self._key(path), path)
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:  # noqa: D102
+    @override
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         below = self._key(prefix) + "/" if prefix else self._prefix
         for info in list_objects(self._bucket, below):
             yield ObjectInfo(info.path.removeprefix(self._prefix), info.size, info.version)
 
-    def delete(self, path: str) -> None:  # noqa: D102
+    @override
+    def delete(self, path: str) -> None:
         with _explained(f"{self.root}/{path}"):
             client().delete_object(Bucket=self._bucket, Key=self._key(path))
 
-    def arrow(self) -> tuple[FileSystem, str]:  # noqa: D102
-        from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - 0.3 s that `--help` need not pay
+    @override
+    def arrow(self) -> tuple[FileSystem, str]:
+        from pyarrow.fs import S3FileSystem  # 0.3 s that `--help` need not pay
 
         # The default background_writes=True hangs when an upload fails; it is off, so it raises.
         return S3FileSystem(background_writes=False), f"{self._bucket}/{self._prefix}".rstrip("/")
@@ -82,6 +96,16 @@ def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | 
     except FileNotFoundError:
         return None
     return ObjectInfo(path or key, head["ContentLength"], head["ETag"].strip('"'))
+
+
+def fetch_object(bucket: str, key: str, target: Path) -> None:
+    """Write any object's content to a local file, which appears whole.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+    """
+    with _explained(f"s3://{bucket}/{key}"):
+        client().download_file(bucket, key, str(target))
 
 
 def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
@@ -120,18 +144,21 @@ class _explained:  # noqa: N801 - reads as a statement
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ClientError):
             code = error.response["Error"]["Code"]
             if code in _ABSENT:
                 raise FileNotFoundError(f"{self._uri} does not exist") from error
-            if code in _REFUSED:
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if status < _LOWEST_SERVER_ERROR and code not in _PASSING:
                 raise UserError(
                     f"S3 refused {self._uri} ({code}): check the bucket's name and the "
                     "credentials in AWS_ACCESS_KEY_ID, AWS_PROFILE or the instance's role"
                 ) from error
             raise TransientError(f"S3 answered {code} for {self._uri}: {error}") from error
-        if isinstance(error, BotoCoreError):
+        if isinstance(error, ParamValidationError | NoCredentialsError):
+            raise UserError(f"S3 cannot be asked for {self._uri}: {error}") from error
+        if isinstance(error, BotoCoreError | RetriesExceededError):
             raise TransientError(
                 f"S3 cannot be reached for {self._uri}: {error}; check AWS_ENDPOINT_URL_S3"
             ) from error

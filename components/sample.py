@@ -63,7 +63,7 @@ class SampleWorker:
     """Loads the base model once and samples adapter after adapter."""
 
     def __init__(self, context: StepContext) -> None:
-        from tav_model.load import load_base  # noqa: PLC0415 - 20 s that the driver need not pay
+        from tav_model.load import load_base  # 20 s that the driver need not pay
 
         self._context = context
         self._store = context.store()
@@ -96,9 +96,9 @@ class SampleWorker:
 
     def _prepare(self, item: SampleItem) -> Tensor:
         """Load the adapter into the model and return the latents to start from, (C, F, H, W)."""
-        import torch  # noqa: PLC0415
+        import torch
 
-        from tav_model.adapter import load_adapter  # noqa: PLC0415
+        from tav_model.adapter import load_adapter
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "adapter.safetensors"
@@ -114,7 +114,7 @@ class SampleWorker:
 
     def _problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""
-        from tav_model.text import encode_prompts  # noqa: PLC0415
+        from tav_model.text import encode_prompts
 
         if edit.problem is not None:
             return ItemError(edit.problem)
@@ -128,8 +128,8 @@ class SampleWorker:
     def _sample_batch(
         self, item: SampleItem, batch: list[EditWork], start: Tensor
     ) -> Iterator[Outcome]:
-        from tav_model.sample import sample  # noqa: PLC0415
-        from tav_model.vae import decode  # noqa: PLC0415
+        from tav_model.sample import sample
+        from tav_model.vae import decode
 
         started = time.perf_counter()
         prompts = [edit.prompt for edit in batch]
@@ -152,7 +152,7 @@ class SampleWorker:
 
     def _commit(self, item: SampleItem, edit: EditWork, frames: Any, began: float) -> None:
         """Write the edit's mp4 (and PNG frames on request), then the row that names them."""
-        from components.video_io import encode_mp4, write_png_frames  # noqa: PLC0415
+        from components.video_io import encode_mp4, write_png_frames
 
         config = self._context.config
         name = f"media/edits/{item.video_id}/{edit.item_key}"

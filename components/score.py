@@ -66,7 +66,7 @@ def check_protocols(names: Sequence[str]) -> None:
     Raises:
         UserError: names what is unknown, the nearest name and the list of all.
     """
-    from eval.protocols import get_protocol  # noqa: PLC0415 - numpy, which `tav --help` need not load
+    from eval.protocols import get_protocol
 
     for name in names:
         try:
@@ -88,8 +88,8 @@ class ScoreWorker:
     """Loads the CLIP model once and scores edit after edit."""
 
     def __init__(self, context: StepContext) -> None:
-        from eval.clip_encoder import HUB_PREFIX, ClipEncoder  # noqa: PLC0415 - 15 s, in the actor only
-        from eval.errors import EncoderError  # noqa: PLC0415
+        from eval.clip_encoder import HUB_PREFIX, ClipEncoder
+        from eval.errors import EncoderError
 
         settings = context.config.score
         self._context = context
@@ -121,8 +121,8 @@ class ScoreWorker:
         ]
 
     def _score(self, item: ScoreItem) -> None:
-        from eval.errors import EvalError  # noqa: PLC0415
-        from eval.protocols import get_protocol, score_embeddings  # noqa: PLC0415
+        from eval.errors import EvalError
+        from eval.protocols import get_protocol, score_embeddings
 
         started = time.perf_counter()
         protocol = get_protocol(item.protocol)
@@ -162,7 +162,7 @@ class ScoreWorker:
         }
 
     def _embed(self, item: ScoreItem, protocol: Protocol) -> Embedding:
-        from eval.protocols import embed_frames  # noqa: PLC0415
+        from eval.protocols import embed_frames
 
         if self._edit is None or self._edit.identity != (item.video_uri, item.sha256):
             self._edit = None  # two edits at once would double the memory
@@ -173,7 +173,7 @@ class ScoreWorker:
         return known[protocol.frame_size]
 
     def _frames(self, item: ScoreItem) -> Frames:
-        from components.video_io import read_mp4_frames  # noqa: PLC0415
+        from components.video_io import read_mp4_frames
 
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder, "edit.mp4")

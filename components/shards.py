@@ -28,7 +28,7 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     Raises:
         ray.train.TrainingFailedError: a shard met a defect of the program.
     """
-    import ray  # noqa: PLC0415 - 1.5 s that a finished run need not pay
+    import ray  # 1.5 s that a finished run need not pay
 
     ledger = _Ledger(context.store())
     ledger.poll()
@@ -59,7 +59,7 @@ def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[Tu
 
 
 def _fit_task() -> Any:
-    import ray  # noqa: PLC0415
+    import ray
 
     # The controller that fit() starts does the work; the task itself only waits.
     return ray.remote(num_cpus=0, max_retries=0)(_fit)
@@ -67,9 +67,9 @@ def _fit_task() -> Any:
 
 def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
     """Run one shard; return a message when its worker died too often, none when it went through."""
-    import ray.exceptions  # noqa: PLC0415
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError  # noqa: PLC0415
-    from ray.train.torch import TorchTrainer  # noqa: PLC0415
+    import ray.exceptions
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train.torch import TorchTrainer
 
     settings = context.config.ray
     filesystem, root = context.store().arrow()
@@ -105,7 +105,7 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
 
 def tune_shard(train_config: dict[str, Any]) -> None:
     """The training function of one shard, run by Ray Train in its worker."""
-    import ray.train  # noqa: PLC0415
+    import ray.train
 
     setup_logging()
     context: StepContext = train_config["context"]

@@ -7,7 +7,10 @@ joined into a path that is written to.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import posixpath
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -95,10 +98,9 @@ def fetch_source(uri: str, folder: Path) -> Path:
     with _explained(uri):
         scheme, location = split_uri(uri)
         if scheme == "file":
-            path = Path(location)
-            path.stat()
-            return path
-        from components.s3 import fetch_object  # noqa: PLC0415 - boto3 takes 0.5 s
+            stat_source(uri)
+            return Path(location)
+        from components.s3 import fetch_object
 
         bucket, _, key = location.partition("/")
         members = list(_members(location))
@@ -118,15 +120,16 @@ def source_sha256(path: Path) -> str:
     """SHA-256 of a video file, or of the sorted names and SHA-256s of a folder's images.
 
     Returns:
-        64 hex digits for a file, ``keys.KEY_LENGTH`` for a folder of frames.
+        64 hex digits.
 
     Raises:
         SourceError: the source vanished or cannot be read.
     """
     with _explained(str(path)):
         if path.is_dir():
-            members = {file.name: file_sha256(file) for file in frame_files(path)}
-            return content_key(frames=members)
+            members = sorted([file.name, file_sha256(file)] for file in frame_files(path))
+            canonical = json.dumps(members, separators=(",", ":"))  # ASCII, whatever the names
+            return hashlib.sha256(canonical.encode()).hexdigest()
         return file_sha256(path)
 
 
@@ -166,7 +169,7 @@ def _local_names(folder: Path) -> Iterator[str]:
 
 
 def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
-    from components.s3 import list_objects  # noqa: PLC0415 - boto3 takes 0.5 s
+    from components.s3 import list_objects
 
     below = f"{prefix}/" if prefix else ""
     for info in list_objects(bucket, below):
@@ -176,7 +179,7 @@ def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
 
 def _members(location: str) -> Iterator[ObjectInfo]:
     """The object itself, else the images directly below it, in natural order."""
-    from components.s3 import list_objects, stat_object  # noqa: PLC0415 - boto3 takes 0.5 s
+    from components.s3 import list_objects, stat_object
 
     bucket, _, key = location.partition("/")
     if key and not key.endswith("/") and (info := stat_object(bucket, key)) is not None:
@@ -206,6 +209,8 @@ def _check_name(name: str) -> None:
 
 def _local_info(file: Path) -> ObjectInfo:
     status = file.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise SourceError(f"{file} is no regular file: copy its content to one")
     return ObjectInfo(file.name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
 

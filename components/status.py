@@ -80,9 +80,7 @@ def _failed_videos(state: State) -> dict[str, set[str]]:
         i for i in ids if i in state.videos and i not in state.captions and ("caption", i) in at
     }
     tuned = state.adapters.keys() & state.latents.keys()
-    tune = caption | {
-        i for i in keys if i not in tuned and ("tune", keys[i], i) in state.failures
-    }
+    tune = caption | {i for i in keys if i not in tuned and ("tune", keys[i], i) in state.failures}
     return {"ingest": ingest, "caption": caption, "tune": tune}
 
 

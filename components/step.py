@@ -118,7 +118,7 @@ class _Actor:
     def __init__(
         self, make: Callable[[StepContext], Worker], item_type: type, context: Any
     ) -> None:
-        from components.log import setup_logging  # noqa: PLC0415 - runs in the actor
+        from components.log import setup_logging  # runs in the actor
 
         setup_logging()
         self._worker = make(context)
@@ -147,7 +147,7 @@ def run_items(
         batch_size: Items given to a worker at once.
         num_gpus: GPUs of each actor.
     """
-    import ray.data  # noqa: PLC0415 - 4 s that a finished run need not pay
+    import ray.data  # 4 s that a finished run need not pay
 
     ray.data.DataContext.get_current().enable_progress_bars = False
     settings = context.config.ray

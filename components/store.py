@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from components.errors import TransientError, UserError
 
@@ -105,11 +105,13 @@ class LocalStore(Store):
     def _locate(self, path: str) -> Path:
         return self._base / checked_path(path)
 
-    def write_bytes(self, path: str, data: bytes) -> None:  # noqa: D102
+    @override
+    def write_bytes(self, path: str, data: bytes) -> None:
         with self._replacing(path) as handle:
             handle.write(data)
 
-    def write_file(self, path: str, source: Path) -> None:  # noqa: D102
+    @override
+    def write_file(self, path: str, source: Path) -> None:
         with self._replacing(path) as handle, source.open("rb") as original:
             while chunk := original.read(1 << 20):
                 handle.write(chunk)
@@ -130,15 +132,18 @@ class LocalStore(Store):
             Path(name).unlink(missing_ok=True)
             raise
 
-    def read_bytes(self, path: str) -> bytes:  # noqa: D102
+    @override
+    def read_bytes(self, path: str) -> bytes:
         return self._locate(path).read_bytes()
 
-    def fetch(self, path: str, target: Path) -> None:  # noqa: D102
+    @override
+    def fetch(self, path: str, target: Path) -> None:
         with self._locate(path).open("rb") as source, target.open("wb") as handle:
             while chunk := source.read(1 << 20):
                 handle.write(chunk)
 
-    def stat(self, path: str) -> ObjectInfo | None:  # noqa: D102
+    @override
+    def stat(self, path: str) -> ObjectInfo | None:
         found = self._locate(path)
         if not found.is_file():
             return None
@@ -149,17 +154,21 @@ class LocalStore(Store):
         relative = found.relative_to(self._base).as_posix()
         return ObjectInfo(relative, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
 
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:  # noqa: D102
+    @override
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         base = self._locate(prefix) if prefix else self._base
-        for found in sorted(base.rglob("*")):
+        # As S3 sorts: by the whole path, in which "a-b" comes before "a/b".
+        for found in sorted(base.rglob("*"), key=Path.as_posix):
             if found.is_file() and not found.name.startswith(".tmp-"):
                 yield self._info(found)
 
-    def delete(self, path: str) -> None:  # noqa: D102
+    @override
+    def delete(self, path: str) -> None:
         self._locate(path).unlink(missing_ok=True)
 
-    def arrow(self) -> tuple[FileSystem, str]:  # noqa: D102
-        from pyarrow.fs import LocalFileSystem  # noqa: PLC0415 - 0.3 s that `--help` need not pay
+    @override
+    def arrow(self) -> tuple[FileSystem, str]:
+        from pyarrow.fs import LocalFileSystem  # 0.3 s that `--help` need not pay
 
         return LocalFileSystem(), str(self._base)
 
@@ -175,7 +184,7 @@ def open_store(uri: str) -> Store:
     """
     scheme, location = split_uri(uri)
     if scheme == "s3":
-        from components.s3 import S3Store  # noqa: PLC0415 - boto3 takes 0.5 s
+        from components.s3 import S3Store  # boto3 takes 0.5 s
 
         bucket, _, prefix = location.partition("/")
         return S3Store(bucket, prefix.strip("/"))
@@ -188,18 +197,19 @@ def split_uri(uri: str) -> tuple[str, str]:
     Raises:
         UserError: unknown scheme, or an S3 address without a bucket.
     """
-    if "://" not in uri:
+    scheme, separator, location = uri.partition("://")
+    if not separator:
         return "file", uri
-    parts = urlsplit(uri)
-    if parts.scheme not in SCHEMES:
-        raise UserError(
-            f"unknown scheme {parts.scheme!r} in {uri!r}: use a local path, file:// or s3://"
-        )
-    if parts.scheme == "file":
-        return "file", unquote(parts.path)
-    if not parts.netloc:
+    scheme = scheme.lower()
+    if scheme not in SCHEMES:
+        raise UserError(f"unknown scheme {scheme!r} in {uri!r}: use a local path, file:// or s3://")
+    if scheme == "file":
+        if not location.removeprefix("localhost").startswith("/"):
+            raise UserError(f"{uri!r} is no absolute address: use file:///folder or a plain path")
+        return "file", unquote(location.removeprefix("localhost"))
+    if location.startswith("/") or not location:
         raise UserError(f"{uri!r} names no bucket: use s3://bucket/prefix")
-    return "s3", uri.removeprefix("s3://")
+    return "s3", location
 
 
 def checked_path(path: str) -> str:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import TransientError
 from components.keys import item_seed
 from components.latents import latents_columns
 from components.log import VideoLog
@@ -49,7 +48,7 @@ class TuneItem:
     source_prompt: str
     inversion: str
     adapter: Row | None
-    """``adapter_key``, ``uri`` and ``sha256`` when the adapter is there and only the inversion not."""
+    """``adapter_key``, ``uri`` and ``sha256`` when only the inversion is missing."""
     attempt: int
 
 
@@ -57,7 +56,7 @@ class TuneWorker:
     """Loads the base model once and tunes video after video, each from the same start."""
 
     def __init__(self, context: StepContext) -> None:
-        from tav_model.load import load_base  # noqa: PLC0415 - 20 s that the driver need not pay
+        from tav_model.load import load_base  # 20 s that the driver need not pay
 
         self._context = context
         self._store = context.store()
@@ -68,8 +67,8 @@ class TuneWorker:
         return attempt_item("tune", self._context, item, lambda: self._work(item), edit_id=None)
 
     def _work(self, item: TuneItem) -> None:
-        from components.ingest import load_clip  # noqa: PLC0415
-        from tav_model.vae import encode_moments  # noqa: PLC0415
+        from components.ingest import load_clip
+        from tav_model.vae import encode_moments
 
         clip = load_clip(item.video_row)
         moments = encode_moments(self._base, clip.frames)
@@ -82,7 +81,7 @@ class TuneWorker:
         self._store.delete(_checkpoint(item))
 
     def _load(self, adapter: Row) -> None:
-        from tav_model.adapter import load_adapter  # noqa: PLC0415
+        from tav_model.adapter import load_adapter
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "adapter.safetensors"
@@ -90,8 +89,8 @@ class TuneWorker:
             load_adapter(self._base, path)
 
     def _tune(self, item: TuneItem, moments: Tensor) -> None:
-        from tav_model.adapter import save_adapter  # noqa: PLC0415
-        from tav_model.tune import tune  # noqa: PLC0415
+        from tav_model.adapter import save_adapter
+        from tav_model.tune import tune
 
         started = time.perf_counter()
         config = self._context.config
@@ -130,12 +129,12 @@ class TuneWorker:
 
     def _invert(self, item: TuneItem, moments: Tensor, frames: NDArray[np.uint8]) -> None:
         """Invert the clip, and see how well sampling leads back to it."""
-        import torch  # noqa: PLC0415
+        import torch
 
-        from tav_model.config import SampleConfig  # noqa: PLC0415
-        from tav_model.invert import invert  # noqa: PLC0415
-        from tav_model.sample import sample  # noqa: PLC0415
-        from tav_model.vae import decode, sample_latents  # noqa: PLC0415
+        from tav_model.config import SampleConfig
+        from tav_model.invert import invert
+        from tav_model.sample import sample
+        from tav_model.vae import decode, sample_latents
 
         started = time.perf_counter()
         config = self._context.config
@@ -169,8 +168,8 @@ class TuneWorker:
             self._store.write_file(path, local)
 
     def _load_state(self, path: str, video_id: str) -> TuneState | None:
-        from tav_model.errors import CheckpointError  # noqa: PLC0415
-        from tav_model.tune import TuneState  # noqa: PLC0415
+        from tav_model.errors import CheckpointError
+        from tav_model.tune import TuneState
 
         if self._store.stat(path) is None:
             return None

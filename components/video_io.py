@@ -134,7 +134,7 @@ def decode_frames(
     Raises:
         SourceError: the source is missing, damaged, over a limit, or shorter than asked.
     """
-    import numpy as np  # noqa: PLC0415 - keeps the CLI's start quick
+    import numpy as np
 
     pixels = len(indices) * width * height
     check_limit("the clip", "pixels", pixels, MAX_CLIP_PIXELS, "lower video.num_frames or the size")
@@ -146,7 +146,7 @@ def decode_frames(
 
 def _fit_into(canvas: Frames, frame: SourceFrame, fit: Fit, name: str) -> None:
     """Scale a frame and lay it centred on a black canvas (H, W, 3), cutting what sticks out."""
-    import numpy as np  # noqa: PLC0415 - keeps the CLI's start quick
+    import numpy as np
 
     height, width = canvas.shape[:2]
     new_width, new_height = width, height
@@ -190,7 +190,7 @@ def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
     Raises:
         ValueError: wrong shape or type, no frames, odd size, or an fps that is no positive rate.
     """
-    import av  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
+    import av
 
     rate = Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR)
     if rate <= 0:
@@ -213,8 +213,8 @@ def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
 
 
 def _yuv_frame(frame: Frames) -> av.VideoFrame:
-    import av  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
-    from av.video.reformatter import Interpolation  # noqa: PLC0415 - likewise
+    import av
+    from av.video.reformatter import Interpolation
 
     return av.VideoFrame.from_ndarray(frame, "rgb24").reformat(
         format="yuv420p",
@@ -237,8 +237,8 @@ def read_mp4_frames(path: Path) -> Frames:
     Raises:
         SourceError: the file is missing, damaged, or over a limit.
     """
-    import numpy as np  # noqa: PLC0415 - keeps the CLI's start quick
-    from av.video.reformatter import Interpolation  # noqa: PLC0415 - likewise
+    import numpy as np
+    from av.video.reformatter import Interpolation
 
     found = probe(path)
     pixels = found.num_frames * found.width * found.height
@@ -262,7 +262,7 @@ def write_png_frames(folder: Path, frames: Frames) -> list[Path]:
     Raises:
         ValueError: wrong shape or type, or no frames.
     """
-    from PIL import Image  # noqa: PLC0415 - keeps the CLI's start quick
+    from PIL import Image
 
     _check_frames(frames)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -137,7 +138,9 @@ def frame_files(folder: Path) -> list[Path]:
         found = [
             entry
             for entry in folder.iterdir()
-            if entry.suffix.lower() in FRAME_SUFFIXES and not entry.name.startswith(".")
+            if entry.suffix.lower() in FRAME_SUFFIXES
+            and not entry.name.startswith(".")
+            and entry.is_file()
         ]
     if not found:
         raise SourceError(
@@ -161,8 +164,8 @@ def check_limit(name: str, what: str, value: int, limit: int, remedy: str) -> No
 
 
 def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
-    import av  # noqa: PLC0415 - keeps the CLI's start quick
-    import numpy as np  # noqa: PLC0415 - likewise
+    import av
+    import numpy as np
 
     files = frame_files(folder)
     with _explained(folder):
@@ -186,7 +189,7 @@ def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame
 
 
 def _image(file: Path) -> Any:
-    from PIL import Image, ImageOps  # noqa: PLC0415 - keeps the CLI's start quick
+    from PIL import Image, ImageOps
 
     name = f"{file.parent.name}/{file.name}"
     try:
@@ -204,15 +207,17 @@ def _image(file: Path) -> Any:
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open a video file's container and its first video stream."""
-    import av  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
+    import av
 
     if path.suffix.lower() not in CONTAINERS:
         raise SourceError(
             f"{path.name} has the suffix {path.suffix!r}, but supported are "
             f"{', '.join(CONTAINERS)} and folders of {', '.join(FRAME_SUFFIXES)}: convert it"
         )
-    size = path.stat().st_size
-    check_limit(path.name, "bytes", size, MAX_FILE_BYTES, "cut or re-encode it")
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise SourceError(f"{path} is no regular file: copy its content to one")
+    check_limit(path.name, "bytes", status.st_size, MAX_FILE_BYTES, "cut or re-encode it")
     demuxer = CONTAINERS[path.suffix.lower()]
     check_whole(path, demuxer)
     container: Any = av.open(
@@ -267,7 +272,7 @@ def _frame_rate(stream: Any, count: int, times: Sequence[Fraction]) -> float:
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn what the file system and FFmpeg raise into a SourceError that names the video."""
-    import av  # noqa: PLC0415 - 0.2 s that `tav --help` need not pay
+    import av
 
     try:
         yield

@@ -1,0 +1,246 @@
+"""The `tav` command. Each subcommand imports what it needs, so that `tav --help` is quick."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from components.errors import ItemError, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from components.runner import Runner, RunResult
+    from components.status import Status
+
+EXIT_FAILED_ITEMS = 3
+"""More items failed than `max_failed_fraction` allows."""
+
+
+class _Group(click.Group):
+    """Shows expected errors as a message and not as a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (UserError, ItemError) as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tune-a-video-at-scale")
+@click.option("--verbose", is_flag=True, help="Also log details.")
+def main(verbose: bool) -> None:
+    """Make every text edit of every video with Tune-A-Video, and score each."""
+    from components.log import setup_logging
+
+    setup_logging(verbose=verbose)
+
+
+def _run_options(command: Any) -> Any:
+    for option in (
+        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
+        click.option("--retry-failed", is_flag=True, help="Also try what failed for good."),
+        click.option(
+            "--config",
+            "config_path",
+            required=True,
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="The run's configuration (YAML).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+@main.command()
+@_run_options
+def run(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    retry_failed: bool,
+    as_json: bool,
+) -> None:
+    """Run every step: ingest, caption, tune, sample, score, report.
+
+    Computes only what is missing. KEY=VALUE overrides the configuration: tune.steps=100.
+    Exit code 0 while failures stay within max_failed_fraction, 3 beyond it.
+    """
+    from components.plan import STEPS
+
+    runner = _runner(config_path, overrides, retry_failed)
+    result = runner.run(STEPS)
+    _report(runner, force=any(result.computed.values()))
+    _finish(runner, result, as_json)
+
+
+def _step_command(step: str, summary: str) -> None:
+    @_run_options
+    def command(
+        config_path: Path,
+        overrides: tuple[str, ...],
+        retry_failed: bool,
+        as_json: bool,
+    ) -> None:
+        runner = _runner(config_path, overrides, retry_failed)
+        _finish(runner, runner.run([step]), as_json)
+
+    main.command(name=step, help=f"{summary} Computes only what is missing.")(command)
+
+
+for _step, _summary in (
+    ("ingest", "Read, check and hash the manifest's videos."),
+    ("caption", "Describe videos that have no prompt with BLIP-2."),
+    ("tune", "Tune an adapter for each video and invert its latents."),
+    ("sample", "Sample every edited prompt."),
+    ("score", "Score every edit with CLIP."),
+):
+    _step_command(_step, _summary)
+
+
+@main.command()
+@_run_options
+def report(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    retry_failed: bool,
+    as_json: bool,
+) -> None:
+    """Write the run's gallery, a folder that opens offline."""
+    runner = _runner(config_path, overrides, retry_failed)
+    address = _report(runner, force=True)
+    click.echo(json.dumps({"report": address}) if as_json else address)
+
+
+@main.command()
+@click.argument("run_uri", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def status(run_uri: str, as_json: bool) -> None:
+    """Show where a run stands. RUN is its folder or s3:// address."""
+    from components.runner import load_run
+    from components.status import run_status
+
+    found = run_status(load_run(run_uri))
+    if as_json:
+        click.echo(json.dumps(_status_document(found)))
+    else:
+        _print_status(found)
+
+
+@main.command()
+@click.argument("run_uri", metavar="RUN")
+@click.option("--to", "target", required=True, help="A .parquet, .csv, .jsonl or .md file.")
+def export(run_uri: str, target: str) -> None:
+    """Write a run's scored edits as one table, a row for each edit and protocol."""
+    from components.export import export as write
+    from components.export import score_table
+    from components.runner import load_run
+
+    state = load_run(run_uri)
+    rows = score_table(state.store, _edit_keys(state))
+    write(rows, target)
+    click.echo(f"{len(rows)} row(s) written to {target}")
+
+
+@main.command()
+@click.argument("run_uri", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON lines.")
+def failures(run_uri: str, as_json: bool) -> None:
+    """List what failed in a run, and why."""
+    from components.runner import load_run
+
+    for row in load_run(run_uri).failures.values():
+        if as_json:
+            click.echo(json.dumps(row, default=str))
+        else:
+            name = row["edit_id"] or row["video_id"]
+            click.echo(f"{row['step']:8} {name}  {row['error_type']}: {row['message']}")
+
+
+def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:
+    from components.config import load_run_config
+    from components.runner import Runner
+
+    config = load_run_config(config_path, tuple(overrides))
+    return Runner(config, retry_failed=retry_failed)
+
+
+def _edit_keys(state: Any) -> set[str]:
+    return {row["edit_key"] for row in state.edits.values()}
+
+
+def _report(runner: Runner, *, force: bool) -> str:
+    from components.report import collect, write_report
+
+    if not force and runner.store.stat("report/index.html") is not None:
+        return f"{runner.store.root}/report/index.html"
+    return write_report(runner.store, collect(runner.store, _edit_keys(runner.state())))
+
+
+def _finish(runner: Runner, result: RunResult, as_json: bool) -> None:
+    if as_json:
+        document = _status_document(result.status)
+        document |= {"computed": result.computed, "used_ray": result.used_ray}
+        click.echo(json.dumps(document))
+    else:
+        _print_result(runner, result)
+    bound = runner.config.max_failed_fraction
+    if result.failed_fraction > bound:
+        click.echo(
+            f"{result.failed_fraction:.1%} of the items failed, but max_failed_fraction allows "
+            f"{bound:.1%}: see `tav failures {runner.config.run}`",
+            err=True,
+        )
+        sys.exit(EXIT_FAILED_ITEMS)
+
+
+def _print_result(runner: Runner, result: RunResult) -> None:
+    from rich.console import Console
+
+    from components.export import print_scores, score_table
+
+    if "score" in result.computed:
+        rows = score_table(runner.store, _edit_keys(runner.state()))
+        if rows:
+            print_scores(rows, Console())
+    _print_status(result.status)
+    if not any(result.computed.values()):
+        click.echo("Nothing to compute: every row is there already. Ray was not started.")
+    if runner.store.stat("report/index.html") is not None:
+        click.echo(f"Report: {runner.store.root}/report/index.html")
+
+
+def _print_status(found: Status) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "total", "done", "failed", "left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, step in found.steps.items():
+        table.add_row(name, *map(str, (step.total, step.done, step.failed, step.left)))
+    Console().print(table)
+
+
+def _status_document(found: Status) -> dict[str, Any]:
+    return {
+        "failed_fraction": found.failed_fraction,
+        "steps": {
+            name: {
+                "total": step.total,
+                "done": step.done,
+                "failed": step.failed,
+                "left": step.left,
+            }
+            for name, step in found.steps.items()
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
