@@ -48,19 +48,14 @@ class ClipEncoder:
         self.folder = model_folder(model, revision=revision)
         self.batch_size = batch_size
         name = f"local-dir:{self.folder}"
+        # What open_clip raises on damaged folders (StopIteration: weights without a tensor).
+        damaged = (OSError, ValueError, RuntimeError, LookupError, TypeError, StopIteration)
         try:
             self._model, self._preprocess = open_clip.create_model_from_pretrained(
                 name, device=self.device, precision="fp32"
             )
             self._tokenizer = open_clip.get_tokenizer(name)
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-            LookupError,
-            TypeError,
-            SafetensorError,
-        ) as error:
+        except (*damaged, SafetensorError) as error:
             raise EncoderError(
                 f"{self.folder} is no open_clip model that can be loaded: {error}; check that "
                 f"{CONFIG_NAME} and {WEIGHTS_NAME} belong together"

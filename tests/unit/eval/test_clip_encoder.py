@@ -127,7 +127,7 @@ def test_a_hub_model_that_cannot_be_fetched_is_named() -> None:
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:9999"])
 def test_a_device_that_is_not_there_is_an_error(device: str) -> None:
-    with pytest.raises(EncoderError, match="score.device is"):
+    with pytest.raises(EncoderError, match=r"score\.device is"):
         checked_device(device)
 
 

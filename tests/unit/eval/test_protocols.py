@@ -88,7 +88,7 @@ class TransformersClip:
 
         self.model = CLIPModel.from_pretrained(folder).eval()
         self.processor = CLIPProcessor.from_pretrained(folder, use_fast=False)
-        self.logit_scale = float(self.model.logit_scale.exp())
+        self.logit_scale = float(self.model.logit_scale.detach().exp())
 
     def encode_frames(self, frames_FHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         import torch
