@@ -40,7 +40,7 @@ class VideoConfig:
     num_frames: int = 24
     """Frames of the clip. A video with fewer frames than asked is a failure, never padded."""
     selection: Literal["uniform", "stride"] = "uniform"
-    """``uniform`` spreads the frames over the whole video; ``stride`` takes ``start + i * stride``."""
+    """``uniform`` spreads the frames over the video; ``stride`` takes ``start + i * stride``."""
     start: int = 0
     """First frame considered (0-based)."""
     stride: int = 1
@@ -99,7 +99,7 @@ class ScoreConfig:
 
     protocols: tuple[str, ...] = ("tav_paper_v1",)
     model: str = "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
-    """A folder with open_clip_config.json and open_clip_model.safetensors, or ``hf-hub:org/name``."""
+    """A folder of open_clip_config.json and open_clip_model.safetensors, or ``hf-hub:org/name``."""
     device: str = field(default="cpu", metadata=NOT_KEYED)
     batch_size: int = field(default=32, metadata=NOT_KEYED)
     """Frames embedded at once."""

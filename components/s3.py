@@ -6,6 +6,7 @@ configuration.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     ParamValidationError,
 )
+from typing_extensions import override
 
 from components.errors import TransientError, UserError
 from components.store import ObjectInfo, Store, checked_path
@@ -135,30 +137,25 @@ def client() -> Any:
     )
 
 
-class _explained:  # noqa: N801 - reads as a statement
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
     """Turn boto3's errors into the ones the pipeline knows, naming the object."""
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ClientError):
-            code = error.response["Error"]["Code"]
-            if code in _ABSENT:
-                raise FileNotFoundError(f"{self._uri} does not exist") from error
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            if status < _LOWEST_SERVER_ERROR and code not in _PASSING:
-                raise UserError(
-                    f"S3 refused {self._uri} ({code}): check the bucket's name and the "
-                    "credentials in AWS_ACCESS_KEY_ID, AWS_PROFILE or the instance's role"
-                ) from error
-            raise TransientError(f"S3 answered {code} for {self._uri}: {error}") from error
-        if isinstance(error, ParamValidationError | NoCredentialsError):
-            raise UserError(f"S3 cannot be asked for {self._uri}: {error}") from error
-        if isinstance(error, BotoCoreError | RetriesExceededError):
-            raise TransientError(
-                f"S3 cannot be reached for {self._uri}: {error}; check AWS_ENDPOINT_URL_S3"
+    try:
+        yield
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _ABSENT:
+            raise FileNotFoundError(f"{uri} does not exist") from error
+        if status < _LOWEST_SERVER_ERROR and code not in _PASSING:
+            raise UserError(
+                f"S3 refused {uri} ({code}): check the bucket's name and the "
+                "credentials in AWS_ACCESS_KEY_ID, AWS_PROFILE or the instance's role"
             ) from error
+        raise TransientError(f"S3 answered {code} for {uri}: {error}") from error
+    except (ParamValidationError, NoCredentialsError) as error:
+        raise UserError(f"S3 cannot be asked for {uri}: {error}") from error
+    except (BotoCoreError, RetriesExceededError) as error:
+        raise TransientError(
+            f"S3 cannot be reached for {uri}: {error}; check AWS_ENDPOINT_URL_S3"
+        ) from error

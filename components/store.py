@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from typing_extensions import override
+
 from components.errors import TransientError, UserError
 
 if TYPE_CHECKING:
