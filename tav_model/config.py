@@ -1,0 +1,187 @@
+"""What a user may choose about the model. Standard library only: importing this loads no torch.
+
+A field with `metadata={"key": False}` cannot change any number that comes out; callers leave it out
+when they derive a content key from a config.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+AttentionMode = Literal["sparse_causal", "full", "causal"]
+DTypeName = Literal["fp32", "bf16", "fp16"]
+
+_DTYPES = ("fp32", "bf16", "fp16")
+_ATTENTION_MODES = ("sparse_causal", "full", "causal")
+_STARTS = ("inversion", "noise")
+_MAX = 1000
+_NOT_KEY: dict[str, Any] = {"key": False}
+
+
+def _require(ok: bool, name: str, value: object, limit: str, remedy: str) -> None:  # noqa: FBT001
+    if not ok:
+        msg = f"{name}={value!r} is out of range: it must be {limit}. {remedy}"
+        raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """Which base model, where it runs and how its attention looks at the clip.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    base: str
+    """Folder in the diffusers Stable Diffusion layout, or a hub id such as `owner/name`."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; a folder takes none."""
+    device: str = field(default="cpu", metadata=_NOT_KEY)
+    """`cpu`, `cuda` or `cuda:N`. Asking for a device that is not there is an error."""
+    dtype: DTypeName = "fp32"
+    """Compute precision. Tuned weights, norm statistics, schedules and losses are always fp32."""
+    attention_mode: AttentionMode = "sparse_causal"
+    """Frames whose keys a frame's queries see: the first and the former, all, or all up to it."""
+    attention_backend: str = "native"
+    """Name of a diffusers attention backend; `native` is torch's scaled_dot_product_attention."""
+    init_seed: int = 0
+    """Seed of the temporal attentions' initial weights when the base is a 2D (image) model."""
+    compile: bool = field(default=False, metadata=_NOT_KEY)
+    """Compile the UNet with torch.compile: a minute or more once, then faster steps on a GPU."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _require(bool(self.base), "base", self.base, "a folder or a hub id", "Set model.base.")
+        _require(
+            self.dtype in _DTYPES, "dtype", self.dtype, f"one of {_DTYPES}", "Set model.dtype."
+        )
+        _require(
+            self.attention_mode in _ATTENTION_MODES,
+            "attention_mode",
+            self.attention_mode,
+            f"one of {_ATTENTION_MODES}",
+            "The paper's own is sparse_causal.",
+        )
+        device, _, index = self.device.partition(":")
+        _require(
+            device in ("cpu", "cuda") and (not index or (device == "cuda" and index.isdecimal())),
+            "device",
+            self.device,
+            "cpu, cuda or cuda:N",
+            "Set model.device.",
+        )
+        _require(0 <= self.init_seed < 2**63, "init_seed", self.init_seed, "0 .. 2**63-1", "Use 0.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneConfig:
+    """One-shot tuning (arXiv 2212.11565, section 4.2; defaults of the official configs).
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    steps: int = 500
+    """Optimiser steps, each on the whole clip with one fresh noise level."""
+    learning_rate: float = 3e-5
+    """AdamW's learning rate; constant, no warm-up."""
+    beta1: float = 0.9
+    """AdamW's decay of the gradient's running mean."""
+    beta2: float = 0.999
+    """AdamW's decay of the squared gradient's running mean."""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled weight decay, on the tuned tensors only."""
+    epsilon: float = 1e-8
+    """AdamW's denominator offset."""
+    max_grad_norm: float = 1.0
+    """Total gradient norm above which gradients are scaled down."""
+    gradient_checkpointing: bool = field(default=False, metadata=_NOT_KEY)
+    """Recompute activations in the backward pass: a fraction of the memory, a third more time."""
+    checkpoint_every: int = field(default=100, metadata=_NOT_KEY)
+    """Steps between checkpoints that an interrupted tuning resumes from; 0 makes none."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _require(self.steps >= 1, "steps", self.steps, ">= 1", "The paper uses 500.")
+        for name in ("learning_rate", "epsilon", "max_grad_norm"):
+            value = getattr(self, name)
+            _require(0 < value < float("inf"), name, value, "> 0 and finite", "See the defaults.")
+        for name in ("beta1", "beta2"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, name, value, "in [0, 1)", "AdamW's own are 0.9 and 0.999.")
+        _require(
+            0 <= self.weight_decay < float("inf"),
+            "weight_decay",
+            self.weight_decay,
+            ">= 0 and finite",
+            "Use 0 for none.",
+        )
+        _require(
+            self.checkpoint_every >= 0,
+            "checkpoint_every",
+            self.checkpoint_every,
+            ">= 0",
+            "Use 0 for no checkpoints.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InvertConfig:
+    """DDIM inversion (arXiv 2010.02502) of the clip's latents, without text and without guidance.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    steps: int = 50
+    """Inversion steps; the official configs use 50."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleConfig:
+    """DDIM sampling with classifier-free guidance (arXiv 2207.12598).
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    steps: int = 50
+    """Denoising steps; the official configs use 50."""
+    guidance_scale: float = 12.5
+    """Weight of the prompt against the negative prompt; 1 turns guidance off and halves the work."""
+    negative_prompt: str = ""
+    """What the guidance moves away from."""
+    start: Literal["inversion", "noise"] = "inversion"
+    """Start from the clip's inverted latents (keeps its motion) or from seeded Gaussian noise."""
+    prompts_per_batch: int = field(default=1, metadata=_NOT_KEY)
+    """Edited prompts that go through the UNet together: faster on a GPU with memory to spare."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+        _require(
+            1 <= self.guidance_scale < float("inf"),
+            "guidance_scale",
+            self.guidance_scale,
+            ">= 1 and finite",
+            "Use 1 for no guidance.",
+        )
+        _require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
+        _require(
+            self.prompts_per_batch >= 1,
+            "prompts_per_batch",
+            self.prompts_per_batch,
+            ">= 1",
+            "Use 1.",
+        )

@@ -1,0 +1,186 @@
+"""Load a Stable Diffusion base model and inflate its UNet to video."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from tav_model.config import AttentionMode, DTypeName, ModelConfig
+from tav_model.identity import base_identity, resolve_base, weight_files
+from tav_model.unet import ClipUNet, build_unet, init_temporal, tuned_parameters
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseModel:
+    """A base model, loaded once and used for many clips."""
+
+    unet: ClipUNet
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler: DDIMScheduler
+    """The model's own noise schedule, with the settings that DDIM inversion needs."""
+    device: torch.device
+    dtype: torch.dtype
+    """Compute dtype of UNet, VAE and text encoder."""
+    config: ModelConfig
+    """What the model was loaded with."""
+    identity: str
+    """Digest of the model's files; an adapter carries it."""
+    initial: dict[str, Tensor]
+    """fp32 CPU copies of the tuned parameters as loaded; `reset_adapter` goes back to them."""
+
+
+def load_base(config: ModelConfig) -> BaseModel:
+    """Load every part of a base model.
+
+    Args:
+        config: which model, where and how.
+
+    Returns:
+        The model, frozen but for the UNet's tuned parameters, which hold their initial values.
+
+    Raises:
+        ValueError: the device is not there, the folder is no Stable Diffusion 1.x or 2.x model,
+            or a file is missing.
+    """
+    device = checked_device(config.device)
+    dtype = DTYPES[config.dtype]
+    folder = resolve_base(config.base, config.revision)
+    unet = load_unet(
+        folder,
+        attention_mode=config.attention_mode,
+        attention_backend=config.attention_backend,
+        init_seed=config.init_seed,
+        device=device,
+        dtype=config.dtype,
+    )
+    initial = {n: p.detach().to("cpu", copy=True) for n, p in tuned_parameters(unet).items()}
+    if config.compile:
+        unet.compile()
+    _, variant = weight_files(folder / "vae")
+    vae = AutoencoderKL.from_pretrained(
+        folder / "vae",
+        torch_dtype=dtype,
+        variant=variant,
+        use_safetensors=True,
+        low_cpu_mem_usage=False,
+    )
+    _, variant = weight_files(folder / "text_encoder", "model")
+    text_encoder = CLIPTextModel.from_pretrained(
+        folder / "text_encoder", dtype=dtype, variant=variant, use_safetensors=True
+    )
+    for module in (vae, text_encoder):
+        module.requires_grad_(requires_grad=False).eval()
+    return BaseModel(
+        unet=unet,
+        vae=vae.to(device=device, memory_format=torch.channels_last),
+        text_encoder=text_encoder.to(device),
+        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
+        scheduler=load_scheduler(folder),
+        device=device,
+        dtype=dtype,
+        config=config,
+        identity=base_identity(folder),
+        initial=initial,
+    )
+
+
+def load_unet(
+    folder: Path,
+    *,
+    attention_mode: AttentionMode = "sparse_causal",
+    attention_backend: str = "native",
+    init_seed: int = 0,
+    device: torch.device | str = "cpu",
+    dtype: DTypeName = "fp32",
+) -> ClipUNet:
+    """Load a stock 2D UNet and inflate it, or load an official Tune-A-Video (3D) UNet as it is.
+
+    Frozen weights are held in the compute dtype: autocast would cast the same weights to the same
+    values at every step. Only the affine parameters of frozen norms differ from autocast, by one
+    rounding (2^-9 relative in bf16). Tuned parameters stay fp32.
+
+    Args:
+        folder: a base model's folder or its `unet` folder; safetensors only.
+        attention_mode: which frames the space-time attention sees.
+        attention_backend: name of a diffusers attention backend.
+        init_seed: seed of the temporal attentions' weights, used for a 2D UNet only.
+        device: where the parameters go.
+        dtype: compute dtype.
+
+    Returns:
+        The UNet in channels_last memory, only its tuned parameters requiring gradients.
+
+    Raises:
+        ValueError: a file is missing, pickled, or its tensors do not fit the config.
+    """
+    folder = folder / "unet" if (folder / "unet").is_dir() else folder
+    if not (folder / "config.json").is_file():
+        msg = f"no config.json in {folder}: it is not the folder of a diffusers UNet."
+        raise ValueError(msg)
+    config = json.loads((folder / "config.json").read_text())
+    unet = build_unet(config, attention_mode=attention_mode, attention_backend=attention_backend)
+    state: dict[str, Tensor] = {}
+    for path in weight_files(folder)[0]:
+        state |= load_file(path)
+    if not any(".attn_temp." in name for name in state):
+        state |= init_temporal(unet, init_seed)
+    tuned = tuned_parameters(unet)
+    state = {n: t.to(torch.float32 if n in tuned else DTYPES[dtype]) for n, t in state.items()}
+    try:
+        unet.load_state_dict(state, assign=True)
+    except RuntimeError as err:
+        msg = f"the weights in {folder} do not fit its config.json: {err}"
+        raise ValueError(msg) from err
+    for name, parameter in unet.named_parameters():  # assign=True takes the tensors' own flags
+        parameter.requires_grad_(name in tuned)
+    unet.to(device=device, memory_format=torch.channels_last)
+    return unet
+
+
+def load_scheduler(folder: Path) -> DDIMScheduler:
+    """Make the DDIM schedule of a base model, whatever sampler its own config names.
+
+    Forces what the official pipeline forces (steps_offset=1, no clipping of samples), and the
+    first training step's alpha instead of one at the clean end: inversion and sampling must use
+    the same, or the way back does not end where the way there began.
+
+    Args:
+        folder: a base model's folder.
+
+    Raises:
+        ValueError: there is no scheduler config.
+    """
+    path = folder / "scheduler" / "scheduler_config.json"
+    if not path.is_file():
+        msg = f"no {path.name} in {path.parent}: it is not a folder in the Stable Diffusion layout."
+        raise ValueError(msg)
+    config: dict[str, Any] = json.loads(path.read_text())
+    return DDIMScheduler.from_config(
+        config, steps_offset=1, clip_sample=False, set_alpha_to_one=False
+    )
+
+
+def checked_device(name: str) -> torch.device:
+    """Turn a device's name into a device that is there.
+
+    Raises:
+        ValueError: CUDA, or that CUDA device, is not available. Nothing falls back to the CPU.
+    """
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        msg = (
+            f"device={name} was asked for, but torch sees {torch.cuda.device_count()} CUDA GPUs. "
+            "Set model.device=cpu, or run where a GPU and its driver are installed."
+        )
+        raise ValueError(msg)
+    return device

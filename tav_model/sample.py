@@ -1,0 +1,137 @@
+"""DDIM sampling of edited prompts with classifier-free guidance (arXiv 2010.02502, 2207.12598)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from tav_model.config import SampleConfig
+from tav_model.errors import NonFiniteError
+from tav_model.load import BaseModel
+from tav_model.text import check_prompt, encode_prompts
+
+
+@torch.no_grad()
+def sample(
+    base: BaseModel,
+    start_latents_CFHW: Tensor,
+    prompts: Sequence[str],
+    config: SampleConfig,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
+) -> Tensor:
+    """Sample one edit of a clip per prompt, all from the same start.
+
+    Must agree with the official pipeline: negative before positive in the batch, eta 0.
+
+    Args:
+        base: the tuned model.
+        start_latents_CFHW: (C, F, H, W), the clip's inverted latents; with `start="noise"` only its
+            shape is used.
+        prompts: P edited prompts.
+        config: steps, guidance, negative prompt, start.
+        on_step: called with (UNet calls done, UNet calls in all).
+        generator: CPU generator of `start="noise"`: one for all prompts, which then share their
+            noise, or one per prompt, which makes an edit independent of its neighbours.
+
+    Returns:
+        (P, C, F, H, W) fp32 on the model's device; decode them with `tav_model.vae.decode`.
+
+    Raises:
+        PromptError: a prompt is empty or over the text encoder's limit.
+        ValueError: no prompt, or no generator where the start is noise.
+        NonFiniteError: the latents became NaN or infinite.
+    """
+    if not prompts:
+        msg = "sample() got no prompt; it needs at least one."
+        raise ValueError(msg)
+    for prompt in prompts:
+        check_prompt(base.tokenizer, prompt)
+    start = _start(start_latents_CFHW, len(prompts), config, generator).to(base.device)
+    text = encode_prompts(base, [config.negative_prompt, *prompts])
+    timesteps = _timesteps(base, config.steps)
+    batches = range(0, len(prompts), config.prompts_per_batch)
+    calls = len(batches) * len(timesteps)
+    out = []
+    for n, i in enumerate(batches):
+        batch = slice(i, i + config.prompts_per_batch)
+        done = n * len(timesteps)
+        report = None if on_step is None else (lambda k, d=done, f=on_step: f(d + k, calls))
+        out.append(denoise(base, start[batch], text[:1], text[1:][batch], config, on_step=report))
+    latents = torch.cat(out)
+    if not bool(torch.isfinite(latents).all()):
+        msg = f"sampling gave NaN or infinity in {base.dtype}. Set model.dtype to bf16 or fp32."
+        raise NonFiniteError(msg)
+    return latents
+
+
+def denoise(  # noqa: PLR0913
+    base: BaseModel,
+    x_BCFHW: Tensor,
+    negative: Tensor,
+    text_BLC: Tensor,
+    config: SampleConfig,
+    *,
+    on_step: Callable[[int], None] | None = None,
+    on_latents: Callable[[Tensor], None] | None = None,
+) -> Tensor:
+    """Run the DDIM loop on one batch.
+
+    Args:
+        base: the tuned model.
+        x_BCFHW: (B, C, F, H, W) fp32 start.
+        negative: (1, L, C) embedding that guidance moves away from.
+        text_BLC: (B, L, C) embeddings of the prompts.
+        config: steps and guidance.
+        on_step: called with the number of steps done.
+        on_latents: called with the latents after each step.
+
+    Returns:
+        (B, C, F, H, W) fp32.
+    """
+    guided = config.guidance_scale > 1
+    if guided:
+        text_BLC = torch.cat([negative.expand(len(x_BCFHW), -1, -1), text_BLC])
+    host_timesteps = _timesteps(base, config.steps)
+    timesteps = torch.tensor(host_timesteps, device=base.device)
+    for i, t in enumerate(host_timesteps):
+        if guided:
+            low, high = base.unet(torch.cat([x_BCFHW, x_BCFHW]), timesteps[i], text_BLC).chunk(2)
+            prediction = low + config.guidance_scale * (high - low)
+        else:
+            prediction = base.unet(x_BCFHW, timesteps[i], text_BLC)
+        x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]  # noqa: N806
+        if on_latents is not None:
+            on_latents(x_BCFHW)
+        if on_step is not None:
+            on_step(i + 1)
+    return x_BCFHW
+
+
+def _timesteps(base: BaseModel, steps: int) -> list[int]:
+    base.scheduler.set_timesteps(steps)  # stays on the host: see invert()
+    return base.scheduler.timesteps.tolist()  # type: ignore[no-any-return]
+
+
+def _start(
+    latents_CFHW: Tensor,
+    count: int,
+    config: SampleConfig,
+    generator: torch.Generator | Sequence[torch.Generator] | None,
+) -> Tensor:
+    """Give (P, C, F, H, W) fp32 starting latents."""
+    shape = (count, *latents_CFHW.shape)
+    if config.start == "inversion":
+        return latents_CFHW.float()[None].expand(shape)
+    if generator is None:
+        msg = "start='noise' needs a seeded CPU generator; pass generator=."
+        raise ValueError(msg)
+    if isinstance(generator, torch.Generator):
+        return torch.randn(latents_CFHW.shape, generator=generator)[None].expand(shape)
+    if len(generator) != count:
+        msg = (
+            f"{len(generator)} generators for {count} prompts; pass one per prompt, or one for all."
+        )
+        raise ValueError(msg)
+    return torch.stack([torch.randn(latents_CFHW.shape, generator=g) for g in generator])

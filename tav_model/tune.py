@@ -1,0 +1,278 @@
+"""One-shot tuning of a base model on one clip (section 4.2 of arXiv 2212.11565)."""
+
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
+from tav_model.config import TuneConfig
+from tav_model.errors import CheckpointError, NonFiniteLossError
+from tav_model.frames import to_model_range
+from tav_model.load import BaseModel
+from tav_model.state import TuneState, adam_tensors, to_host
+from tav_model.text import check_prompt, encode_prompts
+from tav_model.unet import ClipUNet, tuned_parameters
+from tav_model.vae import Moments, encode_moments, sample_latents
+
+_FETCH_EVERY = {"cuda": 10}
+"""Steps between looks at the losses: each look makes the host wait for the GPU."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneResult:
+    """What one tuning gives. The model keeps the tuned values until it is reset or tuned again."""
+
+    adapter: dict[str, Tensor]
+    """fp32 CPU tensors by state-dict name."""
+    losses: list[float]
+    """One per step, each at its own random noise level."""
+    num_params: int
+    """Numbers in the adapter."""
+    peak_bytes: int
+    """CUDA: most memory allocated during the tuning. CPU: most resident memory of the process."""
+    metadata: dict[str, str]
+    """For `save_adapter`: base_identity, prompt, seed and the numbers of the config."""
+
+
+class Trainer:
+    """Optimiser, gradient scaler and the step that uses them, over one model's tuned parameters."""
+
+    def __init__(self, unet: ClipUNet, scheduler: DDIMScheduler, config: TuneConfig) -> None:
+        """Make a fresh AdamW over the tuned parameters.
+
+        Args:
+            unet: the model to tune.
+            scheduler: the noise schedule; its prediction type chooses the target.
+            config: the optimiser's numbers.
+        """
+        self.unet = unet
+        self.scheduler = scheduler
+        self.max_grad_norm = config.max_grad_norm
+        tuned = tuned_parameters(unet)
+        self.names, self.parameters = list(tuned), list(tuned.values())
+        device = self.parameters[0].device.type
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+            eps=config.epsilon,
+            fused=device in ("cpu", "cuda"),
+        )
+        self.scaler = torch.amp.GradScaler(device, enabled=unet.dtype == torch.float16)
+
+    def loss(self, latents_BCFHW: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+        """Compute the denoising loss, all in fp32 but the UNet's inside.
+
+        Args:
+            latents_BCFHW: (B, C, F, H, W) fp32 clean latents.
+            noise: the same shape.
+            timesteps: (B,) int64.
+            text: (B, L, text channels).
+
+        Returns:
+            The mean squared error against the noise, or the velocity for v-prediction models.
+        """
+        noisy = self.scheduler.add_noise(latents_BCFHW, noise, timesteps)
+        target = noise
+        if self.scheduler.config.prediction_type == "v_prediction":
+            target = self.scheduler.get_velocity(latents_BCFHW, noise, timesteps)
+        return functional.mse_loss(self.unet(noisy, timesteps, text), target)
+
+    def step(
+        self, latents_BCFHW: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Do one optimiser step, without making the host wait for the device.
+
+        Args:
+            latents_BCFHW: (B, C, F, H, W) fp32 clean latents.
+            noise: the same shape.
+            timesteps: (B,) int64.
+            text: (B, L, text channels).
+
+        Returns:
+            The loss before the step and the gradients' total norm before clipping.
+        """
+        loss = self.loss(latents_BCFHW, noise, timesteps, text)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach(), norm
+
+    def restore(self, state: TuneState) -> None:
+        """Put optimiser and scaler where a state left them (the model's parameters stay)."""
+        for name, p in zip(self.names, self.parameters, strict=True):
+            self.optimizer.state[p] = {
+                "step": state.adam_step[name].to(p.device, copy=True),
+                "exp_avg": state.exp_avg[name].to(p.device, copy=True),
+                "exp_avg_sq": state.exp_avg_sq[name].to(p.device, copy=True),
+            }
+        if state.scaler:
+            self.scaler.load_state_dict(dict(state.scaler))
+
+
+def tune(  # noqa: PLR0913
+    base: BaseModel,
+    clip: Moments | NDArray[np.uint8],
+    prompt: str,
+    config: TuneConfig,
+    *,
+    seed: int,
+    on_step: Callable[[int, float], None] | None = None,
+    on_checkpoint: Callable[[TuneState], None] | None = None,
+    resume: TuneState | Path | None = None,
+) -> TuneResult:
+    """Tune the model on one clip, from its initial weights whatever was tuned before.
+
+    Args:
+        base: the base model; its tuned parameters are changed in place.
+        clip: the clip's VAE posterior, or its frames (F, H, W, 3) uint8 RGB.
+        prompt: what the clip shows.
+        config: steps and the optimiser's numbers.
+        seed: seeds the one CPU generator of all draws (posterior, noise, timestep).
+        on_step: called with (step, loss), steps counted from 1; on a GPU ten at a time.
+        on_checkpoint: called every `config.checkpoint_every` steps.
+        resume: a state of this same run, or the file of one; on the same device and software the
+            result is bit-equal to an uninterrupted run's (on CUDA under
+            `torch.use_deterministic_algorithms`).
+
+    Returns:
+        The adapter and how the tuning went.
+
+    Raises:
+        PromptError: the prompt is empty or over the text encoder's limit.
+        NonFiniteLossError: the loss became NaN or infinite.
+        CheckpointError: the state cannot be read, or is of another run.
+    """
+    check_prompt(base.tokenizer, prompt)
+    moments = clip if isinstance(clip, Moments) else encode_moments(base, to_model_range(clip))
+    text = encode_prompts(base, [prompt])
+    state = TuneState.load(resume) if isinstance(resume, Path) else resume
+    run = _run_of(base, prompt, seed, config)
+    generator = torch.Generator().manual_seed(seed)
+    reset_adapter(base)
+    _set_checkpointing(base.unet, on=config.gradient_checkpointing)
+    trainer = Trainer(base.unet, base.scheduler, config)
+    losses: list[float] = []
+    if state is not None:
+        _check_same_run(state, run)
+        apply_adapter(base, state.parameters)
+        trainer.restore(state)
+        generator.set_state(state.rng)
+        losses = state.losses.tolist()
+    if base.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(base.device)
+    pending: list[Tensor] = []
+    every = _FETCH_EVERY.get(base.device.type, 1)
+    for step in range(len(losses) + 1, config.steps + 1):
+        pending.append(_draw_and_step(trainer, moments, text, generator))
+        due = config.checkpoint_every > 0 and step % config.checkpoint_every == 0
+        if step % every == 0 or due or step == config.steps:
+            _fetch(pending, losses, on_step)
+        if due and on_checkpoint is not None:
+            on_checkpoint(_state_of(trainer, generator, losses, run))
+    adapter = adapter_of(base)
+    return TuneResult(
+        adapter=adapter,
+        losses=losses,
+        num_params=sum(t.numel() for t in adapter.values()),
+        peak_bytes=_peak_bytes(base.device),
+        metadata=run,
+    )
+
+
+def _draw_and_step(
+    trainer: Trainer, moments: Moments, text: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Draw latents, noise and noise level, always in this order; returns the loss."""
+    latents = sample_latents(moments, generator)[None]
+    noise = torch.randn(latents.shape, generator=generator)
+    levels = trainer.scheduler.config.num_train_timesteps
+    timesteps = torch.randint(0, levels, (1,), generator=generator)
+    device = latents.device
+    return trainer.step(latents, noise.to(device), timesteps.to(device), text)[0]
+
+
+def _fetch(
+    pending: list[Tensor], losses: list[float], on_step: Callable[[int, float], None] | None
+) -> None:
+    """Move losses from the device to the host and look at them."""
+    for loss in torch.stack(pending).tolist():
+        losses.append(loss)
+        if not np.isfinite(loss):
+            msg = (
+                f"the loss became {loss} at step {len(losses)}. Lower tune.learning_rate, or set "
+                "model.dtype to bf16 or fp32."
+            )
+            raise NonFiniteLossError(msg)
+        if on_step is not None:
+            on_step(len(losses), loss)
+    pending.clear()
+
+
+def _state_of(
+    trainer: Trainer, generator: torch.Generator, losses: list[float], run: dict[str, str]
+) -> TuneState:
+    optimizer, names = trainer.optimizer, trainer.names
+    return TuneState(
+        step=len(losses),
+        parameters=to_host(dict(zip(names, trainer.parameters, strict=True))),
+        exp_avg=adam_tensors(optimizer, names, "exp_avg"),
+        exp_avg_sq=adam_tensors(optimizer, names, "exp_avg_sq"),
+        adam_step=adam_tensors(optimizer, names, "step"),
+        rng=generator.get_state(),
+        losses=torch.tensor(losses, dtype=torch.float32),
+        scaler=trainer.scaler.state_dict(),
+        run=run,
+    )
+
+
+def _run_of(base: BaseModel, prompt: str, seed: int, config: TuneConfig) -> dict[str, str]:
+    key_fields = [f.name for f in fields(config) if f.metadata.get("key", True)]
+    numbers = {name: str(asdict(config)[name]) for name in key_fields}
+    precision = base.config.dtype
+    return {
+        "base_identity": base.identity,
+        "prompt": prompt,
+        "seed": str(seed),
+        "dtype": precision,
+        "attention_mode": base.config.attention_mode,
+        **numbers,
+    }
+
+
+def _check_same_run(state: TuneState, run: dict[str, str]) -> None:
+    differing = [k for k in sorted(state.run | run) if state.run.get(k) != run.get(k)]
+    if differing:
+        k = differing[0]
+        msg = (
+            f"the checkpoint is of another run: {k} is {state.run.get(k)!r} there and "
+            f"{run.get(k)!r} here ({len(differing)} differ in all). Start the tuning anew."
+        )
+        raise CheckpointError(msg)
+
+
+def _set_checkpointing(unet: ClipUNet, *, on: bool) -> None:
+    if on:
+        unet.enable_gradient_checkpointing()
+    else:
+        unet.disable_gradient_checkpointing()
+
+
+def _peak_bytes(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,273 @@
+"""The inflated UNet: a stock image UNet that sees all frames of a clip (section 4.1 of the paper).
+
+State-dict keys equal the official UNet3DConditionModel's, so published checkpoints load.
+Shape suffixes: B clips, C channels, F frames, N = B*F images, H W latent pixels, S = H*W tokens.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from tav_model.attention import (
+    SpatioTemporalProcessor,
+    TemporalProcessor,
+    TextProcessor,
+    backend_named,
+)
+from tav_model.config import AttentionMode
+from tav_model.layers import Clip, ClipGroupNorm, ClipResnet, TunedLinear
+
+_TUNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.")
+
+
+class ClipBlock(BasicTransformerBlock):  # type: ignore[misc]
+    """A transformer block with an attention along time after its feed-forward."""
+
+    def __init__(self, stock: BasicTransformerBlock) -> None:
+        """Take over the stock block's layers and add `norm_temp` and `attn_temp`.
+
+        Args:
+            stock: the image UNet's block.
+        """
+        nn.Module.__init__(self)
+        self.__dict__.update(stock.__dict__)
+        self.attn1.to_q = _tuned(self.attn1.to_q)
+        self.attn2.to_q = _tuned(self.attn2.to_q)
+        self.norm_temp = nn.LayerNorm(self.dim)
+        self.attn_temp = Attention(
+            query_dim=self.dim,
+            heads=self.num_attention_heads,
+            dim_head=self.attention_head_dim,
+            bias=self.attention_bias,
+        )
+        for name in ("to_q", "to_k", "to_v"):
+            setattr(self.attn_temp, name, _tuned(getattr(self.attn_temp, name)))
+        self.attn_temp.to_out[0] = _tuned(self.attn_temp.to_out[0])
+
+    def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor) -> Tensor:
+        """Space-time attention, text attention, feed-forward, then attention along time.
+
+        Args:
+            hidden_states: (N, S, C).
+            encoder_hidden_states: (B, L, text channels).
+
+        Returns:
+            (N, S, C).
+        """
+        x: Tensor = super().forward(hidden_states, encoder_hidden_states=encoder_hidden_states)
+        return x + self.attn_temp(self.norm_temp(x))  # type: ignore[no-any-return]
+
+
+class ClipTransformer(nn.Module):
+    """The stock spatial transformer around `ClipBlock`s; parameter names are the stock one's."""
+
+    def __init__(self, stock: Transformer2DModel) -> None:
+        """Take over the stock transformer's layers.
+
+        Args:
+            stock: the image UNet's transformer.
+        """
+        super().__init__()
+        self.norm = stock.norm  # per frame, as in the official code
+        self.proj_in = stock.proj_in
+        self.transformer_blocks = nn.ModuleList(ClipBlock(b) for b in stock.transformer_blocks)
+        self.proj_out = stock.proj_out
+        self.linear = bool(stock.use_linear_projection)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, x_NCHW: Tensor, encoder_hidden_states: Tensor, **_: object
+    ) -> tuple[Tensor, ...]:
+        """Apply all blocks to the tokens of each frame.
+
+        Args:
+            x_NCHW: (N, C, H, W).
+            encoder_hidden_states: (B, L, text channels).
+
+        Returns:
+            A tuple of one (N, C, H, W) tensor, as the stock transformer with return_dict=False.
+        """
+        n, _c, h, w = x_NCHW.shape
+        x = self.norm(x_NCHW)
+        if not self.linear:
+            x = self.proj_in(x)
+        x_NSC = x.permute(0, 2, 3, 1).reshape(n, h * w, -1)  # a view in channels_last
+        if self.linear:
+            x_NSC = self.proj_in(x_NSC)
+        for block in self.transformer_blocks:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x_NSC = checkpoint(block, x_NSC, encoder_hidden_states, use_reentrant=False)
+            else:
+                x_NSC = block(x_NSC, encoder_hidden_states)
+        if self.linear:
+            x_NSC = self.proj_out(x_NSC)
+        x = x_NSC.view(n, h, w, -1).permute(0, 3, 1, 2)
+        return (x_NCHW + (x if self.linear else self.proj_out(x)),)
+
+
+class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
+    """diffusers' UNet2DConditionModel over clips. Made by `build_unet`, never directly."""
+
+    clip: Clip
+
+    def forward(
+        self, sample: Tensor, timestep: Tensor | int, encoder_hidden_states: Tensor
+    ) -> Tensor:
+        """Predict the noise (or velocity) of noisy latents.
+
+        Args:
+            sample: (B, C, F, H, W) latents, any floating dtype.
+            timestep: a number, or (B,) int64.
+            encoder_hidden_states: (B, L, text channels), one text per clip.
+
+        Returns:
+            (B, C, F, H, W), fp32.
+        """
+        b, c, f, h, w = sample.shape
+        self.clip.frames = f
+        t = torch.as_tensor(timestep, device=sample.device).expand(b).repeat_interleave(f)
+        x_NCHW = sample.to(self.dtype).transpose(1, 2).reshape(b * f, c, h, w)
+        out = super().forward(
+            x_NCHW.contiguous(memory_format=torch.channels_last),
+            t,
+            encoder_hidden_states.to(self.dtype),
+            return_dict=False,
+        )[0]
+        return out.view(b, f, -1, h, w).transpose(1, 2).float()  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Compute dtype: that of the frozen weights."""
+        return self.conv_in.weight.dtype  # type: ignore[no-any-return]
+
+
+def build_unet(
+    config: Mapping[str, Any], *, attention_mode: AttentionMode, attention_backend: str
+) -> ClipUNet:
+    """Build an inflated UNet without weights (on the meta device).
+
+    Args:
+        config: a stock 2D UNet's or an official Tune-A-Video UNet's config.json.
+        attention_mode: which frames the space-time attention sees.
+        attention_backend: name of a diffusers attention backend.
+
+    Returns:
+        The UNet, all parameters on the meta device, only the tuned set requiring gradients.
+
+    Raises:
+        ValueError: the config is of another family than Stable Diffusion 1.x and 2.x, or the
+            backend is unknown.
+    """
+    backend = backend_named(attention_backend)
+    with torch.device("meta"):
+        unet: ClipUNet = ClipUNet.from_config(dict(stock_config(config)))
+        clip = unet.clip = Clip()
+        _replace(unet, ResnetBlock2D, lambda m: ClipResnet(m, clip))
+        _replace(unet, Transformer2DModel, ClipTransformer)
+        unet.conv_norm_out = ClipGroupNorm(unet.conv_norm_out, clip)
+    for module in unet.modules():
+        if isinstance(module, ClipBlock):
+            module.attn1.set_processor(SpatioTemporalProcessor(attention_mode, backend, clip))
+            module.attn2.set_processor(TextProcessor(backend, clip))
+            module.attn_temp.set_processor(TemporalProcessor(backend, clip))
+    unet.requires_grad_(False)  # noqa: FBT003
+    for parameter in tuned_parameters(unet).values():
+        parameter.requires_grad_(True)  # noqa: FBT003
+    unet.eval()
+    return unet
+
+
+def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn an official Tune-A-Video UNet config into the stock 2D one it was inflated from.
+
+    Args:
+        config: contents of a config.json.
+
+    Returns:
+        The config with 2D block names; private keys (`_...`) are dropped.
+
+    Raises:
+        ValueError: the config asks for parts that Stable Diffusion 1.x and 2.x UNets do not have.
+    """
+    out = {k: v for k, v in config.items() if not k.startswith("_")}
+    known = {"CrossAttnDownBlock2D", "DownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
+    for key in ("down_block_types", "up_block_types"):
+        out[key] = [name.replace("3D", "2D") for name in out[key]]
+        if unknown := set(out[key]) - known:
+            msg = f"UNet {key} has {sorted(unknown)}, only {sorted(known)} can be inflated."
+            raise ValueError(msg)
+    mid = out["mid_block_type"] = (out.get("mid_block_type") or "UNetMidBlock2DCrossAttn").replace(
+        "3D", "2D"
+    )
+    if (
+        mid != "UNetMidBlock2DCrossAttn"
+        or out.get("addition_embed_type")
+        or out.get("class_embed_type")
+    ):
+        msg = (
+            f"UNet with mid_block_type={mid}, addition_embed_type={out.get('addition_embed_type')} "
+            f"and class_embed_type={out.get('class_embed_type')} cannot be inflated. "
+            "Use a Stable Diffusion 1.x or 2.x base."
+        )
+        raise ValueError(msg)
+    return out
+
+
+def tuned_parameters(unet: nn.Module) -> dict[str, nn.Parameter]:
+    """Name the parameters that tuning changes: attn1.to_q, attn2.to_q and attn_temp (section 4.2).
+
+    `norm_temp` is not among them; it must agree with the official code, which freezes it.
+    """
+    return {n: p for n, p in unet.named_parameters() if any(part in f".{n}" for part in _TUNED)}
+
+
+def init_temporal(unet: ClipUNet, seed: int) -> dict[str, Tensor]:
+    """Draw the weights that an image model does not have.
+
+    Must agree with the official code in distribution: torch's default linear initialisation, but a
+    zero output weight. Its output bias is not zero, so the inflated model is not the image model.
+
+    Args:
+        unet: gives names and shapes; may be on the meta device.
+        seed: seeds the one CPU generator that all draws come from.
+
+    Returns:
+        fp32 CPU tensors of every `attn_temp` and `norm_temp` key.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    state: dict[str, Tensor] = {}
+    for name, block in _blocks(unet):
+        state[f"{name}.norm_temp.weight"] = torch.ones(block.dim)
+        state[f"{name}.norm_temp.bias"] = torch.zeros(block.dim)
+        for key, parameter in block.attn_temp.named_parameters():
+            bound = 1 / math.sqrt(block.attn_temp.get_submodule(key.rpartition(".")[0]).in_features)
+            draw = torch.rand(parameter.shape, generator=generator) * (2 * bound) - bound
+            state[f"{name}.attn_temp.{key}"] = (
+                torch.zeros_like(draw) if key == "to_out.0.weight" else draw
+            )
+    return state
+
+
+def _blocks(unet: nn.Module) -> Iterator[tuple[str, ClipBlock]]:
+    return ((n, m) for n, m in unet.named_modules() if isinstance(m, ClipBlock))
+
+
+def _replace(root: nn.Module, kind: type[nn.Module], make: Any) -> None:
+    for name, module in list(root.named_modules()):
+        if isinstance(module, kind):
+            root.set_submodule(name, make(module))
+
+
+def _tuned(stock: nn.Linear) -> TunedLinear:
+    return TunedLinear(
+        stock.in_features, stock.out_features, bias=stock.bias is not None, device="meta"
+    )
