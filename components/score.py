@@ -15,6 +15,7 @@ from components.errors import ItemError, UserError
 from components.keys import content_key
 from components.log import VideoLog
 from components.provenance import provenance
+from components.revisions import hub_revision
 from components.step import Outcome, StepContext, attempt_item
 from components.tables import append_rows
 
@@ -88,7 +89,7 @@ class ScoreWorker:
     """Loads the CLIP model once and scores edit after edit."""
 
     def __init__(self, context: StepContext) -> None:
-        from eval.clip_encoder import HUB_PREFIX, ClipEncoder
+        from eval.clip_encoder import ClipEncoder
         from eval.errors import EncoderError
 
         settings = context.config.score
@@ -100,7 +101,7 @@ class ScoreWorker:
                 settings.model,
                 device=settings.device,
                 batch_size=settings.batch_size,
-                revision=context.score_revision if settings.model.startswith(HUB_PREFIX) else None,
+                revision=hub_revision(context.score_revision),
             )
         except EncoderError as error:
             raise UserError(f"the score step cannot start: {error}") from error
@@ -176,6 +177,6 @@ class ScoreWorker:
         from components.video_io import read_mp4_frames
 
         with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder, "edit.mp4")
+            target = Path(folder, Path(item.video_uri).name)  # the name that messages show
             self._store.fetch_checked(item.video_uri, target, item.sha256)
             return read_mp4_frames(target)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONFIG_NAME = "open_clip_config.json"
 WEIGHTS_NAME = "open_clip_model.safetensors"
 HUB_PREFIX = "hf-hub:"
+FOLDER_PREFIX = "local-dir:"
 _TOKENIZER_FILES = ("*token*.json", "vocab.*", "merges.txt", "*.model")
 
 
@@ -28,8 +29,8 @@ class ClipEncoder:
     """An open_clip model in evaluation mode, fp32, with its own preprocessing and tokenizer.
 
     Args:
-        model: A folder with ``open_clip_config.json`` and ``open_clip_model.safetensors``, or
-            ``hf-hub:org/name``.
+        model: A folder (also ``local-dir:folder``) with ``open_clip_config.json`` and
+            ``open_clip_model.safetensors``, or ``hf-hub:org/name``.
         device: Torch device; it must be there.
         batch_size: Frames embedded at once.
         revision: Commit of a hub model; none takes the hub's current one.
@@ -47,7 +48,7 @@ class ClipEncoder:
         self.device = checked_device(device)
         self.folder = model_folder(model, revision=revision)
         self.batch_size = batch_size
-        name = f"local-dir:{self.folder}"
+        name = f"{FOLDER_PREFIX}{self.folder}"
         # What open_clip raises on damaged folders (StopIteration: weights without a tensor).
         damaged = (OSError, ValueError, RuntimeError, LookupError, TypeError, StopIteration)
         try:
@@ -154,7 +155,7 @@ def model_folder(model: str, *, revision: str | None = None) -> Path:
         EncoderError: the folder or hub model is absent, lacks a file, or has pickled weights only.
     """
     if not model.startswith(HUB_PREFIX):
-        folder = Path(model)
+        folder = Path(model.removeprefix(FOLDER_PREFIX))
         if not folder.is_dir():
             raise EncoderError(
                 f"score.model is {model!r}, but there is no such folder: give a folder with "
