@@ -24,7 +24,7 @@ from components.store import file_sha256
 logger = logging.getLogger(__name__)
 
 _FOLDER = "sha256:"
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _RACY_SECONDS = 2.0
 """A file changed this recently may change again without its time stamp showing it."""
@@ -57,7 +57,7 @@ def resolve_revision(model: str, revision: str | None = None) -> str:
     name = model.removeprefix("hf-hub:")
     if model.startswith("local-dir:") or not _HUB_ID.fullmatch(name):
         raise UserError(
-            f"model {model!r} is no folder here{' and no hub id' * (name == model)}: "
+            f"model {model!r} is no folder here and no hub id: "
             "give a model's folder or a hub id such as org/name"
         )
     if revision is not None and _COMMIT.fullmatch(revision):
@@ -88,9 +88,9 @@ def _hub_commit(name: str, revision: str) -> str:
         commit = huggingface_hub.HfApi().model_info(name, revision=revision).sha
     except Exception as error:  # whatever kept the hub from answering, the user has to settle it
         raise UserError(
-            f"cannot ask the hub for model {name!r} at {revision!r} ({type(error).__name__}: "
-            f"{error}): check name, revision and network, give a commit of 40 hex digits, or set "
-            "HF_HUB_OFFLINE=1 to use what is cached"
+            f"model {name!r} is no folder here, and the hub gives no commit of {revision!r} "
+            f"({type(error).__name__}: {error}): check name, revision and network, give a commit "
+            "of 40 hex digits, or set HF_HUB_OFFLINE=1 to use what is cached"
         ) from error
     if not commit:
         raise UserError(f"the hub names no commit of model {name!r} at {revision!r}: give one")
