@@ -1,0 +1,1 @@
+"""Agreement with the official Tune-A-Video code, by its recorded tensors."""
