@@ -1,0 +1,76 @@
+"""The form that every manifest format is read into: values that know their line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from components.errors import UserError
+
+MAX_DEPTH = 12
+"""Levels of nesting; a manifest needs 6."""
+_SHOWN = 100
+_SHOWN_CHARS = 400
+
+
+class ManifestError(UserError):
+    """The manifest is refused. The message lists every problem with its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A value of the manifest and where it stands."""
+
+    value: Any
+    """A scalar, a ``list[Node]`` or a ``dict[str, Node]``."""
+    line: int
+    """Line or row, counted from 1. A mapping's value has the line of its key."""
+
+
+@dataclass(slots=True)
+class Problems:
+    """Collects what is wrong, to be told all at once."""
+
+    source: str
+    """The manifest's address."""
+    unit: str = "line"
+    """What is counted: ``line`` or ``row``."""
+    found: list[tuple[int, str]] = field(default_factory=list)
+
+    def add(self, line: int, text: str) -> None:
+        """Note a problem; line 0 is the manifest as a whole."""
+        self.found.append((line, text))
+
+    def raise_any(self) -> None:
+        """Raise a ManifestError when anything was noted."""
+        if not self.found:
+            return
+        lines = [f"{self.source}: {len(self.found)} problem(s) in the manifest"]
+        for line, text in sorted(self.found, key=lambda problem: problem[0])[:_SHOWN]:
+            place = f"{self.unit} {line}: " if line else ""
+            shown = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+            lines.append(f"  {place}{shown}")
+        if len(self.found) > _SHOWN:
+            lines.append(f"  and {len(self.found) - _SHOWN} more")
+        raise ManifestError("\n".join(lines))
+
+    def fail(self, line: int, text: str) -> NoReturn:
+        """Note a problem after which reading cannot go on, and raise."""
+        self.add(line, text)
+        self.raise_any()
+        raise AssertionError(text)
+
+
+def to_node(value: Any, line: int, depth: int = 0) -> Node:
+    """Give plain JSON values a line.
+
+    Raises:
+        ValueError: nested deeper than ``MAX_DEPTH``.
+    """
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        return Node({key: to_node(item, line, depth + 1) for key, item in value.items()}, line)
+    if isinstance(value, list | tuple):
+        return Node([to_node(item, line, depth + 1) for item in value], line)
+    return Node(value, line)
