@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,7 @@ class IngestWorker:
     def __call__(self, items: Sequence[IngestItem]) -> list[Outcome]:
         """Commit a ``videos`` row or a ``failures`` row for each item."""
         return [
-            attempt_item(
-                "ingest", self._context, item, lambda i=item: self._ingest(i), edit_id=None
-            )
+            attempt_item("ingest", self._context, item, partial(self._ingest, item), edit_id=None)
             for item in items
         ]
 
