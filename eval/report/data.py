@@ -1,0 +1,87 @@
+"""What a report shows. Plain values: where they come from is the caller's business."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """One mp4 object."""
+
+    uri: str
+    """Relative to the run's root."""
+    sha256: str
+    width: int | None = None
+    """Pixels; lets the page keep the place before the video is loaded."""
+    height: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportScore:
+    """One edit's scores under one protocol by one CLIP model. None or NaN: missing, never 0."""
+
+    protocol: str
+    score_model: str
+    score_revision: str
+    frame_consistency: float | None
+    textual_alignment: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportRow:
+    """One edit of one video."""
+
+    video_id: str
+    edit_id: str
+    edit_key: str
+    category: str
+    source_prompt: str
+    prompt: str
+    source: Media | None
+    """The tuned-on clip; none when its row is gone."""
+    edit: Media
+    scores: tuple[ReportScore, ...]
+    seconds: float
+    """Of sampling this edit."""
+    tune_seconds: float | None
+    """Of tuning and inverting the video; shared by its edits."""
+    tune_steps: int | None
+    num_frames: int
+    fps: float
+    seed: int
+    base_model: str
+    base_revision: str
+    config_hash: str
+    code_version: str
+    library_versions: str
+    """JSON object of versions by library."""
+    device: str
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFailure:
+    """The last failure of one item that has no row yet."""
+
+    step: str
+    video_id: str
+    edit_id: str | None
+    error_type: str
+    message: str
+    traceback: str
+    attempt: int
+    retryable: bool
+    at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportData:
+    """Everything a report shows."""
+
+    title: str
+    """The run's name."""
+    rows: tuple[ReportRow, ...]
+    """In the order in which they are first shown."""
+    failures: tuple[ReportFailure, ...]
