@@ -1,6 +1,6 @@
 """What a user may choose about the model. Standard library only: importing this loads no torch.
 
-A field with `metadata={"key": False}` cannot change any number that comes out; callers leave it out
+A field with `metadata={"key": False}` cannot change a result beyond rounding; callers leave it out
 when they derive a content key from a config.
 """
 
@@ -159,7 +159,7 @@ class SampleConfig:
     steps: int = 50
     """Denoising steps; the official configs use 50."""
     guidance_scale: float = 12.5
-    """Weight of the prompt against the negative prompt; 1 turns guidance off and halves the work."""
+    """Weight of the prompt against the negative prompt; 1 is no guidance and half the work."""
     negative_prompt: str = ""
     """What the guidance moves away from."""
     start: Literal["inversion", "noise"] = "inversion"

@@ -81,7 +81,7 @@ def weight_files(
     if list(folder.glob("*.bin")):
         msg += (
             " The .bin files there are pickles, which can run code when loaded, so they are not"
-            " read. Convert the folder once with diffusers' save_pretrained, which writes safetensors."
+            " read. Load and save the folder once with diffusers, which writes safetensors."
         )
     raise ValueError(msg)
 

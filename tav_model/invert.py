@@ -69,8 +69,8 @@ def inverse_scheduler(base: BaseModel) -> DDIMInverseScheduler:
     if scheduler.config.clip_sample or scheduler.config.set_alpha_to_one:
         msg = (
             f"clip_sample={scheduler.config.clip_sample} and "
-            f"set_alpha_to_one={scheduler.config.set_alpha_to_one} cannot be inverted; both must be "
-            "False. Make the scheduler with tav_model.load.load_scheduler."
+            f"set_alpha_to_one={scheduler.config.set_alpha_to_one} cannot be inverted: both must "
+            "be False. Make the scheduler with tav_model.load.load_scheduler."
         )
         raise ValueError(msg)
     return scheduler

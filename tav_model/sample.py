@@ -66,7 +66,7 @@ def sample(
     return latents
 
 
-def denoise(  # noqa: PLR0913
+def denoise(
     base: BaseModel,
     x_BCFHW: Tensor,
     negative: Tensor,
@@ -101,7 +101,7 @@ def denoise(  # noqa: PLR0913
             prediction = low + config.guidance_scale * (high - low)
         else:
             prediction = base.unet(x_BCFHW, timesteps[i], text_BLC)
-        x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]  # noqa: N806
+        x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
         if on_latents is not None:
             on_latents(x_BCFHW)
         if on_step is not None:

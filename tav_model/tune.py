@@ -123,7 +123,7 @@ class Trainer:
             self.scaler.load_state_dict(dict(state.scaler))
 
 
-def tune(  # noqa: PLR0913
+def tune(
     base: BaseModel,
     clip: Moments | NDArray[np.uint8],
     prompt: str,

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from diffusers.models.attention_dispatch import AttentionBackendName
+from diffusers.models.attention_processor import Attention
+from torch import Tensor
+
+from tav_model.attention import (
+    SpatioTemporalProcessor,
+    TemporalProcessor,
+    TextProcessor,
+    backend_named,
+)
+from tav_model.config import AttentionMode
+from tav_model.layers import Clip
+
+NATIVE = AttentionBackendName.NATIVE
+B, S, C = 2, 6, 8
+
+
+def by_hand(attn: Attention, queries: Tensor, seen: Tensor) -> Tensor:
+    """Attention of (S, C) tokens to (T, ...) tokens, written out per head."""
+    q, k, v = attn.to_q(queries), attn.to_k(seen), attn.to_v(seen)
+    heads = []
+    for i in range(attn.heads):
+        part = slice(i * C // attn.heads, (i + 1) * C // attn.heads)
+        scores = q[:, part] @ k[:, part].T / (C // attn.heads) ** 0.5
+        heads.append(scores.softmax(-1) @ v[:, part])
+    out: Tensor = attn.to_out[0](torch.cat(heads, -1))
+    return out
+
+
+def seen_frames(mode: str, frames: int, i: int) -> list[int]:
+    return {
+        "sparse_causal": [0, max(i - 1, 0)],
+        "full": list(range(frames)),
+        "causal": list(range(i + 1)),
+    }[mode]
+
+
+@pytest.mark.parametrize("mode", ["sparse_causal", "full", "causal"])
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_space_time_attention(mode: AttentionMode, frames: int) -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
+    x = torch.randn(B, frames, S, C)
+    process = SpatioTemporalProcessor(mode, NATIVE, Clip(frames=frames))
+    out = process(attn, x.flatten(0, 1)).view(B, frames, S, C)
+    for b in range(B):
+        for i in range(frames):
+            seen = x[b, seen_frames(mode, frames, i)].flatten(0, 1)
+            torch.testing.assert_close(out[b, i], by_hand(attn, x[b, i], seen))
+
+
+def test_text_attention() -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2, cross_attention_dim=5)
+    x, text = torch.randn(B, 3, S, C), torch.randn(B, 7, 5)
+    out = TextProcessor(NATIVE, Clip(frames=3))(attn, x.flatten(0, 1), text).view(x.shape)
+    for b in range(B):
+        for i in range(3):
+            torch.testing.assert_close(out[b, i], by_hand(attn, x[b, i], text[b]))
+
+
+@pytest.mark.parametrize("frames", [1, 4])
+def test_temporal_attention(frames: int) -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
+    x = torch.randn(B, frames, S, C)
+    out = TemporalProcessor(NATIVE, Clip(frames=frames))(attn, x.flatten(0, 1)).view(x.shape)
+    for b in range(B):
+        for s in range(S):
+            torch.testing.assert_close(out[b, :, s], by_hand(attn, x[b, :, s], x[b, :, s]))
+
+
+def test_unknown_backend_is_named() -> None:
+    with pytest.raises(ValueError, match=r"attention_backend='warp' is unknown.*native"):
+        backend_named("warp")
