@@ -126,13 +126,13 @@ def test_an_empty_caption_is_a_failure_with_a_remedy(
     context: StepContext, tiny_clips: Path
 ) -> None:
     worker = CaptionWorker(context)
-    # A real BLIP-2 whose language model ends every caption at once.
-    worker._captioner._newline = worker._captioner.processor.tokenizer.convert_tokens_to_ids("Ġsea")
-    model = worker._captioner.model
-    rows = model.get_output_embeddings().weight
-    rows.data[:] = 0
-    model.language_model.model.decoder.final_layer_norm.bias.data[:] = 1
-    rows.data[worker._captioner._newline] = 1
+    captioner = worker._captioner
+    newline = captioner.processor.tokenizer("\n", add_special_tokens=False).input_ids[0]
+    # A real BLIP-2 that ends every caption at once: the newline's score is 32, all others are 0.
+    captioner.model.language_model.model.decoder.final_layer_norm.bias.data[:] = 1
+    scores = captioner.model.get_output_embeddings().weight.data
+    scores[:] = 0
+    scores[newline] = 1
     (outcome,) = worker([_item(context, tiny_clips / "fish.mp4", "fish")])
     (failure,) = read_table(context.store(), "failures")
     assert outcome.error is not None
