@@ -14,6 +14,7 @@ from components.errors import ItemError, UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from components.current import State
     from components.runner import Runner, RunResult
     from components.status import Status
 
@@ -142,7 +143,7 @@ def export(run_uri: str, target: str) -> None:
     from components.runner import load_run
 
     state = load_run(run_uri)
-    rows = score_table(state.store, _edit_keys(state))
+    rows = score_table(state.store, **_current(state))
     write(rows, target)
     click.echo(f"{len(rows)} row(s) written to {target}")
 
@@ -151,10 +152,10 @@ def export(run_uri: str, target: str) -> None:
 @click.argument("run_uri", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON lines.")
 def failures(run_uri: str, as_json: bool) -> None:
-    """List what failed in a run, and why."""
+    """List what is missing from a run because it failed, and why."""
     from components.runner import load_run
 
-    for row in load_run(run_uri).failures.values():
+    for row in load_run(run_uri).open_failures:
         if as_json:
             click.echo(json.dumps(row, default=str))
         else:
@@ -170,8 +171,12 @@ def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> 
     return Runner(config, retry_failed=retry_failed)
 
 
-def _edit_keys(state: Any) -> set[str]:
-    return {row["edit_key"] for row in state.edits.values()}
+def _current(state: State) -> dict[str, set[str]]:
+    """The rows that count now, as the arguments that select them."""
+    return {
+        "edit_keys": {row["edit_key"] for row in state.edits.values()},
+        "score_keys": {row["score_key"] for row in state.scores.values()},
+    }
 
 
 def _report(runner: Runner, *, force: bool) -> str:
@@ -179,7 +184,9 @@ def _report(runner: Runner, *, force: bool) -> str:
 
     if not force and runner.store.stat("report/index.html") is not None:
         return f"{runner.store.root}/report/index.html"
-    return write_report(runner.store, collect(runner.store, _edit_keys(runner.state())))
+    state = runner.state()
+    failed = {row["item_key"] for row in state.open_failures}
+    return write_report(runner.store, collect(runner.store, item_keys=failed, **_current(state)))
 
 
 def _finish(runner: Runner, result: RunResult, as_json: bool) -> None:
@@ -205,7 +212,7 @@ def _print_result(runner: Runner, result: RunResult) -> None:
     from components.export import print_scores, score_table
 
     if "score" in result.computed:
-        rows = score_table(runner.store, _edit_keys(runner.state()))
+        rows = score_table(runner.store, **_current(runner.state()))
         if rows:
             print_scores(rows, Console())
     _print_status(result.status)

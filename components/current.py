@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from components.caption import captioner_name
 from components.config import RunConfig, VideoConfig
+from components.edits import VideoEntry, expand_edit
 from components.errors import ItemError
 from components.keys import NUMERICS_VERSION, content_key
-from components.manifest import Manifest, VideoEntry, expand_edit
+from components.manifest import Manifest
 from components.score import score_key
 from components.store import Store
 from components.tables import Row, read_table
@@ -202,3 +203,39 @@ class State:
             (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
             for row in read_table(self.store, "failures")
         }
+
+    @functools.cached_property
+    def open_failures(self) -> list[Row]:
+        """Failures of work that is still asked for and still not done, the last of each item."""
+        captioner = captioner_name(self.config.caption, self.revisions.caption)
+        undone: dict[str, set[tuple[str, str]]] = {
+            "caption": {
+                (content_key(video_key=row["video_key"], captioner=captioner), video_id)
+                for video_id, row in self.videos.items()
+                if video_id not in self.captions
+            },
+            "tune": {
+                (key, video_id)
+                for video_id, key in self.adapter_keys.items()
+                if video_id not in self.adapters or video_id not in self.latents
+            },
+            "sample": {
+                (planned.edit_key, edit_id)
+                for edit_id, planned in self.planned_edits.items()
+                if edit_id not in self.edits
+            },
+            "score": {
+                (score_key(row["edit_key"], protocol, self.revisions.score), edit_id)
+                for edit_id, row in self.edits.items()
+                for protocol in self.config.score.protocols
+                if (edit_id, protocol) not in self.scores
+            },
+        }
+        asked = {entry.video_id for entry in self.manifest.videos}
+        return [
+            row
+            for (step, key, item_id), row in self.failures.items()
+            if (key, item_id) in undone.get(step, ())
+            # The key of a reading holds the source's version, which no row of ours knows.
+            or (step == "ingest" and item_id in asked and item_id not in self.videos)
+        ]

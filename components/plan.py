@@ -13,9 +13,9 @@ from typing import Any
 from components.caption import CaptionItem, captioner_name
 from components.config import VideoConfig
 from components.current import State
+from components.edits import VideoEntry
 from components.ingest import IngestItem
 from components.keys import content_key
-from components.manifest import VideoEntry
 from components.sample import SampleItem
 from components.score import ScoreItem, score_key
 from components.tables import Row

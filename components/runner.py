@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.cluster import Cluster
-from components.config import RunConfig, to_document
+from components.config import RunConfig, parse, to_document
 from components.current import Revisions, State
-from components.errors import SourceError
+from components.edits import VideoEntry
+from components.errors import ItemError, UserError
 from components.ingest import IngestItem, IngestWorker
 from components.keys import content_key
-from components.manifest import Manifest, load_manifest
+from components.manifest import Manifest, from_document, load_manifest
+from components.manifest import to_document as manifest_document
 from components.plan import STEPS, Plan, ingest_key
 from components.progress import Progress
+from components.score import check_protocols
 from components.sources import stat_source
 from components.status import Status, run_status
 from components.step import Outcome, StepContext, record_failure, run_items
@@ -52,6 +55,7 @@ class Runner:
         self.store: Store = open_store(config.run)
         self.manifest: Manifest = load_manifest(config.manifest)
         self.revisions = find_revisions(config)
+        check_protocols(config.score.protocols)
         self._retry_failed = retry_failed
         self._context = StepContext(
             config=config,
@@ -120,10 +124,10 @@ class Runner:
         """Ask every source for its version; one that is missing becomes a failure row."""
         entries = self.manifest.videos
 
-        def ask(uri: str) -> str | SourceError:
+        def ask(uri: str) -> str | ItemError:
             try:
                 return stat_source(uri).version
-            except SourceError as error:
+            except ItemError as error:
                 return error
 
         with ThreadPoolExecutor(_STAT_THREADS) as threads:
@@ -136,7 +140,7 @@ class Runner:
                 self._record_missing(plan, entry, answer)
         return versions
 
-    def _record_missing(self, plan: Plan, entry: Any, error: SourceError) -> None:
+    def _record_missing(self, plan: Plan, entry: VideoEntry, error: ItemError) -> None:
         key = ingest_key(entry, "absent", plan.state.video_config(entry))
         attempt = plan.attempt("ingest", key, entry.video_id)
         if attempt is None:
@@ -180,7 +184,7 @@ def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Rev
     """Write what `tav status` and `tav export` need beside the tables, unless it is there."""
     document = {
         "config": to_document(config),
-        "manifest": manifest.to_document(),
+        "manifest": manifest_document(manifest),
         "revisions": to_document(revisions),
     }
     data = json.dumps(document, indent=1, sort_keys=True).encode()
@@ -194,9 +198,6 @@ def load_run(uri: str) -> State:
     Raises:
         UserError: no run lies there.
     """
-    from components.config import parse
-    from components.errors import UserError
-
     store = open_store(uri)
     try:
         document = json.loads(store.read_bytes(RUN_FILE))
@@ -204,7 +205,7 @@ def load_run(uri: str) -> State:
         raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root") from error
     return State(
         parse(RunConfig, document["config"], RUN_FILE),
-        Manifest.from_document(document["manifest"]),
+        from_document(document["manifest"]),
         store,
         Revisions(**document["revisions"]),
     )

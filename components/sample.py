@@ -84,10 +84,10 @@ class SampleWorker:
             return
         sound = []
         for edit in edits:
-            if (error := self._problem(edit)) is None:
+            if (problem := self._problem(edit)) is None:
                 sound.append(edit)
             else:
-                yield self._failed(edit, error)
+                yield self._failed(edit, problem)
         size = self._context.config.sample.prompts_per_batch
         for first in range(0, len(sound), size):
             batch = sound[first : first + size]
@@ -106,21 +106,17 @@ class SampleWorker:
             load_adapter(self._base, path)
         key = item.adapter["adapter_key"]
         inverted = read_latents(self._store, item.latents_part, key, item.inversion)
-        latents = torch.from_numpy(inverted).float()
-        if self._context.config.sample.start == "noise":
-            generator = torch.Generator().manual_seed(item_seed(self._context.config.seed, key))
-            latents = torch.randn(latents.shape, generator=generator)
-        return latents
+        return torch.from_numpy(inverted).float()
 
     def _problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""
-        from tav_model.text import encode_prompts
+        from tav_model.text import check_prompt
 
         if edit.problem is not None:
             return ItemError(edit.problem)
         try:
             with expected_errors():
-                encode_prompts(self._base, [edit.prompt])
+                check_prompt(self._base.tokenizer, edit.prompt)
         except ItemError as error:
             return error
         return None
@@ -128,14 +124,20 @@ class SampleWorker:
     def _sample_batch(
         self, item: SampleItem, batch: list[EditWork], start: Tensor
     ) -> Iterator[Outcome]:
+        import torch
+
         from tav_model.sample import sample
         from tav_model.vae import decode
 
         started = time.perf_counter()
+        config = self._context.config
         prompts = [edit.prompt for edit in batch]
+        # Of use where sampling starts from noise: all edits of a video then share theirs.
+        seed = item_seed(config.seed, item.adapter["adapter_key"])
+        generator = torch.Generator().manual_seed(seed)
         try:
             with expected_errors():
-                latents = sample(self._base, start, prompts, self._context.config.sample)
+                latents = sample(self._base, start, prompts, config.sample, generator=generator)
         except ItemError as error:
             yield from (self._failed(edit, error) for edit in batch)
             return

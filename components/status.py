@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from components.current import State
-from components.score import score_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,63 +34,39 @@ class Status:
 
 
 def run_status(state: State) -> Status:
-    """Count what is done, failed and left in each step."""
-    failed = _failed_videos(state)
-    edit_ids = [
-        (entry.video_id, f"{entry.video_id}/{edit.name}")
-        for entry in state.manifest.videos
-        for edit in entry.edits
-    ]
+    """Count what is done, failed and left in each step.
+
+    An item that waits for a failed one counts as failed too.
+    """
+    failed = {(row["step"], row["edit_id"] or row["video_id"]) for row in state.open_failures}
+    entries = state.manifest.videos
+    lost: set[str] = set()
+    steps = {}
+    done_videos: dict[str, Collection[str]] = {
+        "ingest": state.videos,
+        "caption": state.captions,
+        "tune": state.adapters.keys() & state.latents.keys(),
+    }
+    for step, done in done_videos.items():
+        lost |= {entry.video_id for entry in entries if (step, entry.video_id) in failed}
+        steps[step] = StepStatus(len(entries), len(done), len(lost - set(done)))
+    edits = {
+        f"{entry.video_id}/{edit.name}": entry.video_id for entry in entries for edit in entry.edits
+    }
     unsampled = {
         edit_id
-        for video_id, edit_id in edit_ids
-        if edit_id not in state.edits
-        and (video_id in failed["tune"] or _has_failed(state, "sample", edit_id))
+        for edit_id, video_id in edits.items()
+        if edit_id not in state.edits and (video_id in lost or ("sample", edit_id) in failed)
     }
+    steps["sample"] = StepStatus(len(edits), len(state.edits), len(unsampled))
     protocols = state.config.score.protocols
     unscored = {
-        (edit_id, protocol)
-        for _, edit_id in edit_ids
-        for protocol in protocols
-        if (edit_id, protocol) not in state.scores
-        and (edit_id in unsampled or _score_failed(state, edit_id, protocol))
+        edit_id for edit_id in edits if edit_id in unsampled or ("score", edit_id) in failed
     }
-    videos = len(state.manifest.videos)
-    tuned = len(state.adapters.keys() & state.latents.keys())
-    steps = {
-        "ingest": StepStatus(videos, len(state.videos), len(failed["ingest"])),
-        "caption": StepStatus(videos, len(state.captions), len(failed["caption"])),
-        "tune": StepStatus(videos, tuned, len(failed["tune"])),
-        "sample": StepStatus(len(edit_ids), len(state.edits), len(unsampled)),
-        "score": StepStatus(len(edit_ids) * len(protocols), len(state.scores), len(unscored)),
-    }
-    lost = failed["tune"] - {video_id for video_id, _ in edit_ids}
-    lost_items = len(lost) + len({edit_id for edit_id, _ in unscored})
-    bare = sum(not entry.edits for entry in state.manifest.videos)
-    return Status(steps, lost_items / max(len(edit_ids) + bare, 1))
-
-
-def _failed_videos(state: State) -> dict[str, set[str]]:
-    """Videos that cannot pass each step, because they failed in it or before it."""
-    ids = [entry.video_id for entry in state.manifest.videos]
-    at = {(step, item_id) for step, _, item_id in state.failures}
-    keys = state.adapter_keys
-    ingest = {i for i in ids if i not in state.videos and ("ingest", i) in at}
-    caption = ingest | {
-        i for i in ids if i in state.videos and i not in state.captions and ("caption", i) in at
-    }
-    tuned = state.adapters.keys() & state.latents.keys()
-    tune = caption | {i for i in keys if i not in tuned and ("tune", keys[i], i) in state.failures}
-    return {"ingest": ingest, "caption": caption, "tune": tune}
-
-
-def _has_failed(state: State, step: str, edit_id: str) -> bool:
-    planned = state.planned_edits.get(edit_id)
-    return planned is not None and (step, planned.edit_key, edit_id) in state.failures
-
-
-def _score_failed(state: State, edit_id: str, protocol: str) -> bool:
-    if (edit := state.edits.get(edit_id)) is None:
-        return False
-    key = score_key(edit["edit_key"], protocol, state.revisions.score)
-    return ("score", key, edit_id) in state.failures
+    missing = sum(
+        (edit_id, protocol) not in state.scores for edit_id in unscored for protocol in protocols
+    )
+    steps["score"] = StepStatus(len(edits) * len(protocols), len(state.scores), missing)
+    without_edits = {entry.video_id for entry in entries if not entry.edits}
+    items = len(edits) + len(without_edits)
+    return Status(steps, (len(unscored) + len(lost & without_edits)) / max(items, 1))

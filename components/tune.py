@@ -26,9 +26,8 @@ from components.tables import Row, append_rows
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from torch import Tensor
-
-    from tav_model.tune import TuneState
+    from tav_model.state import TuneState
+    from tav_model.vae import Moments
 
 logger = logging.getLogger(__name__)
 
@@ -68,10 +67,11 @@ class TuneWorker:
 
     def _work(self, item: TuneItem) -> None:
         from components.ingest import load_clip
+        from tav_model.frames import to_model_range
         from tav_model.vae import encode_moments
 
         clip = load_clip(item.video_row)
-        moments = encode_moments(self._base, clip.frames)
+        moments = encode_moments(self._base, to_model_range(clip.frames))
         if item.adapter is None:
             self._tune(item, moments)
         else:
@@ -88,7 +88,7 @@ class TuneWorker:
             self._store.fetch_checked(adapter["uri"], path, adapter["sha256"])
             load_adapter(self._base, path)
 
-    def _tune(self, item: TuneItem, moments: Tensor) -> None:
+    def _tune(self, item: TuneItem, moments: Moments) -> None:
         from tav_model.adapter import save_adapter
         from tav_model.tune import tune
 
@@ -108,7 +108,11 @@ class TuneWorker:
         uri = f"adapters/{item.item_key}.safetensors"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "adapter.safetensors"
-            save_adapter(path, result.adapter, {"base_revision": self._context.base_revision})
+            save_adapter(
+                path,
+                result.adapter,
+                {**result.metadata, "base_revision": self._context.base_revision},
+            )
             self._store.write_file(uri, path)
             sha256, nbytes = file_sha256(path), path.stat().st_size
         row = {
@@ -127,7 +131,7 @@ class TuneWorker:
         }
         append_rows(self._store, "adapters", [row])
 
-    def _invert(self, item: TuneItem, moments: Tensor, frames: NDArray[np.uint8]) -> None:
+    def _invert(self, item: TuneItem, moments: Moments, frames: NDArray[np.uint8]) -> None:
         """Invert the clip, and see how well sampling leads back to it."""
         import torch
 
@@ -169,7 +173,7 @@ class TuneWorker:
 
     def _load_state(self, path: str, video_id: str) -> TuneState | None:
         from tav_model.errors import CheckpointError
-        from tav_model.tune import TuneState
+        from tav_model.state import TuneState
 
         if self._store.stat(path) is None:
             return None

@@ -221,12 +221,17 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     demuxer = CONTAINERS[path.suffix.lower()]
     check_whole(path, demuxer)
     container: Any = av.open(
-        f"file:{path.absolute()}", format=demuxer, options={"protocol_whitelist": "file"}
+        f"file:{path.absolute()}",
+        format=demuxer,
+        options={"protocol_whitelist": "file"},
+        metadata_errors="replace",  # titles in Latin-1 are common
     )
     with container:
         if not container.streams.video:
             raise SourceError(f"{path.name} holds 0 video streams, but 1 is needed")
         stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
         # One thread: errors are concealed differently by several, and the step's workers
         # already fill the machine. `explode` makes damage an error instead of grey blocks.
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1

@@ -1,0 +1,62 @@
+"""A real Ray, shared by all runs of the session, and configurations of tiny runs on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.config import RunConfig, parse
+
+HEAD = """
+import os, sys, ray
+context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+                   object_store_memory=500_000_000)
+print(context.address_info["address"], flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Address of a Ray of this session's own, in another process so that runs can come and go."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as head:
+        assert head.stdout is not None
+        address = head.stdout.readline().strip()
+        assert address, "Ray did not start"
+        yield address
+        assert head.stdin is not None
+        head.stdin.close()
+
+
+@pytest.fixture
+def tiny_run(tmp_path: Path, tiny_models: Path, ray_address: str) -> dict[str, Any]:
+    """The document of a run that takes seconds: tiny models, 4 frames, 2 steps of everything."""
+    return {
+        "run": str(tmp_path / "run"),
+        "manifest": str(tmp_path / "manifest.yaml"),
+        "model": {"base": str(tiny_models / "base")},
+        "video": {"num_frames": 4, "width": 64, "height": 64},
+        "caption": {"model": str(tiny_models / "blip2"), "max_new_tokens": 8},
+        "tune": {"steps": 2},
+        "invert": {"steps": 2},
+        "sample": {"steps": 2},
+        "score": {"model": str(tiny_models / "clip")},
+        "ray": {"address": ray_address},
+    }
+
+
+def run_config(document: dict[str, Any]) -> RunConfig:
+    return parse(RunConfig, document, "test")
+
+
+def write_manifest(document: dict[str, Any], videos: list[dict[str, Any]]) -> None:
+    text = yaml.safe_dump({"videos": videos}, sort_keys=False)
+    Path(document["manifest"]).write_text(text, encoding="utf-8")
