@@ -1,10 +1,11 @@
-"""Small real videos for the tests, made with PyAV. Frame i is grey of level ``LEVEL + STEP * i``."""
+"""Small real videos for the tests, made with PyAV; frame i is grey of ``LEVEL + STEP * i``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -26,7 +27,7 @@ def grey_frames(count: int, width: int = 64, height: int = 48) -> NDArray[np.uin
     return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3)).astype(np.uint8)
 
 
-def write_video(  # noqa: PLR0913 - a test names what it needs
+def write_video(
     path: Path,
     frames: NDArray[np.uint8] | int = 12,
     *,
@@ -49,7 +50,7 @@ def write_video(  # noqa: PLR0913 - a test names what it needs
     codec, container_format, pixel_format = _CODECS[path.suffix.lower()]
     options = {"movflags": "+faststart"} if faststart else {}
     with av.open(str(path), "w", format=container_format, options=options) as container:
-        stream = container.add_stream(codec, rate=Fraction(fps))
+        stream: Any = container.add_stream(codec, rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = pixels.shape[2], pixels.shape[1], pixel_format
         if codec == "libx264":
             stream.options = {"crf": "1", "preset": "ultrafast"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import struct
 import tempfile
@@ -59,7 +60,7 @@ def test_uniform_indices_spread_over_all_that_is_there(count: int, start: int, e
     available = start + count + extra
     video = VideoConfig(num_frames=count, start=start)
     indices = select_frames(available, video, "a.mp4")
-    steps = {b - a for a, b in zip(indices, indices[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(indices)}
     assert indices[0] == start
     assert len(indices) == count
     assert max(steps, default=1) - min(steps, default=1) <= 1
