@@ -86,9 +86,8 @@ def build_base_model(
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": importlib.metadata.version("diffusers"),
-        "feature_extractor": [None, None],
+        **dict.fromkeys(("feature_extractor", "safety_checker"), [None, None]),
         "requires_safety_checker": False,
-        "safety_checker": [None, None],
         "scheduler": ["diffusers", "DDIMScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
