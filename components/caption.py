@@ -142,7 +142,8 @@ def _middle_frame(item: CaptionItem) -> NDArray[np.uint8]:
     from components.ingest import load_clip
 
     frames = load_clip(item.video_row).frames
-    return frames[len(frames) // 2]
+    middle: NDArray[np.uint8] = frames[len(frames) // 2]
+    return middle
 
 
 def _caption_row(video: Row, captioner: str, caption: str, *, source: str) -> Row:

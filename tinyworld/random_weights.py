@@ -86,7 +86,7 @@ def build_base_model(
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": importlib.metadata.version("diffusers"),
-        **dict.fromkeys(("feature_extractor", "safety_checker"), [None, None]),
+        **{name: [None, None] for name in ("feature_extractor", "safety_checker")},
         "requires_safety_checker": False,
         "scheduler": ["diffusers", "DDIMScheduler"],
         "text_encoder": ["transformers", "CLIPTextModel"],
