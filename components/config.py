@@ -206,7 +206,28 @@ def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         raise UserError(f"{path} holds {type(document).__name__}, but a mapping is needed")
     for override in overrides:
         _apply_override(document, override)
-    return parse(RunConfig, document, str(path))
+    return _with_absolute_paths(parse(RunConfig, document, str(path)))
+
+
+def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    """Make local paths whole: a worker's working folder is not the user's."""
+
+    def whole(name: str) -> str:
+        local = "://" not in name and not name.startswith(("local-dir:", "hf-hub:"))
+        return str(Path(name).expanduser().absolute()) if local else name
+
+    def model(name: str) -> str:
+        # What is no folder here is a hub id.
+        return whole(name) if Path(name).expanduser().is_dir() else name
+
+    return dataclasses.replace(
+        config,
+        run=whole(config.run),
+        manifest=whole(config.manifest),
+        model=dataclasses.replace(config.model, base=model(config.model.base)),
+        caption=dataclasses.replace(config.caption, model=model(config.caption.model)),
+        score=dataclasses.replace(config.score, model=model(config.score.model)),
+    )
 
 
 def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:

@@ -162,7 +162,17 @@ class Plan:
                 planned = self.state.planned_edits[f"{video_id}/{edit.name}"]
                 attempt = self.attempt("sample", planned.edit_key, planned.edit_id)
                 if planned.edit_id not in self.state.edits and attempt is not None:
-                    edits.append(asdict(planned) | {"attempt": attempt})
+                    edits.append(
+                        {
+                            "item_key": planned.edit_key,
+                            "edit_id": planned.edit_id,
+                            "video_id": video_id,
+                            "prompt": planned.prompt,
+                            "category": planned.category,
+                            "problem": planned.problem,
+                            "attempt": attempt,
+                        }
+                    )
             if edits:
                 items.append(
                     SampleItem(
