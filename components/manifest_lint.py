@@ -228,10 +228,10 @@ class Linter:
 
     def _id(self, node: Node, what: str) -> str:
         text = self._text(node, what, MAX_PROMPT_CHARS)
-        if text and not valid_id(text):
+        if text and not valid_id(node.value):  # uncut: a name is taken as it stands
             self._problems.add(
                 node.line,
-                f"{what} is {_short(text)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - beginning "
+                f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - beginning "
                 "with a letter or digit, without '..': rename it",
             )
             return ""

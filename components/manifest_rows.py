@@ -33,7 +33,7 @@ def csv_tree(text: str, problems: Problems) -> Node:
     Raises:
         ManifestError: there is no header, or it holds unknown columns.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows = _csv_rows(reader, problems)
     header = next(rows, (1, []))[1]
     names = [name.strip() for name in header]

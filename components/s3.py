@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,9 +122,17 @@ def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
                     yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
 
 
-@functools.cache
+_CLIENT_LOCK = threading.Lock()
+
+
 def client() -> Any:
-    """The process's S3 client, which retries throttling and short outages."""
+    """The process's S3 client, for any thread; it retries throttling and short outages."""
+    with _CLIENT_LOCK:  # making a client is not safe from several threads, using one is
+        return _make_client()
+
+
+@functools.cache
+def _make_client() -> Any:
     # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
     os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     return boto3.client(
