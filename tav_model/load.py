@@ -1,6 +1,7 @@
 """Load a Stable Diffusion base model and inflate its UNet to video."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,17 +135,34 @@ def load_unet(
         state |= load_file(path)
     if not any(".attn_temp." in name for name in state):
         state |= init_temporal(unet, init_seed)
-    tuned = tuned_parameters(unet)
-    state = {n: t.to(torch.float32 if n in tuned else DTYPES[dtype]) for n, t in state.items()}
     try:
-        unet.load_state_dict(state, assign=True)
+        fill_unet(unet, state, device=device, dtype=dtype)
     except RuntimeError as err:
         msg = f"the weights in {folder} do not fit its config.json: {err}"
         raise ValueError(msg) from err
+    return unet
+
+
+def fill_unet(
+    unet: ClipUNet, state: Mapping[str, Tensor], *, device: torch.device | str, dtype: DTypeName
+) -> None:
+    """Give a UNet without weights its weights, each in the dtype that `load_unet` describes.
+
+    Args:
+        unet: what `build_unet` made.
+        state: a tensor of any floating dtype for every state-dict name.
+        device: where the parameters go.
+        dtype: compute dtype.
+
+    Raises:
+        RuntimeError: names or shapes do not fit.
+    """
+    tuned = tuned_parameters(unet)
+    typed = {n: t.to(torch.float32 if n in tuned else DTYPES[dtype]) for n, t in state.items()}
+    unet.load_state_dict(typed, assign=True)
     for name, parameter in unet.named_parameters():  # assign=True takes the tensors' own flags
         parameter.requires_grad_(name in tuned)
     unet.to(device=device, memory_format=torch.channels_last)
-    return unet
 
 
 def load_scheduler(folder: Path) -> DDIMScheduler:
