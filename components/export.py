@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.errors import UserError
+from components.errors import TransientError, UserError
 from components.store import Store, open_store, split_uri
 from components.tables import Row, read_table
 from eval.aggregate import Score, aggregate
@@ -261,7 +261,7 @@ def _write_whole(target: str, data: bytes) -> None:
         folder, _, name = target.rpartition("/")
         try:
             open_store(folder).write_bytes(name, data)
-        except ValueError as error:
+        except (TransientError, ValueError) as error:
             raise UserError(f"cannot export to {target!r}: {error}") from error
         return
     path = Path(location)

@@ -64,6 +64,10 @@ def _tav_paper(embeddings: ClipEmbeddings) -> dict[str, float]:
     }
 
 
+def _rave(embeddings: ClipEmbeddings) -> dict[str, float]:
+    return {name: value / 100 for name, value in _tav_paper(embeddings).items()}
+
+
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         protocol.name: protocol
@@ -73,6 +77,12 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 source="arXiv 2212.11565, experiments: all pairs of frames; every frame with the "
                 "edited prompt; both ×100. The paper does not state its CLIP variant.",
                 metrics=_tav_paper,
+            ),
+            Protocol(
+                name="rave_v1",
+                source="arXiv 2312.04524 (RAVE), evaluation: all pairs of frames and every frame "
+                "with the edited prompt, as raw cosines. Its model is ViT-B/32.",
+                metrics=_rave,
             ),
         )
     }

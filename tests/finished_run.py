@@ -188,7 +188,7 @@ def write_run(store: Store) -> list[Row]:
         write_video(store, video_id, drawn_clip(0.3 * index))
         wanted = ((prompt, category, "swap"), (f"{source}, cartoon style", "style", "cartoon"))
         for number, (text, kind, name) in enumerate(wanted):
-            hue = 0.25 + 0.2 * index + 0.15 * number
+            hue = 0.25 + 0.2 * index + 0.11 * number
             edit = write_edit(store, video_id, name, text, drawn_clip(hue), category=kind)
             write_score(store, edit, 90 + index + number / 3, 24 + 2 * index + number)
             edits.append(edit)

@@ -48,7 +48,7 @@ class Pair {
 const pairs = new Map($$("[data-pair]").map((box) => [box, new Pair($$("video", box))]));
 const watcher = new IntersectionObserver(
   (entries) => entries.forEach((entry) => pairs.get(entry.target).show(entry.isIntersecting)),
-  { rootMargin: "120px 0px" },
+  { rootMargin: "25% 0px" },
 );
 for (const box of pairs.keys()) watcher.observe(box);
 
