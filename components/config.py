@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ NOT_KEYED = {"key": False}
 
 
 def _at_least(name: str, value: float, limit: float, remedy: str) -> None:
-    if value < limit:
+    if not limit <= value < math.inf:  # NaN compares as false
         raise ValueError(f"{name} is {value}, but must be at least {limit}: {remedy}")
 
 

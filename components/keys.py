@@ -57,7 +57,9 @@ def _plain(value: Any) -> Any:
             if f.metadata.get("key", True)
         }
     if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+        if wrong := [name for name in value if not isinstance(name, str)]:
+            raise TypeError(f"a key's part maps from {wrong[0]!r}, but JSON maps from text only")
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value

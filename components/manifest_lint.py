@@ -231,8 +231,8 @@ class Linter:
         if text and not valid_id(node.value):  # uncut: a name is taken as it stands
             self._problems.add(
                 node.line,
-                f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - beginning "
-                "with a letter or digit, without '..': rename it",
+                f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - "
+                "beginning with a letter or digit, without '..': rename it",
             )
             return ""
         return text

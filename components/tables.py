@@ -1,14 +1,16 @@
 """Parquet tables of a run: appended part by part, read as a whole.
 
 The row is the commit. Objects that a row names are written before it, and a part file is immutable
-and appears whole, so a crash leaves at most orphans and never half a row.
+and appears whole, so a crash leaves at most orphans and never half a row. A part's name ends in the
+SHA-256 of its content: Parquet alone does not notice every damaged byte.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,11 +36,28 @@ def append_rows(store: Store, table: str, rows: Sequence[Row]) -> str:
         if wrong := set(row) ^ set(schema.names):
             raise ValueError(f"row of {table!r} lacks or adds the columns {sorted(wrong)}")
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    pq.write_table(_to_arrow(table, rows, schema), sink, compression="zstd")
+    data = sink.getvalue()
     # Time first, so that a listing in order of names is a listing in order of commits.
-    path = f"tables/{table}/part-{time.time_ns():020d}-{uuid.uuid4().hex}.parquet"
-    store.write_bytes(path, sink.getvalue())
+    path = f"tables/{table}/part-{time.time_ns():020d}-{_digest(data)}.parquet"
+    store.write_bytes(path, data)
     return path
+
+
+def _to_arrow(table: str, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
+    arrays = []
+    for column in schema:
+        try:
+            arrays.append(pa.array([row[column.name] for row in rows], column.type))
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"a row of {table!r} has a {column.name} that is no {column.type}: {error}"
+            ) from error
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
 
 
 def read_table(
@@ -72,8 +91,12 @@ def read_table(
 
 def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None) -> list[Row]:
     """The rows of one part file, in its own order; see ``read_table``."""
+    data = store.read_bytes(path)
+    named = re.search(r"-([0-9a-f]{32})\.parquet$", path)
     try:
-        part = pq.ParquetFile(io.BytesIO(store.read_bytes(path)))
+        if named and named[1] != _digest(data):
+            raise pa.ArrowInvalid(f"its SHA-256 begins with {_digest(data)}, its name says other")
+        part = pq.ParquetFile(io.BytesIO(data))
         version = (part.schema_arrow.metadata or {}).get(b"tav_tables_version", b"none").decode()
         if version != TABLES_VERSION:
             raise UserError(
@@ -81,7 +104,7 @@ def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None
                 f"{TABLES_VERSION}: use the release that wrote it, or another run root"
             )
         rows: list[Row] = part.read(columns=columns and list(columns)).to_pylist()
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
             "move it away and run again; its rows are then computed anew"

@@ -13,7 +13,6 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_videos import write_folder
 
 from components.edits import MAX_PROMPT_CHARS, default_name
 from components.errors import ItemError, UserError
@@ -29,6 +28,7 @@ from components.manifest import (
     to_document,
 )
 from components.manifest_lint import valid_id
+from tests.sample_videos import write_folder
 
 YAML = """\
 videos:

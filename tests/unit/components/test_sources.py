@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sample_videos import write_folder, write_video
 
 from components.errors import SourceError, UserError
 from components.sources import (
@@ -20,6 +19,7 @@ from components.sources import (
     stat_source,
 )
 from components.video_read import natural_key
+from tests.sample_videos import write_folder, write_video
 
 ODD_NAMES = ["a b.mp4", "ünï%20code #1?.mp4", "日本.mp4", "-rf.mp4", "quo'te\".mp4", "a:b.mp4"]
 

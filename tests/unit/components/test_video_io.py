@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from sample_videos import levels, write_folder, write_video
 
 from components.config import VideoConfig
 from components.errors import SourceError
@@ -30,6 +29,7 @@ from components.video_io import (
     select_frames,
     write_png_frames,
 )
+from tests.sample_videos import levels, write_folder, write_video
 
 SHARED = Path(__file__).parents[4] / "shared"
 SMALL: dict[str, Any] = {"num_frames": 4, "width": 32, "height": 24}
