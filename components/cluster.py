@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from types import TracebackType
 from typing import Self
@@ -28,6 +29,7 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        logging.getLogger("ray").setLevel(logging.ERROR)
         import ray  # 1.5 s that a finished run need not pay
 
         address = self._config.address
@@ -38,10 +40,10 @@ class Cluster:
                     num_cpus=self._config.num_cpus,
                     include_dashboard=False,
                     log_to_driver=True,
-                    logging_level="warning",
+                    logging_level="error",
                 )
             else:
-                ray.init(address=address, logging_level="warning")
+                ray.init(address=address, logging_level="error")
         except ConnectionError as error:
             raise UserError(
                 f"no Ray cluster answers at ray.address={address!r} ({error}): "

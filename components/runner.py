@@ -51,11 +51,11 @@ class Runner:
         Raises:
             UserError: anything that must be right before work begins is not.
         """
+        check_protocols(config.score.protocols)
         self.config = config
         self.store: Store = open_store(config.run)
         self.manifest: Manifest = load_manifest(config.manifest)
-        self.revisions = find_revisions(config)
-        check_protocols(config.score.protocols)
+        self.revisions = find_revisions(config, self.manifest)
         self._retry_failed = retry_failed
         self._context = StepContext(
             config=config,
@@ -82,20 +82,20 @@ class Runner:
 
     def _run_step(self, step: str, cluster: Cluster) -> int:
         plan = Plan(self.state(), retry_failed=self._retry_failed)
-        versions = self._source_versions(plan) if step == "ingest" else {}
+        versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
         if step == "caption":
             self._commit_manifest_captions(plan)
         items = plan.items(step, versions)
         if not items:
             logger.info("step=%s nothing to do", step)
-            return 0
+            return missing
         total = sum(len(item.edits) if step == "sample" else 1 for item in items)
         logger.info("step=%s %d to do", step, total)
         cluster.start()
         with Progress(step, total) as progress:
             for outcome in self._outcomes(step, items):
                 progress.advance(outcome)
-        return total
+        return total + missing
 
     def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         gpus = self.config.ray.gpus_per_worker
@@ -120,8 +120,8 @@ class Runner:
         size = len(config.score.protocols)
         return run_items(items, ScoreWorker, self._context, batch_size=size, num_gpus=gpus)
 
-    def _source_versions(self, plan: Plan) -> dict[str, str]:
-        """Ask every source for its version; one that is missing becomes a failure row."""
+    def _source_versions(self, plan: Plan) -> tuple[dict[str, str], int]:
+        """Ask every source for its version; count those that became failure rows."""
         entries = self.manifest.videos
 
         def ask(uri: str) -> str | ItemError:
@@ -132,19 +132,19 @@ class Runner:
 
         with ThreadPoolExecutor(_STAT_THREADS) as threads:
             answers = list(threads.map(ask, [entry.uri for entry in entries]))
-        versions = {}
+        versions, missing = {}, 0
         for entry, answer in zip(entries, answers, strict=True):
             if isinstance(answer, str):
                 versions[entry.video_id] = answer
             elif entry.video_id not in plan.state.videos:
-                self._record_missing(plan, entry, answer)
-        return versions
+                missing += self._record_missing(plan, entry, answer)
+        return versions, missing
 
-    def _record_missing(self, plan: Plan, entry: VideoEntry, error: ItemError) -> None:
+    def _record_missing(self, plan: Plan, entry: VideoEntry, error: ItemError) -> bool:
         key = ingest_key(entry, "absent", plan.state.video_config(entry))
         attempt = plan.attempt("ingest", key, entry.video_id)
         if attempt is None:
-            return
+            return False
         item = IngestItem(
             item_key=key,
             video_id=entry.video_id,
@@ -155,6 +155,7 @@ class Runner:
         )
         outcome = record_failure(self.store, "ingest", item, error, self._context)
         logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
+        return True
 
     def _commit_manifest_captions(self, plan: Plan) -> None:
         from components.caption import commit_manifest_captions
@@ -162,17 +163,20 @@ class Runner:
         commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
 
 
-def find_revisions(config: RunConfig) -> Revisions:
-    """Name the configured models exactly.
+def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
+    """Name the configured models exactly; BLIP-2 only where a video lacks a prompt.
 
     Raises:
         UserError: a folder or hub model is not there.
     """
     from components.revisions import resolve_revision
 
+    caption = ""
+    if any(entry.prompt is None for entry in manifest.videos):
+        caption = resolve_revision(config.caption.model, config.caption.revision)
     return Revisions(
         base=resolve_revision(config.model.base, config.model.revision),
-        caption=resolve_revision(config.caption.model, config.caption.revision),
+        caption=caption,
         score=resolve_revision(config.score.model, None),
     )
 

@@ -149,6 +149,8 @@ def run_items(
     """
     import ray.data  # 4 s that a finished run need not pay
 
+    # The driver shows its own progress, and Ray Data's plans mean nothing to a user.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     settings = context.config.ray
     rows = [{"item": json.dumps(dataclasses.asdict(item))} for item in items]

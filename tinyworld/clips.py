@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -47,12 +48,20 @@ def render(clip: Clip) -> list[npt.NDArray[np.uint8]]:
 
 
 def write_clips(folder: Path) -> list[Path]:
-    """Write every clip as ``<name>.mp4`` and return the files; equal bytes each time."""
+    """Write every clip as ``<name>.mp4`` and return the files; equal bytes each time.
+
+    A file that holds these bytes already is left alone, so that its time of change stays.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for clip in CLIPS:
-        paths.append(folder / f"{clip.name}.mp4")
-        _encode(render(clip), paths[-1])
+        path, fresh = folder / f"{clip.name}.mp4", folder / f".{clip.name}.mp4"
+        _encode(render(clip), fresh)
+        if path.exists() and filecmp.cmp(path, fresh, shallow=False):
+            fresh.unlink()
+        else:
+            fresh.replace(path)
+        paths.append(path)
     return paths
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from components.config import RunConfig, parse
+# Ray guards a cluster with a token, which the head and every driver of it must share.
+os.environ["RAY_AUTH_MODE"] = "token"
+os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 HEAD = """
 import os, sys, ray
@@ -51,12 +54,3 @@ def tiny_run(tmp_path: Path, tiny_models: Path, ray_address: str) -> dict[str, A
         "score": {"model": str(tiny_models / "clip")},
         "ray": {"address": ray_address},
     }
-
-
-def run_config(document: dict[str, Any]) -> RunConfig:
-    return parse(RunConfig, document, "test")
-
-
-def write_manifest(document: dict[str, Any], videos: list[dict[str, Any]]) -> None:
-    text = yaml.safe_dump({"videos": videos}, sort_keys=False)
-    Path(document["manifest"]).write_text(text, encoding="utf-8")

@@ -1,0 +1,237 @@
+"""Whole runs on a real Ray: what is computed, what is computed again, and what a bad item costs."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from components.current import State
+from components.errors import UserError
+from components.runner import Runner, RunResult
+from components.schemas import SCHEMAS
+from components.store import file_sha256
+from components.tables import read_table
+from tests.integration.runs import run_config, write_manifest
+
+
+def run(document: dict[str, Any], **options: bool) -> tuple[RunResult, State]:
+    runner = Runner(run_config(document), **options)
+    return runner.run(), runner.state()
+
+
+def counts(result: RunResult) -> dict[str, int]:
+    return {step: count for step, count in result.computed.items() if count}
+
+
+def tiny_videos(clips: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": "fish",
+            "uri": str(clips / "fish.mp4"),
+            "prompt": "a red fish is swimming over the sea",
+            "edits": [
+                {"id": "shark", "category": "object", "replace": {"red fish": "grey shark"}},
+                {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+            ],
+        },
+        {
+            "id": "star",
+            "uri": str(clips / "star.mp4"),
+            "edits": [{"id": "city", "category": "background", "prompt": "{caption}, in the city"}],
+        },
+    ]
+
+
+def test_a_rerun_computes_only_what_changed(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
+    videos = tiny_videos(tiny_clips)
+    write_manifest(tiny_run, videos)
+    result, state = run(tiny_run)
+    # star has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
+    assert counts(result) == {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
+    assert result.failed_fraction == 0
+    assert_complete(state, Path(tiny_run["run"]))
+
+    result, _ = run(tiny_run)
+    assert counts(result) == {}
+    assert not result.used_ray
+
+    videos[0]["edits"].append({"id": "snow", "category": "background", "replace": {"sea": "snow"}})
+    write_manifest(tiny_run, videos)
+    result, _ = run(tiny_run)
+    assert counts(result) == {"sample": 1, "score": 1}
+
+    tiny_run["score"]["protocols"] = ["tav_paper_v1", "rave_v1"]
+    result, state = run(tiny_run)
+    assert counts(result) == {"score": 4}
+    assert {protocol for _, protocol in state.scores} == {"tav_paper_v1", "rave_v1"}
+
+    before = {row["adapter_key"] for row in state.adapters.values()}
+    tiny_run["tune"] = {"steps": 3}
+    result, state = run(tiny_run)
+    assert counts(result) == {"tune": 2, "sample": 4, "score": 8}
+    assert before.isdisjoint(row["adapter_key"] for row in state.adapters.values())
+
+    # Another inversion keeps the adapters.
+    tiny_run["invert"] = {"steps": 3}
+    adapters = read_table(state.store, "adapters")
+    result, state = run(tiny_run)
+    assert counts(result) == {"tune": 2, "sample": 4, "score": 8}
+    assert read_table(state.store, "adapters") == adapters
+
+    # What was computed under the first settings is still there.
+    tiny_run |= {"tune": {"steps": 2}, "invert": {"steps": 2}}
+    result, _ = run(tiny_run)
+    assert counts(result) == {}
+
+
+def assert_complete(state: State, root: Path) -> None:
+    for table, schema in SCHEMAS.items():
+        rows = read_table(state.store, table)
+        assert bool(rows) == (table != "failures"), table
+        for row in rows:
+            assert set(row) == set(schema.names)
+    for row in state.edits.values():
+        assert file_sha256(root / row["video_uri"]) == row["sha256"]
+        with av.open(root / row["video_uri"]) as video:
+            stream = video.streams.video[0]
+            assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+            assert sum(1 for _ in video.decode(stream)) == row["num_frames"] == 4
+    for row in state.adapters.values():
+        assert file_sha256(root / row["uri"]) == row["sha256"]
+    assert not list((root / "checkpoints").glob("*"))
+    for row in read_table(state.store, "scores"):
+        assert 0 < row["frame_consistency"] <= 100.001
+        assert -100 <= row["textual_alignment"] <= 100
+
+
+def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 64)) -> Path:
+    width, height = size
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv444p"
+        for number in range(frames):
+            picture = np.full((height, width, 3), number * 8 % 256, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_bad_items_become_rows_and_the_rest_is_done(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    good = tiny_clips / "fish.mp4"
+    whole = good.read_bytes()
+    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.mp4").write_text("this is no video\n" * 100, encoding="utf-8")
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "noframes").mkdir()
+    write_video(folder / "short.mp4", frames=2)
+    write_video(folder / "odd.mp4", frames=6, size=(51, 37))
+    edit = {"id": "e", "category": "style", "prompt": "{caption}, cartoon style"}
+    names = ("missing.mp4", "truncated.mp4", "text.mp4", "empty.mp4", "noframes", "short.mp4")
+    videos = [
+        {
+            "id": name.partition(".")[0],
+            "uri": str(folder / name),
+            "prompt": "a fish",
+            "edits": [edit],
+        }
+        for name in names
+    ]
+    videos.append(
+        {"id": "odd", "uri": str(folder / "odd.mp4"), "prompt": "a fish", "edits": [edit]}
+    )
+    too_long = {"id": "long", "category": "object", "prompt": "a very red fish " * 60}
+    no_word = {"id": "word", "category": "object", "replace": {"elephant": "mouse"}}
+    videos.append(
+        {"id": "good", "uri": str(good), "prompt": "a fish", "edits": [edit, too_long, no_word]}
+    )
+    write_manifest(tiny_run, videos)
+    result, state = run(tiny_run)
+
+    assert set(state.edits) == {"odd/e", "good/e"}
+    assert len(state.scores) == 2
+    failed = {row["edit_id"] or row["video_id"]: row for row in state.open_failures}
+    assert set(failed) == {
+        *("missing", "truncated", "text", "empty", "noframes", "short"),
+        *("good/long", "good/word"),
+    }
+    assert len(read_table(state.store, "failures")) == len(failed)  # one row each
+    assert result.failed_fraction == pytest.approx(8 / 10)
+    for name, words in {
+        "missing": ("missing.mp4",),
+        "short": ("2", "4", "num_frames"),
+        "good/long": ("77", "limit"),
+        "good/word": ("elephant", "a fish"),
+    }.items():
+        for word in words:
+            assert word in failed[name]["message"], (name, failed[name]["message"])
+    assert failed["good/long"]["error_type"] == "PromptError"
+
+    # What failed for good is not tried again, until its source changes.
+    again, _ = run(tiny_run)
+    assert counts(again) == {}
+    assert not again.used_ray
+    shutil.copy(good, folder / "missing.mp4")
+    healed, _ = run(tiny_run)
+    assert counts(healed) == {"ingest": 1, "tune": 1, "sample": 1, "score": 1}
+
+
+def test_a_loss_that_is_no_number_is_a_failure(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
+    video = tiny_videos(tiny_clips)[0]
+    write_manifest(tiny_run, [video])
+    tiny_run["tune"] = {"steps": 8, "learning_rate": 1e30, "max_grad_norm": 1e30}
+    result, state = run(tiny_run)
+    (failure,) = state.open_failures
+    assert failure["step"] == "tune"
+    assert failure["error_type"] == "NonFiniteLossError"
+    assert "learning_rate" in failure["message"]
+    assert result.status.steps["sample"].failed == 2  # they wait for a tuning that failed
+    assert result.failed_fraction == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"id": "../fish"}, ("../fish", "id")),
+        ({"id": "a/b"}, ("a/b", "id")),
+        ({"uri": "ftp://host/fish.mp4"}, ("ftp", "s3://")),
+        ({"prompt": ""}, ("prompt", "empty")),
+        ({"promt": "a fish"}, ("promt", "prompt")),
+    ],
+)
+def test_a_wrong_manifest_is_refused_before_any_work(
+    tiny_run: dict[str, Any], tiny_clips: Path, change: dict[str, str], words: tuple[str, ...]
+) -> None:
+    videos = tiny_videos(tiny_clips)
+    write_manifest(tiny_run, [videos[0] | change, videos[1]])
+    with pytest.raises(UserError) as refused:
+        Runner(run_config(tiny_run))
+    for word in words:
+        assert word in str(refused.value)
+    assert not Path(tiny_run["run"]).exists()
+
+
+def test_duplicate_ids_are_refused(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
+    video = tiny_videos(tiny_clips)[0]
+    write_manifest(tiny_run, [video, copy.deepcopy(video)])
+    with pytest.raises(UserError, match="fish"):
+        Runner(run_config(tiny_run))
+
+
+def test_unknown_configuration_keys_and_protocols_are_refused(
+    tiny_run: dict[str, Any], tiny_clips: Path
+) -> None:
+    write_manifest(tiny_run, tiny_videos(tiny_clips))
+    with pytest.raises(UserError, match=r"tune\.stpes.*did you mean 'steps'"):
+        run_config(tiny_run | {"tune": {"stpes": 3}})
+    with pytest.raises(UserError, match="tav_paper_v1"):
+        Runner(run_config(tiny_run | {"score": {"protocols": ["tav_papr_v1"]}}))
