@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import functools
 import hashlib
 import importlib.resources
 import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from eval.aggregate import Aggregate, Score, aggregate
 from eval.report.data import ReportData, ReportRow, ReportScore
 from eval.report.plot import Plot, scatter
 from eval.report.prompts import compare_prompts
+
+if TYPE_CHECKING:
+    import jinja2
 
 CATEGORIES = ("object", "background", "style", "other")
 """Those with a colour of their own; any other is drawn as ``other``."""
@@ -46,17 +51,12 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
             absent here is said to be missing.
         now: The report's date, in UTC.
     """
-    import jinja2  # noqa: PLC0415 - only a report needs it
     from markupsafe import Markup  # noqa: PLC0415
 
     style, script = _own_file("style.css"), _own_file("gallery.js")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"number": _number, "duration": _duration, "tone": _tone}
     columns = _score_columns(data.rows)
     aggregates = _aggregates(data.rows, columns)
-    return environment.from_string(_own_file("page.html.jinja")).render(
+    return _template().render(
         data=data,
         media=media,
         now=now,
@@ -76,6 +76,17 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         style_hash=_csp_hash(style),
         script_hash=_csp_hash(script),
     )
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    import jinja2  # noqa: PLC0415 - only a report needs it
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": _number, "duration": _duration, "tone": _tone}
+    return environment.from_string(_own_file("page.html.jinja"))
 
 
 def _own_file(name: str) -> str:
