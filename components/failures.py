@@ -50,8 +50,8 @@ def failure_row(
         "video_id": video_id,
         "edit_id": edit_id,
         "error_type": _error_type(error),
-        "message": str(error),
-        "traceback": "".join(traceback.format_exception(error)),
+        "message": _unicode(str(error)),
+        "traceback": _unicode("".join(traceback.format_exception(error))),
         "attempt": attempt,
         "retryable": bool(getattr(error, "retryable", False)),
         "at": dt.datetime.now(dt.UTC),
@@ -64,3 +64,8 @@ def _error_type(error: BaseException) -> str:
     """The name of the model's own error where an ``ItemError`` only carries it."""
     carried = type(error) is ItemError and isinstance(error.__cause__, TavModelError)
     return type(error.__cause__ if carried else error).__name__
+
+
+def _unicode(text: str) -> str:
+    """Escape what is no Unicode, such as bytes of a file's name: Parquet takes none of it."""
+    return text.encode("utf-8", errors="backslashreplace").decode()

@@ -1,0 +1,166 @@
+"""The run's configuration: typos never become defaults, and problems are told at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.config import (
+    OutputConfig,
+    RunConfig,
+    VideoConfig,
+    load_run_config,
+    parse,
+    to_document,
+)
+from components.errors import UserError
+
+MINIMAL: dict[str, Any] = {"run": "runs/a", "manifest": "set.yaml", "model": {"base": "org/name"}}
+
+
+def write(folder: Path, document: Any) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document))
+    return path
+
+
+def problems(document: dict[str, Any]) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        parse(RunConfig, MINIMAL | document, "run.yaml")
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"run.yaml: {len(lines)} problem(s)"
+    return [line.strip() for line in lines]
+
+
+def test_what_is_not_given_is_the_papers_setting(tmp_path: Path) -> None:
+    config = load_run_config(write(tmp_path, MINIMAL))
+    assert (config.video.num_frames, config.video.width, config.tune.steps) == (24, 512, 500)
+    assert (config.tune.learning_rate, config.sample.guidance_scale) == (3e-5, 12.5)
+    assert config.seed == 33
+
+
+def test_local_paths_become_whole_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "base").mkdir(parents=True)
+    document = MINIMAL | {"run": "s3://bucket/run", "model": {"base": "models/base"}}
+    config = load_run_config(write(tmp_path, document))
+    assert config.run == "s3://bucket/run"
+    assert config.manifest == f"{tmp_path}/set.yaml"
+    assert config.model.base == f"{tmp_path}/models/base"
+    assert load_run_config(write(tmp_path, MINIMAL)).model.base == "org/name"
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"vidoe": {}}, "vidoe: unknown key; did you mean 'video'?"),
+        ({"tune": {"step": 3}}, "tune.step: unknown key; did you mean 'steps'?"),
+        ({"ray": {"zzz": 3}}, "ray.zzz: unknown key; known keys: address, num_cpus"),
+        ({"video": {"num_frames": 0}}, "video: num_frames is 0, but must be at least 1"),
+        ({"video": {"width": 500}}, "video: width is 500, but must be a multiple of 8"),
+        ({"video": {"fit": "zoom"}}, "video.fit: Input should be 'crop', 'pad' or 'stretch'"),
+        ({"video": {"start": 1.5}}, "video.start: "),
+        ({"video": {"start": "many"}}, "video.start: "),
+        ({"video": None}, "video: "),
+        ({"video": [1]}, "video: "),
+        ({"output": {"crf": 52}}, "output: crf is 52, but x264 takes 0 to 51"),
+        ({"max_failed_fraction": 1.1}, "document: max_failed_fraction is 1.1"),
+        ({"max_failed_fraction": float("nan")}, "document: max_failed_fraction is nan"),
+        ({"ray": {"cpus_per_worker": float("nan")}}, "ray: cpus_per_worker is nan"),
+        ({"ray": {"gpus_per_worker": float("inf")}}, "ray: gpus_per_worker is inf"),
+        ({"score": {"protocols": []}}, "score: protocols is empty"),
+        ({"run": None}, "run: "),
+        ({"model": {}}, "model.base: is required, but not given"),
+    ],
+)
+def test_each_problem_is_named_by_its_key(document: dict[str, Any], message: str) -> None:
+    (line,) = problems(document)
+    assert line.startswith(message)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    lines = problems({"tune": {"step": 3}, "video": {"width": 9}, "seed": "x"})
+    assert [line.split(":")[0] for line in lines] == ["seed", "video", "tune.step"]
+
+
+def test_overrides_are_yaml_by_path(tmp_path: Path) -> None:
+    path = write(tmp_path, MINIMAL | {"video": {"num_frames": 8}})
+    config = load_run_config(
+        path, ("tune.steps=20", "video.fit=pad", "score.protocols=[a, b]", "ray.address=null")
+    )
+    assert (config.tune.steps, config.video.fit, config.video.num_frames) == (20, "pad", 8)
+    assert config.score.protocols == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("tune.steps", "is not of the form key=value"),
+        ("=3", "is not of the form key=value"),
+        ("seed.x=3", "'seed' holds a value, not a section"),
+        ("tune.steps=[", "is not YAML"),
+        ("tune.stepz=3", "tune.stepz: unknown key; did you mean 'steps'"),
+        ("tune..steps=3", "unknown key"),
+    ],
+)
+def test_wrong_overrides_are_named(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_run_config(write(tmp_path, MINIMAL | {"seed": 1}), (override,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds NoneType, but a mapping"),
+        ("[1]", "holds list, but a mapping"),
+        ("a: [", "is not YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "is not YAML"),
+        ("1: 2", "problem"),
+    ],
+)
+def test_files_that_are_no_configuration_are_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load_run_config(write(tmp_path, text))
+
+
+def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot read .*gone\.yaml: No such file"):
+        load_run_config(tmp_path / "gone.yaml")
+    (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match=r"x\.yaml is not YAML"):
+        load_run_config(tmp_path / "x.yaml")
+
+
+configs = st.builds(
+    VideoConfig,
+    num_frames=st.integers(1, 999),
+    selection=st.sampled_from(["uniform", "stride"]),
+    start=st.integers(0, 999),
+    stride=st.integers(1, 99),
+    width=st.integers(1, 200).map(lambda n: 8 * n),
+    height=st.integers(1, 200).map(lambda n: 8 * n),
+    fit=st.sampled_from(["crop", "pad", "stretch"]),
+)
+
+
+@given(video=configs, seed=st.integers(), crf=st.integers(0, 51))
+def test_a_saved_configuration_is_read_back_equal(video: VideoConfig, seed: int, crf: int) -> None:
+    config = parse(RunConfig, MINIMAL, "x")
+    document = to_document(config) | {
+        "video": to_document(video),
+        "seed": seed,
+        "output": to_document(OutputConfig(crf=crf)),
+    }
+    again = parse(RunConfig, json.loads(json.dumps(document)), "x")
+    assert (again.video, again.seed, again.output.crf) == (video, seed, crf)
+    assert parse(RunConfig, json.loads(json.dumps(to_document(again))), "x") == again
