@@ -31,6 +31,11 @@ from components.store import ObjectInfo, Store, checked_path
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
+MAX_ATTEMPTS = 10
+"""Tries of one request: enough to wait out a minute without the server."""
+PAGE_SIZE = 1000
+"""Objects listed by one request: S3's most."""
+
 _ABSENT = {"404", "NoSuchKey", "NotFound"}
 _PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
 _LOWEST_SERVER_ERROR = 500
@@ -88,7 +93,13 @@ class S3Store(Store):
         from pyarrow.fs import S3FileSystem  # 0.3 s that `--help` need not pay
 
         # The default background_writes=True hangs when an upload fails; it is off, so it raises.
-        return S3FileSystem(background_writes=False), f"{self._bucket}/{self._prefix}".rstrip("/")
+        _spare_checksums()
+        filesystem = S3FileSystem(
+            background_writes=False,
+            # Without it pyarrow asks another server for bucket.host, which few have.
+            endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3"),
+        )
+        return filesystem, f"{self._bucket}/{self._prefix}".rstrip("/")
 
 
 def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | None:
@@ -133,17 +144,22 @@ def client() -> Any:
 
 @functools.cache
 def _make_client() -> Any:
-    # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
-    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-    return boto3.client(
+    _spare_checksums()
+    # A session of its own: the default one keeps the credentials that it saw first.
+    return boto3.session.Session().client(
         "s3",
         config=Config(
             signature_version="s3v4",
             connect_timeout=10,
             read_timeout=60,
-            retries={"max_attempts": 10, "mode": "standard"},
+            retries={"max_attempts": MAX_ATTEMPTS, "mode": "standard"},
         ),
     )
+
+
+def _spare_checksums() -> None:
+    """Gateways other than AWS refuse the trailing checksums that newer SDKs send by default."""
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
 
 
 @contextlib.contextmanager

@@ -113,3 +113,12 @@ class StoreContract:
         store.write_bytes("tables/t/part.parquet", sink.getvalue().to_pybytes())
         filesystem, root = store.arrow()
         assert pq.read_table(f"{root}/tables/t", filesystem=filesystem).equals(table)
+
+    def test_arrow_writes_what_is_read(self, store: Store) -> None:
+        """Ray Train writes its checkpoints so."""
+        filesystem, root = store.arrow()
+        data = bytes(range(256)) * 60_000  # over S3's size of one part
+        filesystem.create_dir(f"{root}/ray", recursive=True)
+        with filesystem.open_output_stream(f"{root}/ray/checkpoint") as stream:
+            stream.write(data)
+        assert store.read_bytes("ray/checkpoint") == data

@@ -1,0 +1,213 @@
+"""The store, sources and manifests against a real S3 server."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.config import VideoConfig
+from components.errors import SourceError, TransientError, UserError
+from components.manifest import load_manifest
+from components.sources import fetch_source, list_videos, source_sha256, stat_source
+from components.store import Store, file_sha256, open_store
+from components.tables import append_rows, read_table
+from components.video_io import decode_clip
+from tests.integration.s3_server import S3Server
+from tests.sample_videos import levels, write_folder, write_video
+from tests.store_contract import StoreContract
+from tests.unit.components.test_tables import make_row
+
+ODD_KEYS = ["a b.mp4", "ünï%20+&?=#;.mp4", "日本/ 1.mp4", "../up.mp4", "quo'te\".mp4", ".hid/x.mp4"]
+
+
+class TestS3Store(StoreContract):
+    @pytest.fixture
+    def store(self, s3_bucket: str) -> Store:
+        return open_store(f"s3://{s3_bucket}/some runs/a")
+
+    def test_stores_of_one_bucket_do_not_meet(self, store: Store, s3_bucket: str) -> None:
+        store.write_bytes("x", b"1")
+        open_store(f"s3://{s3_bucket}/some runs/ab").write_bytes("x", b"2")
+        assert [info.path for info in store.list()] == ["x"]
+        whole = open_store(f"s3://{s3_bucket}")
+        whole.write_bytes("y", b"3")
+        assert whole.read_bytes("y") == b"3"
+
+    def test_listings_go_beyond_one_page(
+        self, store: Store, s3_bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paths = [f"t/{number}" for number in range(10, 18)]
+        for path in paths:
+            store.write_bytes(path, b"")
+        # pyarrow leaves such keys.
+        s3_server.client().put_object(Bucket=s3_bucket, Key="some runs/a/t/", Body=b"")
+        monkeypatch.setattr("components.s3.PAGE_SIZE", 3)
+        assert [info.path for info in store.list("t")] == paths
+
+    def test_tables_are_kept(self, store: Store) -> None:
+        rows = [make_row("videos", video_id=name) for name in ("a", "b")]
+        append_rows(store, "videos", rows[:1])
+        append_rows(store, "videos", rows[1:])
+        assert read_table(store, "videos") == rows
+
+
+@pytest.mark.parametrize("call", ["read_bytes", "list", "write_bytes"])
+def test_a_wrong_bucket_is_the_users_error(s3_bucket: str, call: str) -> None:
+    store = open_store(f"s3://{s3_bucket}-gone/run")
+    calls: dict[str, Any] = {
+        "read_bytes": lambda: store.read_bytes("a"),
+        "list": lambda: list(store.list()),
+        "write_bytes": lambda: store.write_bytes("a", b""),
+    }
+    with pytest.raises(UserError, match=r"S3 refused s3://bucket-.*NoSuchBucket.*check the bucket"):
+        calls[call]()
+
+
+def test_a_bucket_that_cannot_be_is_the_users_error(s3_bucket: str) -> None:
+    with pytest.raises(UserError, match=r"(?s)S3 cannot be asked .*Invalid bucket name"):
+        list(open_store("s3://no bucket/run").list())
+
+
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"])
+def test_wrong_keys_are_the_users_error(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from components import s3
+
+    monkeypatch.setenv(name, "wrong")
+    s3._make_client.cache_clear()
+    with pytest.raises(UserError, match=r"S3 refused .* credentials"):
+        open_store(f"s3://{s3_bucket}/run").stat("a")
+    with pytest.raises(SourceError, match="S3 refused"):
+        stat_source(f"s3://{s3_bucket}/a.mp4")
+
+
+def test_a_short_outage_is_waited_out(s3_bucket: str, s3_server: S3Server) -> None:
+    store = open_store(f"s3://{s3_bucket}/run")
+    store.write_bytes("a", b"1")
+    s3_server.kill_gateway()
+    later = threading.Timer(2, s3_server.start_gateway)
+    later.start()
+    try:
+        assert store.read_bytes("a") == b"1"
+    finally:
+        later.join()
+
+
+def test_an_absent_server_is_a_passing_error(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from components import s3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setattr(s3, "MAX_ATTEMPTS", 1)
+    s3._make_client.cache_clear()
+    with pytest.raises(TransientError, match=r"S3 cannot be reached .* AWS_ENDPOINT_URL_S3"):
+        stat_source(f"s3://{s3_bucket}/a.mp4")
+
+
+def upload(server: S3Server, bucket: str, key: str, path: Path) -> None:
+    server.client().upload_file(str(path), bucket, key)
+
+
+@pytest.mark.parametrize("key", ODD_KEYS)
+def test_videos_of_odd_names_are_found_and_read(
+    s3_bucket: str, s3_server: S3Server, tmp_path: Path, key: str
+) -> None:
+    local = write_video(tmp_path / "local.mp4", 12)
+    upload(s3_server, s3_bucket, key, local)
+    uri = f"s3://{s3_bucket}/{key}"
+    info = stat_source(uri)
+    assert info.size == local.stat().st_size
+    fetched = fetch_source(uri, tmp_path)
+    assert fetched.parent == tmp_path, "the key's own folders are never followed"
+    assert file_sha256(fetched) == file_sha256(local)
+    clip = decode_clip(fetched, VideoConfig(num_frames=4, width=32, height=24))
+    assert levels(clip.frames) == [0, 3, 6, 9]
+    upload(s3_server, s3_bucket, key, write_video(local, 13))
+    assert stat_source(uri).version != info.version
+
+
+def test_a_folder_of_frames_is_the_same_clip_as_a_local_one(
+    s3_bucket: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    names = [f"frame {i}.png" for i in range(12)]
+    local = write_folder(tmp_path / "local", names)
+    for name in names:
+        upload(s3_server, s3_bucket, f"set 1/walk/{name}", local / name)
+    upload(s3_server, s3_bucket, "set 1/walk/deeper/0.png", local / names[5])
+    upload(s3_server, s3_bucket, "set 1/walk/notes.txt", local / names[5])
+    for uri in (f"s3://{s3_bucket}/set 1/walk", f"s3://{s3_bucket}/set 1/walk/"):
+        folder = tmp_path / f"fetched{len(uri)}"
+        folder.mkdir()
+        version = stat_source(uri).version
+        fetched = fetch_source(uri, folder)
+        assert sorted(path.name for path in fetched.iterdir()) == sorted(names)
+        assert source_sha256(fetched) == source_sha256(local)
+        video = VideoConfig(num_frames=4, width=32, height=24)
+        assert np.array_equal(decode_clip(fetched, video).frames, decode_clip(local, video).frames)
+    upload(s3_server, s3_bucket, "set 1/walk/frame 3.png", local / names[5])
+    assert stat_source(uri).version != version
+
+
+def test_what_is_absent_is_said_to_be(s3_bucket: str, tmp_path: Path) -> None:
+    for uri in (
+        f"s3://{s3_bucket}/gone.mp4",
+        f"s3://{s3_bucket}/gone/",
+        f"s3://{s3_bucket}-gone/a",
+    ):
+        with pytest.raises(SourceError, match=r"does not exist|S3 refused"):
+            stat_source(uri)
+        with pytest.raises(SourceError, match=r"does not exist|S3 refused"):
+            fetch_source(uri, tmp_path)
+    assert list_videos(f"s3://{s3_bucket}") == []
+
+
+def test_hostile_frame_names_are_refused(
+    s3_bucket: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    client = s3_server.client()
+    for folder, name, message in [
+        ("long", "x" * 300 + ".png", "has 304 bytes, but the limit is 200"),
+        ("control", "a\tb.png", "control characters"),
+    ]:
+        client.put_object(Bucket=s3_bucket, Key=f"{folder}/{name}", Body=b"x")
+        with pytest.raises(SourceError, match=message):
+            fetch_source(f"s3://{s3_bucket}/{folder}", tmp_path)
+
+
+def test_a_prefix_of_videos_is_a_manifest(
+    s3_bucket: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    client = s3_server.client()
+    keys = ["set/walk 10.mp4", "set/walk 2.mp4", "set/deep/frames/1.png", "set/.hid/x.mp4"]
+    for key in [*keys, "set/readme.txt", "settle/x.mp4"]:
+        client.put_object(Bucket=s3_bucket, Key=key, Body=b"x")
+    root = f"s3://{s3_bucket}"
+    expected = [f"{root}/set/deep/frames", f"{root}/set/walk 2.mp4", f"{root}/set/walk 10.mp4"]
+    assert list_videos(f"{root}/set") == list_videos(f"{root}/set/") == expected
+    assert [entry.uri for entry in load_manifest(f"{root}/set/").videos] == expected
+    body = b"edits: [{id: snow, prompt: '{caption}, in snow'}]"
+    client.put_object(Bucket=s3_bucket, Key="set/edits.yaml", Body=body)
+    manifest = load_manifest(f"{root}/set")
+    assert manifest.name == "set"
+    assert {edit.name for entry in manifest.videos for edit in entry.edits} == {"snow"}
+    ids = [entry.video_id for entry in manifest.videos]
+    assert ids[0].startswith("deep-frames-")
+    assert ids[1].startswith("walk-2-")
+
+
+def test_a_manifest_on_s3_names_videos_beside_itself(s3_bucket: str, s3_server: S3Server) -> None:
+    body = b"id,uri\na,videos/a.mp4\nb,../b.mp4\n"
+    s3_server.client().put_object(Bucket=s3_bucket, Key="my sets/set.csv", Body=body)
+    manifest = load_manifest(f"s3://{s3_bucket}/my sets/set.csv")
+    assert [entry.uri for entry in manifest.videos] == [
+        f"s3://{s3_bucket}/my sets/videos/a.mp4",
+        f"s3://{s3_bucket}/b.mp4",
+    ]
+    with pytest.raises(UserError, match=r"does not exist"):
+        load_manifest(f"s3://{s3_bucket}/my sets/gone.csv")
