@@ -53,10 +53,18 @@ _TYPES = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def current_edits(store: Store, edit_keys: Collection[str] | None = None) -> list[Row]:
-    """Rows of ``edits`` in order of video and edit; those with a key given, or all."""
-    rows = read_table(store, "edits")
-    chosen = [row for row in rows if edit_keys is None or row["edit_key"] in edit_keys]
+def current_edits(
+    store: Store,
+    edit_keys: Collection[str] | None = None,
+    edit_ids: Collection[str] | None = None,
+) -> list[Row]:
+    """Rows of ``edits`` in order of video and edit; those with a key and an id given, or all."""
+    chosen = [
+        row
+        for row in read_table(store, "edits")
+        if (edit_keys is None or row["edit_key"] in edit_keys)
+        and (edit_ids is None or row["edit_id"] in edit_ids)
+    ]
     return sorted(chosen, key=lambda row: (row["video_id"], row["edit_id"]))
 
 
@@ -82,6 +90,7 @@ def score_table(
     store: Store,
     edit_keys: Collection[str] | None = None,
     *,
+    edit_ids: Collection[str] | None = None,
     score_keys: Collection[str] | None = None,
 ) -> list[Row]:
     """Join edits and scores: one row for each edit, protocol and CLIP model (see ``COLUMNS``).
@@ -91,9 +100,10 @@ def score_table(
     Args:
         store: The run's store.
         edit_keys: The edits that the current plan asks for; none means all.
+        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
         score_keys: The scores that count; none means all of those edits.
     """
-    edits = current_edits(store, edit_keys)
+    edits = current_edits(store, edit_keys, edit_ids)
     scores = current_scores(store, edits, score_keys)
     unscored: Row = dict.fromkeys((*_FROM_SCORE, *_FROM_MODEL))
     rows = []
@@ -133,7 +143,10 @@ def print_scores(rows: Sequence[Row], console: Console) -> None:
     """
     from rich.table import Table
 
-    table = Table(*("edit", "category", "prompt", "protocol"), title="Scores")
+    table = Table(title="Scores")
+    for name in ("edit", "category", "prompt", "protocol"):
+        # Long prompts are cut here and whole in the report and the export.
+        table.add_column(name, no_wrap=True, ratio=1 if name == "prompt" else None)
     for name in ("frame consistency", "textual alignment", "seconds"):
         table.add_column(name, justify="right")
     for row in rows[:MAX_PRINTED]:

@@ -36,6 +36,7 @@ def collect(
     store: Store,
     edit_keys: Collection[str] | None = None,
     *,
+    edit_ids: Collection[str] | None = None,
     score_keys: Collection[str] | None = None,
     item_keys: Collection[str] | None = None,
 ) -> ReportData:
@@ -44,12 +45,13 @@ def collect(
     Args:
         store: The run's store.
         edit_keys: The edits that the current plan asks for; none means every row.
+        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
         score_keys: The scores that count; none means every score of those edits. Scores of one
             protocol by two models are shown apart, never averaged together.
         item_keys: The items whose failures count; none means every item's. A failure whose work
             was done later is never shown.
     """
-    edits = current_edits(store, edit_keys)
+    edits = current_edits(store, edit_keys, edit_ids)
     scores = current_scores(store, edits, score_keys)
     videos = {(row["video_id"], row["video_key"]): row for row in read_table(store, "videos")}
     adapters = {row["adapter_key"]: row for row in read_table(store, "adapters")}

@@ -88,6 +88,13 @@ def test_two_edits_of_one_prompt_keep_their_own_scores(store: LocalStore) -> Non
     assert rows["car/swap"]["frame_consistency"] == 92.0
 
 
+def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
+    write_run(store)
+    write_edit(store, "car", "renamed", "same", drawn_clip(0.9), edit_key="e-car-swap")
+    (only,) = score_table(store, {"e-car-swap"}, edit_ids={"car/renamed"})
+    assert only["edit_id"] == "car/renamed"
+
+
 def test_parquet_keeps_types_even_when_a_column_is_empty(tmp_path: Path) -> None:
     target = tmp_path / "scores.parquet"
     export([row(frame_consistency=None)], str(target))

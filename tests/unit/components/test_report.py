@@ -59,6 +59,7 @@ def test_the_plans_edits_and_scores_alone_are_shown(store: LocalStore) -> None:
     assert [row.edit_id for row in data.rows] == ["car/cartoon", "car/swap"]
     assert all(row.scores == () for row in data.rows)
     assert data.failures == ()
+    assert [row.edit_id for row in collect(store, edit_ids={"car/swap"}).rows] == ["car/swap"]
 
 
 def test_an_edit_made_anew_under_another_key_leaves_the_old_one_out(store: LocalStore) -> None:
