@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 
@@ -15,6 +16,12 @@ def setup_logging(*, verbose: bool = False) -> None:
         project.handlers[:] = [handler]
         project.propagate = False
         project.setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def setup_worker_logging() -> None:
+    """The same in a Ray worker, whose lines reach the driver's terminal."""
+    os.environ["TQDM_DISABLE"] = "1"  # the bars of libraries that load weights
+    setup_logging()
 
 
 class VideoLog(logging.LoggerAdapter[logging.Logger]):

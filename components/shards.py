@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.errors import TransientError
-from components.log import setup_logging
+from components.log import setup_worker_logging
 from components.step import Outcome, StepContext, record_failure
 from components.store import Store
 from components.tables import Row, read_part
@@ -68,7 +68,13 @@ def _fit_task() -> Any:
 def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
     """Run one shard; return a message when its worker died too often, none when it went through."""
     import ray.exceptions
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import (
+        FailureConfig,
+        LoggingConfig,
+        RunConfig,
+        ScalingConfig,
+        WorkerGroupError,
+    )
     from ray.train.torch import TorchTrainer
 
     settings = context.config.ray
@@ -91,6 +97,7 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
             storage_filesystem=filesystem,
             storage_path=f"{root}/ray-train",
             failure_config=FailureConfig(max_failures=settings.max_restarts),
+            logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
     try:
@@ -107,7 +114,7 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     """The training function of one shard, run by Ray Train in its worker."""
     import ray.train
 
-    setup_logging()
+    setup_worker_logging()
     context: StepContext = train_config["context"]
     worker: TuneWorker | None = None
     items = [TuneItem(**fields) for fields in json.loads(train_config["items"])]

@@ -118,9 +118,9 @@ class _Actor:
     def __init__(
         self, make: Callable[[StepContext], Worker], item_type: type, context: Any
     ) -> None:
-        from components.log import setup_logging  # runs in the actor
+        from components.log import setup_worker_logging  # runs in the actor
 
-        setup_logging()
+        setup_worker_logging()
         self._worker = make(context)
         self._item_type = item_type
 

@@ -26,6 +26,7 @@ from components.tables import Row, append_rows
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
     from tav_model.state import TuneState
     from tav_model.vae import Moments
 

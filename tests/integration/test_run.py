@@ -169,7 +169,7 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     for name, words in {
         "missing": ("missing.mp4",),
         "short": ("2", "4", "num_frames"),
-        "good/long": ("77", "limit"),
+        "good/long": ("77", "cut off", "Shorten"),
         "good/word": ("elephant", "a fish"),
     }.items():
         for word in words:
