@@ -47,8 +47,13 @@ def test_real_clips_produce_every_row(tiny_run: dict[str, Any]) -> None:
         for table in ("videos", "captions", "adapters", "latents", "edits", "scores", "failures")
     }
     assert rows == {
-        "videos": 2, "captions": 2, "adapters": 2, "latents": 2,
-        "edits": 4, "scores": 4, "failures": 0,
+        "videos": 2,
+        "captions": 2,
+        "adapters": 2,
+        "latents": 2,
+        "edits": 4,
+        "scores": 4,
+        "failures": 0,
     }
     sizes = {
         row["video_id"]: (row["source_width"], row["source_height"], row["source_frames"])

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
+import torch
+from safetensors.torch import load_file
 
 from components.runner import Runner
 from tests.integration.runs import run_config, write_manifest
@@ -30,9 +31,7 @@ def kill_tuning_worker(checkpoints: Path, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
-def test_a_killed_worker_resumes_bit_for_bit(
-    tiny_run: dict[str, Any], tiny_clips: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
     tiny_run["tune"] = {"steps": 60, "checkpoint_every": 10}
@@ -53,7 +52,10 @@ def test_a_killed_worker_resumes_bit_for_bit(
     assert killed, "no worker was killed, so nothing was shown"
     assert result.failed_fraction == 0
     (adapter,) = runner.state().adapters.values()
-    # safetensors files of equal tensors and metadata are equal files.
-    assert adapter["sha256"] == expected["sha256"]
     assert adapter["final_loss"] == expected["final_loss"]
+    # The files themselves may differ: safetensors writes its metadata in no fixed order.
+    tensors = load_file(Path(tiny_run["run"]) / adapter["uri"])
+    wanted = load_file(Path(undisturbed["run"]) / expected["uri"])
+    assert tensors.keys() == wanted.keys()
+    assert all(torch.equal(tensors[name], wanted[name]) for name in wanted)
     assert not list(checkpoints.glob("*"))
