@@ -69,17 +69,15 @@ def current_edits(
 
 
 def current_scores(
-    store: Store, edits: Sequence[Row], score_keys: Collection[str] | None = None
+    store: Store, score_keys: Collection[str] | None = None
 ) -> dict[tuple[str, str], list[Row]]:
     """Rows of ``scores`` by (edit_id, edit_key), the last of each protocol and model."""
-    wanted = {(row["edit_id"], row["edit_key"]) for row in edits}
-    latest: dict[tuple[str, ...], Row] = {}
-    for row in read_table(store, "scores"):
-        if (row["edit_id"], row["edit_key"]) in wanted and (
-            score_keys is None or row["score_key"] in score_keys
-        ):
-            names = ("edit_id", "edit_key", "protocol", *_FROM_MODEL)
-            latest[tuple(row[name] for name in names)] = row
+    names = ("edit_id", "edit_key", "protocol", *_FROM_MODEL)
+    latest = {
+        tuple(row[name] for name in names): row
+        for row in read_table(store, "scores")
+        if score_keys is None or row["score_key"] in score_keys
+    }
     found: dict[tuple[str, str], list[Row]] = {}
     for key in sorted(latest):
         found.setdefault((key[0], key[1]), []).append(latest[key])
@@ -104,7 +102,7 @@ def score_table(
         score_keys: The scores that count; none means all of those edits.
     """
     edits = current_edits(store, edit_keys, edit_ids)
-    scores = current_scores(store, edits, score_keys)
+    scores = current_scores(store, score_keys)
     unscored: Row = dict.fromkeys((*_FROM_SCORE, *_FROM_MODEL))
     rows = []
     for edit in edits:

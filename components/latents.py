@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("adapter_key", "inversion", "latents", "latents_shape")
 
 
-def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:  # noqa: N803
+def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:
     """The columns that hold one clip's inverted latents, rounded to float16.
 
     Args:

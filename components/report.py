@@ -52,7 +52,7 @@ def collect(
             was done later is never shown.
     """
     edits = current_edits(store, edit_keys, edit_ids)
-    scores = current_scores(store, edits, score_keys)
+    scores = current_scores(store, score_keys)
     videos = {(row["video_id"], row["video_key"]): row for row in read_table(store, "videos")}
     adapters = {row["adapter_key"]: row for row in read_table(store, "adapters")}
     rows = tuple(

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from parity.golden import Golden
 from tav_model.config import InvertConfig, SampleConfig, TuneConfig
 from tav_model.invert import invert
 from tav_model.load import BaseModel
@@ -13,6 +12,7 @@ from tav_model.text import encode_prompts
 from tav_model.tune import Trainer
 from tav_model.unet import ClipUNet, tuned_parameters
 from tav_model.vae import decode_video, encode_moments
+from tests.parity.golden import Golden
 
 
 def forward_cases(golden: Golden) -> list[tuple[str, str]]:

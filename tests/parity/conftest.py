@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from parity.golden import Golden
+from tests.parity.golden import Golden
 
 _DEFAULT = Path(__file__).parents[3] / "shared" / "golden" / "open"
 

@@ -6,12 +6,12 @@ import pytest
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from parity import checks
-from parity.golden import Golden
 from tav_model import attention, load
 from tav_model.layers import ClipGroupNorm
 from tav_model.text import encode_prompts
 from tav_model.unet import ClipBlock, ClipUNet
+from tests.parity import checks
+from tests.parity.golden import Golden
 
 
 def _fails(check: Callable[[], None]) -> None:

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from parity import checks
-from parity.golden import Golden
 from tav_model.load import load_unet
+from tests.parity import checks
+from tests.parity.golden import Golden
 
 
 def test_forward_of_every_case(golden: Golden) -> None:
