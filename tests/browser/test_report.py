@@ -150,6 +150,25 @@ def test_videos_out_of_sight_rest_and_play_when_seen(browser: Any, address: str)
     assert times(found.page, last) == [0, 0]
     found.page.locator(".card:last-child").scroll_into_view_if_needed()
     playing(found.page, last)
+    found.page.wait_for_function(
+        "[...document.querySelectorAll('.card:first-child video')].every((one) => one.paused)"
+    )
+
+
+def test_the_shorter_clip_waits_for_the_longer(browser: Any, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    write_run(store)
+    write_edit(store, "car", "a-longer", "a slow jeep", drawn_clip(0.9, frames=30))
+    page = opened(browser, Path(write_report(store, collect(store))).as_uri()).page
+    playing(page, ".card:first-child video")
+    page.wait_for_function(
+        """() => {
+            const [source, edit] = document.querySelectorAll('.card:first-child video');
+            return edit.currentTime > 1.5 && source.ended;
+        }""",
+        polling=20,
+    )
+    playing(page, ".card:first-child video")
 
 
 def test_pause_stops_every_video(browser: Any, address: str) -> None:
@@ -298,7 +317,7 @@ def test_hostile_text_is_shown_and_never_runs(browser: Any, tmp_path: Path) -> N
     page.locator(".card .compare").first.click()
     page.keyboard.press("Escape")
     for dot in page.locator(".plot a").all()[:6]:
-        dot.click(force=True)
+        dot.dispatch_event("click")  # a real one would race the smooth scrolling
     assert page.evaluate("window.hacked") is None
     assert "49" not in page.inner_text(".card:first-child .after")
     assert page.locator("img, iframe, object, embed, link").count() == 0
