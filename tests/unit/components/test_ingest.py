@@ -17,7 +17,7 @@ from components.sources import source_sha256, stat_source
 from components.step import Outcome, StepContext
 from components.store import file_sha256
 from components.tables import Row, read_table
-from components.video_io import decode_clip, read_mp4_frames
+from components.video_io import decode_clip, probe, read_mp4_frames
 from tav_model.config import ModelConfig
 from tests.sample_videos import levels, write_folder, write_video
 
@@ -61,6 +61,7 @@ def test_a_video_becomes_a_row_and_a_preview(context: StepContext, tmp_path: Pat
     preview = tmp_path / "run" / row["clip_uri"]
     assert file_sha256(preview) == row["clip_sha256"]
     assert levels(read_mp4_frames(preview)) == [0, 3, 6, 9]
+    assert probe(preview).fps == 12
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "folder"])

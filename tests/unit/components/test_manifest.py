@@ -386,9 +386,11 @@ def test_honest_aliases_are_expanded(tmp_path: Path) -> None:
 
 
 def test_replacing_is_of_whole_words_and_all_at_once() -> None:
-    edit = EditEntry(name="e", replace={"cat": "dog", "dog": "cat", "red dog": "blue fox"})
-    caption = "a Cat, a red dog and a dog in a catalogue"
-    assert expand_edit(edit, caption) == "a dog, a blue fox and a cat in a catalogue"
+    words = {"cat": "dog", "dog": "cat", "red": "green", "red dog": "blue fox"}
+    edit = EditEntry(name="e", replace=words)
+    caption = "a Cat, a red dog, a red car and a dog in a catalogue"
+    expected = "a dog, a blue fox, a green car and a cat in a catalogue"
+    assert expand_edit(edit, caption) == expected
 
 
 @given(word=st.text(min_size=1, max_size=5), caption=st.text(max_size=30), target=st.text())
