@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ import pytest
 
 from components.report import collect, write_report
 from components.store import LocalStore
-from tests.finished_run import drawn_clip, write_edit, write_failure, write_run, write_score
+from eval.report import render
+from tests.finished_run import AT, drawn_clip, write_edit, write_failure, write_run, write_score
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -153,6 +155,33 @@ def test_videos_out_of_sight_rest_and_play_when_seen(browser: Any, address: str)
     found.page.wait_for_function(
         "[...document.querySelectorAll('.card:first-child video')].every((one) => one.paused)"
     )
+
+
+def test_hundreds_of_edits_share_few_players(browser: Any, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    write_run(store)
+    folder = Path(write_report(store, collect(store))).parent
+    data = collect(store)
+    rows = tuple(
+        dataclasses.replace(row, edit_id=f"{row.edit_id}-{number}")
+        for number in range(100)
+        for row in data.rows
+    )
+    media = {path.stem: f"media/{path.name}" for path in folder.glob("media/*.mp4")}
+    text = render(dataclasses.replace(data, rows=rows), media, now=AT)
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    found = opened(browser, (folder / "index.html").as_uri())
+    page = found.page
+    players = "[...document.querySelectorAll('video')].filter((one) => one.readyState > 0).length"
+    for card in (0, 300, 599, 0):
+        page.locator(".card").nth(card).scroll_into_view_if_needed()
+        playing(page, f"#edit-{card} video")
+        assert page.evaluate(players) < 200
+    page.locator("#edit-0 .compare").click()
+    page.click("#previous")
+    playing(page, "#stage video")
+    assert page.inner_text("#compare-title").endswith("-99")
+    assert found.trouble == []
 
 
 def test_the_shorter_clip_waits_for_the_longer(browser: Any, tmp_path: Path) -> None:
