@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
     from tav_model.config import ModelConfig
     from tav_model.load import BaseModel
     from tav_model.unet import ClipUNet
@@ -69,7 +71,7 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
         ValueError: the device is not there.
     """
     import torch  # noqa: PLC0415 - the parent process, which only waits, stays small
-    from diffusers import AutoencoderKL, DDIMScheduler  # noqa: PLC0415
+    from diffusers import DDIMScheduler  # noqa: PLC0415
     from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415
 
     from tav_model.load import DTYPES, BaseModel, checked_device  # noqa: PLC0415
@@ -77,14 +79,7 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
 
     device, dtype = checked_device(config.device), DTYPES[config.dtype]
     torch.manual_seed(0)
-    blocks = len(sizes.vae_channels)
-    vae = AutoencoderKL(
-        block_out_channels=sizes.vae_channels,
-        down_block_types=("DownEncoderBlock2D",) * blocks,
-        up_block_types=("UpDecoderBlock2D",) * blocks,
-        layers_per_block=2,
-        norm_num_groups=min(sizes.norm_groups, *sizes.vae_channels),
-    )
+    vae = _random_vae(sizes)
     tokenizer = clip_tokenizer()
     text_encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -121,6 +116,19 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
         config=config,
         identity="random",
         initial={},
+    )
+
+
+def _random_vae(sizes: Sizes) -> AutoencoderKL:
+    from diffusers import AutoencoderKL  # noqa: PLC0415
+
+    blocks = len(sizes.vae_channels)
+    return AutoencoderKL(
+        block_out_channels=sizes.vae_channels,
+        down_block_types=("DownEncoderBlock2D",) * blocks,
+        up_block_types=("UpDecoderBlock2D",) * blocks,
+        layers_per_block=2,
+        norm_num_groups=min(sizes.norm_groups, *sizes.vae_channels),
     )
 
 
