@@ -8,12 +8,14 @@ const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 let paused = false;
 
 // --- Paired playback: all videos of a pair start together, and start anew when the last has ended.
+// Browsers allow a page some hundred players, so a pair far out of sight gives its own back.
 
 class Pair {
   constructor(videos) {
     this.videos = videos;
     this.visible = false;
     for (const video of videos) {
+      video.dataset.address ??= video.getAttribute("src");
       video.loop = false;
       video.controls = still;
       video.addEventListener("ended", () => this.videos.every((one) => one.ended) && this.restart());
@@ -28,16 +30,28 @@ class Pair {
   show(visible) {
     this.visible = visible;
     if (!visible) this.videos.forEach((video) => video.pause());
-    else if (!this.playing()) this.restart();
+    else this.hold();
+    if (visible && !this.playing()) this.restart();
+  }
+
+  hold() {
+    for (const video of this.videos) {
+      if (!video.hasAttribute("src")) video.src = video.dataset.address;
+      video.preload = "auto";
+    }
+  }
+
+  release() {
+    for (const video of this.videos) {
+      video.preload = "none";
+      video.removeAttribute("src");
+      video.load();
+    }
   }
 
   restart() {
     if (still || paused || !this.visible) return;
-    const waiting = this.videos.filter((video) => video.readyState < 3 && !video.error);
-    if (waiting.length) {
-      for (const video of waiting) if (video.preload !== "auto") video.preload = "auto";
-      return;
-    }
+    if (this.videos.some((video) => video.readyState < 3 && !video.error)) return;
     for (const video of this.videos) {
       video.currentTime = 0;
       video.play().catch(() => { video.controls = true; });
@@ -46,11 +60,15 @@ class Pair {
 }
 
 const pairs = new Map($$("[data-pair]").map((box) => [box, new Pair($$("video", box))]));
-const watcher = new IntersectionObserver(
-  (entries) => entries.forEach((entry) => pairs.get(entry.target).show(entry.isIntersecting)),
-  { rootMargin: "25% 0px" },
-);
-for (const box of pairs.keys()) watcher.observe(box);
+const watch = (margin, act) => {
+  const watcher = new IntersectionObserver(
+    (entries) => entries.forEach((entry) => act(pairs.get(entry.target), entry.isIntersecting)),
+    { rootMargin: margin },
+  );
+  for (const box of pairs.keys()) watcher.observe(box);
+};
+watch("25% 0px", (pair, visible) => pair.show(visible));
+watch("300% 0px", (pair, near) => near || pair.release());
 
 // --- Filter and sort: cards, table rows and dots of one edit share its number.
 
@@ -144,11 +162,7 @@ function cut() {
 
 function compare(row) {
   current = row;
-  const videos = $$("[data-pair] video", row.card).map((video) => {
-    const copy = video.cloneNode();
-    copy.preload = "auto";
-    return copy;
-  });
+  const videos = $$("[data-pair] video", row.card).map((video) => video.cloneNode());
   staged?.show(false);
   $("#stage").replaceChildren(...videos);
   $("#compare-title").textContent = row.card.getAttribute("aria-label");

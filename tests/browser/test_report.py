@@ -84,7 +84,10 @@ def opened(browser: Any, address: str) -> Opened:
 
 
 def playing(page: Any, selector: str) -> None:
-    """Wait until every video of the selection has its data and its time goes on."""
+    """Wait until every video of the selection has its data and its time goes on.
+
+    Conditions are functions: an expression would be evaluated, which the page's policy forbids.
+    """
     page.wait_for_function(
         """selector => {
             const videos = [...document.querySelectorAll(selector)];
@@ -148,12 +151,12 @@ def test_videos_out_of_sight_rest_and_play_when_seen(browser: Any, address: str)
     found = opened(browser, address)
     found.page.set_viewport_size({"width": 420, "height": 500})
     last = ".card:last-child video"
-    found.page.wait_for_function("document.querySelector('.card video').readyState > 0")
+    found.page.wait_for_function("() => document.querySelector('.card video').readyState > 0")
     assert times(found.page, last) == [0, 0]
     found.page.locator(".card:last-child").scroll_into_view_if_needed()
     playing(found.page, last)
     found.page.wait_for_function(
-        "[...document.querySelectorAll('.card:first-child video')].every((one) => one.paused)"
+        "() => [...document.querySelectorAll('.card:first-child video')].every((v) => v.paused)"
     )
 
 
@@ -286,7 +289,7 @@ def test_a_link_to_a_card_that_is_filtered_out_shows_it(browser: Any, address: s
     page = opened(browser, address).page
     page.fill("#search", "rabbit")
     page.evaluate("location.hash = '#edit-0'")
-    page.wait_for_function("!document.querySelector('#edit-0').hidden")
+    page.wait_for_function("() => !document.querySelector('#edit-0').hidden")
     assert len(cards(page)) == 6
 
 
