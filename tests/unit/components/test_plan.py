@@ -122,7 +122,9 @@ def test_only_the_inversion_is_missing(a_run: Run) -> None:
     ],
 )
 def test_keys_hold_what_can_change_the_result(
-    tmp_path: Path, changes: dict[str, Any], retunes: bool,  # noqa: FBT001
+    tmp_path: Path,
+    changes: dict[str, Any],
+    retunes: bool,  # noqa: FBT001
 ) -> None:
     keys = []
     for run in (Run(tmp_path), Run(tmp_path, **changes)):
