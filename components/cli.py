@@ -76,7 +76,7 @@ def run(
 
     runner = _runner(config_path, overrides, retry_failed)
     result = runner.run(STEPS)
-    _report(runner, force=any(result.computed.values()))
+    _report(runner, force=result.changed or any(result.computed.values()))
     _finish(runner, result, as_json)
 
 
@@ -174,6 +174,7 @@ def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> 
 def _current(state: State) -> dict[str, set[str]]:
     """The rows that count now, as the arguments that select them."""
     return {
+        "edit_ids": set(state.edits),
         "edit_keys": {row["edit_key"] for row in state.edits.values()},
         "score_keys": {row["score_key"] for row in state.scores.values()},
     }

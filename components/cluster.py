@@ -38,7 +38,8 @@ class Cluster:
                 ray.init(
                     address="local",
                     num_cpus=self._config.num_cpus,
-                    include_dashboard=False,
+                    # Ray Train's clean-up asks the dashboard's API whether its controller lives.
+                    include_dashboard=True,
                     log_to_driver=True,
                     logging_level="error",
                 )

@@ -144,9 +144,9 @@ def print_scores(rows: Sequence[Row], console: Console) -> None:
     table = Table(title="Scores")
     for name in ("edit", "category", "prompt", "protocol"):
         # Long prompts are cut here and whole in the report and the export.
-        table.add_column(name, no_wrap=True, ratio=1 if name == "prompt" else None)
-    for name in ("frame consistency", "textual alignment", "seconds"):
-        table.add_column(name, justify="right")
+        table.add_column(name, no_wrap=True, max_width=40)
+    for name in ("frame\nconsistency", "textual\nalignment", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows[:MAX_PRINTED]:
         names = ("edit_id", "category", "prompt", "protocol")
         numbers = ("frame_consistency", "textual_alignment", "seconds")

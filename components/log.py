@@ -20,7 +20,10 @@ def setup_logging(*, verbose: bool = False) -> None:
 
 def setup_worker_logging() -> None:
     """The same in a Ray worker, whose lines reach the driver's terminal."""
-    os.environ["TQDM_DISABLE"] = "1"  # the bars of libraries that load weights
+    # The bars of libraries that load weights, and what Ray says of its own doings.
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     setup_logging()
 
 

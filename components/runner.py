@@ -39,7 +39,13 @@ class RunResult:
     computed: dict[str, int]
     """Items that each step computed this time."""
     used_ray: bool
-    failed_fraction: float
+    changed: bool
+    """Whether this run asks for something else than the one before it."""
+
+    @property
+    def failed_fraction(self) -> float:
+        """Failed videos and edits over all."""
+        return self.status.failed_fraction
 
 
 class Runner:
@@ -71,14 +77,13 @@ class Runner:
 
     def run(self, steps: Sequence[str] = STEPS) -> RunResult:
         """Run steps in order, starting Ray only when one of them has work."""
-        save_run(self.store, self.config, self.manifest, self.revisions)
+        changed = save_run(self.store, self.config, self.manifest, self.revisions)
         computed = {}
         with Cluster(self.config.ray) as cluster:
             for step in steps:
                 computed[step] = self._run_step(step, cluster)
             used_ray = cluster.started
-        status = run_status(self.state())
-        return RunResult(status, computed, used_ray, status.failed_fraction)
+        return RunResult(run_status(self.state()), computed, used_ray, changed)
 
     def _run_step(self, step: str, cluster: Cluster) -> int:
         plan = Plan(self.state(), retry_failed=self._retry_failed)
@@ -184,16 +189,18 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
 RUN_FILE = "run.json"
 
 
-def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> None:
-    """Write what `tav status` and `tav export` need beside the tables, unless it is there."""
+def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> bool:
+    """Write what `tav status` and `tav export` need beside the tables; say whether it is new."""
     document = {
         "config": to_document(config),
         "manifest": manifest_document(manifest),
         "revisions": to_document(revisions),
     }
     data = json.dumps(document, indent=1, sort_keys=True).encode()
-    if store.stat(RUN_FILE) is None or store.read_bytes(RUN_FILE) != data:
-        store.write_bytes(RUN_FILE, data)
+    if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
+        return False
+    store.write_bytes(RUN_FILE, data)
+    return True
 
 
 def load_run(uri: str) -> State:
