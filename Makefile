@@ -25,6 +25,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/python -m tinyworld.random_weights $(ASSETS)/models
 	$(BIN)/python -m tinyworld.clips $(ASSETS)/clips
 	$(BIN)/tav run --config manifests/runs/demo.yaml
+	@echo "The demo's models have random weights: every step is real, but edits and scores mean nothing yet."
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest

@@ -216,7 +216,7 @@ def _print_result(runner: Runner, result: RunResult) -> None:
         rows = score_table(runner.store, **_current(runner.state()))
         if rows:
             # Wide enough for the table where no terminal says how wide it is.
-            print_scores(rows, Console(width=None if sys.stdout.isatty() else 120))
+            print_scores(rows, Console(width=None if sys.stdout.isatty() else 140))
     _print_status(result.status)
     if not any(result.computed.values()):
         click.echo("Nothing to compute: every row is there already. Ray was not started.")

@@ -31,7 +31,7 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     import ray  # 1.5 s that a finished run need not pay
 
     ledger = _Ledger(context.store())
-    ledger.poll()
+    ledger.forget()
     waiting = list(_shards(items, context))
     running: dict[Any, list[TuneItem]] = {}
     while waiting or running:
@@ -135,19 +135,29 @@ class _Ledger:
         self._parts: set[str] = set()
         self._done: set[tuple[str, str, str]] = set()
         self._attempts: dict[tuple[str, str], int] = {}
+        self._tuned: dict[str, float] = {}
 
     def poll(self) -> list[Outcome]:
         """Read parts that are new since the last call."""
         outcomes = []
+        for row in self._new_rows("adapters", ("video_id", "adapter_key", "seconds")):
+            self._tuned[row["adapter_key"]] = row["seconds"]
         for row in self._new_rows("latents", ("video_id", "adapter_key", "inversion", "seconds")):
             self._done.add((row["video_id"], row["adapter_key"], row["inversion"]))
-            outcomes.append(Outcome(row["video_id"], None, row["seconds"]))
+            # With the time of the tuning, unless that was done in an earlier run.
+            seconds = row["seconds"] + self._tuned.pop(row["adapter_key"], 0.0)
+            outcomes.append(Outcome(row["video_id"], None, seconds))
         for row in self._new_rows("failures", None):
             if row["step"] == "tune":
                 self._attempts[row["video_id"], row["item_key"]] = row["attempt"]
                 error = f"{row['error_type']}: {row['message']}"
                 outcomes.append(Outcome(row["video_id"], None, 0.0, error))
         return outcomes
+
+    def forget(self) -> None:
+        """Take all rows so far as old: none of them is an outcome of what begins now."""
+        self.poll()
+        self._tuned.clear()
 
     def unsettled(self, items: Sequence[TuneItem]) -> list[TuneItem]:
         """Items that have neither a row nor a failure of the present attempt."""

@@ -1,1 +1,1 @@
-"""Kubeflow pipelines that order the steps of ``components``; each beside its compiled YAML."""
+"""The room for the Kubeflow pipelines that order the steps of ``components``; none is here yet."""
