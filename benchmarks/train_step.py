@@ -45,7 +45,7 @@ def main() -> None:
         if done.returncode:
             parser.exit(1, f"part {part} failed with exit code {done.returncode}\n")
         parts[part] = json.loads(done.stdout.splitlines()[-1])
-    names = "config device dtype threads checkpointing compile attention_backend repeats"
+    names = "config device dtype threads plain checkpointing compile attention_backend repeats"
     out = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "settings": {name: getattr(args, name) for name in names.split()},
@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument("--compile", action="store_true", help="torch.compile the UNet")
     parser.add_argument("--attention-backend", default="native")
+    parser.add_argument(
+        "--plain", action="store_true", help="without speed-ups (plain.py)"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="measured after one warm-up")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="default: all")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
@@ -99,6 +102,10 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         compile=args.compile,
     )
     base = random_base(sizes, config)
+    if args.plain:
+        from benchmarks.plain import make_plain  # noqa: PLC0415
+
+        make_plain(base.unet)
     before = _matmul_rate(base)
     cuda = base.device.type == "cuda"
     if cuda:
