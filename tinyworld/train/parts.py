@@ -1,0 +1,39 @@
+"""How each part is trained, and where its result goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tinyworld.train.data import Stills
+from tinyworld.train.loop import Settings, world
+
+SETTINGS = {
+    "vae": Settings(steps=2400, batch=32, learning_rate=1e-3, seed=11, bf16=True),
+}
+"""Tried on two CPU cores; a GPU takes the same."""
+
+
+def train_part(
+    part: str, data: Stills, changes: Mapping[str, Any], out: Path, device: torch.device
+) -> None:
+    """Train one part and write its model's folder.
+
+    Args:
+        part: one of `SETTINGS`.
+        data: the stills.
+        changes: settings in place of the part's own.
+        out: folder of stills and checkpoints; models go to its `weights` folder.
+        device: where to train.
+    """
+    settings = replace(SETTINGS[part], **changes)
+    if part == "vae":
+        from tinyworld.train.vae import train_vae  # noqa: PLC0415
+
+        model = train_vae(data, settings, out, device)
+        if world()[0] == 0:
+            model.half().save_pretrained(out / "weights/base/vae")
