@@ -19,6 +19,7 @@ import yaml
 
 from components.errors import UserError
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tinyworld import shipped
 
 ConfigT = TypeVar("ConfigT")
 
@@ -74,7 +75,7 @@ class CaptionConfig:
 
     backend: Literal["transformers"] = "transformers"
     model: str = "Salesforce/blip2-opt-2.7b"
-    """Folder or hub id of a Blip2ForConditionalGeneration."""
+    """``tinyworld``, or folder or hub id of a Blip2ForConditionalGeneration."""
     revision: str | None = None
     """Hub revision (commit) of the model."""
     device: str = field(default="cpu", metadata=NOT_KEYED)
@@ -100,7 +101,8 @@ class ScoreConfig:
 
     protocols: tuple[str, ...] = ("tav_paper_v1",)
     model: str = "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
-    """A folder of open_clip_config.json and open_clip_model.safetensors, or ``hf-hub:org/name``."""
+    """``tinyworld``, ``hf-hub:org/name``, or a folder of open_clip_config.json and
+    open_clip_model.safetensors."""
     device: str = field(default="cpu", metadata=NOT_KEYED)
     batch_size: int = field(default=32, metadata=NOT_KEYED)
     """Frames embedded at once."""
@@ -217,7 +219,9 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         local = "://" not in name and not name.startswith(("local-dir:", "hf-hub:"))
         return str(Path(name).expanduser().absolute()) if local else name
 
-    def model(name: str) -> str:
+    def model(name: str, part: Literal["base", "blip2", "clip"]) -> str:
+        if name == shipped.NAME:
+            return str(shipped.shipped_model(part))
         # What is no folder here is a hub id.
         return whole(name) if Path(name).expanduser().is_dir() else name
 
@@ -225,9 +229,9 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         config,
         run=whole(config.run),
         manifest=whole(config.manifest),
-        model=dataclasses.replace(config.model, base=model(config.model.base)),
-        caption=dataclasses.replace(config.caption, model=model(config.caption.model)),
-        score=dataclasses.replace(config.score, model=model(config.score.model)),
+        model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
+        caption=dataclasses.replace(config.caption, model=model(config.caption.model, "blip2")),
+        score=dataclasses.replace(config.score, model=model(config.score.model, "clip")),
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from dataclasses import replace
 from pathlib import Path
 
 PARTS = ("vae", "diffusion", "reader", "clip", "blip2")

@@ -14,6 +14,7 @@ from tinyworld.train.loop import Settings, world
 
 SETTINGS = {
     "vae": Settings(steps=2400, batch=32, learning_rate=1e-3, seed=11, bf16=True),
+    "diffusion": Settings(steps=12_000, batch=32, learning_rate=6e-4, seed=12, bf16=True),
 }
 """Tried on two CPU cores; a GPU takes the same."""
 
@@ -37,3 +38,13 @@ def train_part(
         model = train_vae(data, settings, out, device)
         if world()[0] == 0:
             model.half().save_pretrained(out / "weights/base/vae")
+    elif part == "diffusion":
+        from diffusers import AutoencoderKL  # noqa: PLC0415
+
+        from tinyworld.train.diffusion import save_base, train_diffusion  # noqa: PLC0415
+
+        base = out / "weights/base"
+        vae = AutoencoderKL.from_pretrained(base / "vae", torch_dtype=torch.float32).to(device)
+        both = train_diffusion(vae, data, settings, out, device)
+        if world()[0] == 0:
+            save_base(both, base)
