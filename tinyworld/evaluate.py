@@ -87,7 +87,7 @@ def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float
         out = torch.cat(
             [
                 vae.decode(vae.encode(part / 127.5 - 1).latent_dist.mean).sample
-                for part in x.split(64)
+                for part in torch.split(x, 64)
             ]
         )
     error = ((out.clamp(-1, 1) + 1) * 127.5).round().sub(x).square().mean(dim=(1, 2, 3))

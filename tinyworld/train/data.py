@@ -71,7 +71,7 @@ def stills(folder: Path, count: int, seed: int) -> Stills:
 
 def _chunk(
     index: int, count: int, seed: int
-) -> tuple[npt.NDArray[np.uint8], object, object, object]:
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.float64], list[str]]:
     rng = np.random.default_rng([seed, index])
     pixels = np.empty((count, SIZE, SIZE, 3), dtype=np.uint8)
     classes = np.empty((count, len(ATTRIBUTES)), dtype=np.int64)

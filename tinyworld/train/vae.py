@@ -54,7 +54,8 @@ def train_vae(data: Stills, settings: Settings, folder: Path, device: torch.devi
         error = functional.mse_loss(out.float(), x)
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).mean()
-        return error + _KL_WEIGHT * kl
+        total: Tensor = error + _KL_WEIGHT * kl
+        return total
 
     fit("vae", vae, loss, settings, folder, device)
     means = encode(vae, data, range(0, len(data), max(1, len(data) // 512)), device)[0]
@@ -66,7 +67,7 @@ def train_vae(data: Stills, settings: Settings, folder: Path, device: torch.devi
 def encode(vae: Any, data: Stills, indices: range, device: torch.device) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the posterior of stills, (N, 4, 16, 16) fp32 on the CPU."""
     means, deviations = [], []
-    for chunk in torch.tensor(list(indices)).split(64):
+    for chunk in torch.split(torch.tensor(list(indices)), 64):
         posterior = vae.encode(pixels(data, chunk, device)).latent_dist
         means.append(posterior.mean.cpu())
         deviations.append(posterior.std.cpu())
