@@ -7,7 +7,10 @@ what users run.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyworld.draw import render_at
-from tinyworld.scenes import Scene, random_scene
+from tinyworld.scenes import ATTRIBUTES, Scene, random_scene
+from tinyworld.shipped import WEIGHTS
 
-WEIGHTS = Path(__file__).parent / "weights"
 _BATCH = 32
 _GUIDANCE = 4.0
 _STEPS = 30
@@ -92,3 +95,55 @@ def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float
         )
     error = ((out.clamp(-1, 1) + 1) * 127.5).round().sub(x).square().mean(dim=(1, 2, 3))
     return float((10 * torch.log10(255**2 / error)).mean())
+
+
+def measure(weights: Path, parts: Sequence[str], count: int, device: str) -> dict[str, Any]:
+    """Measure the named parts; see `PARTS`."""
+    worlds = scenes(count, seed=2024)
+    return {part: PARTS[part](weights, worlds, device) for part in parts}
+
+
+def _samples(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    return read_right(sampled(weights, worlds, device), worlds, weights)
+
+
+def _renders(weights: Path, worlds: Sequence[Scene], _device: str) -> dict[str, float]:
+    return read_right(stills(worlds), worlds, weights)
+
+
+def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    frames = stills(worlds)
+    by_style = {
+        style: vae_psnr(weights, frames[[w.style == style for w in worlds]], device)
+        for style in ATTRIBUTES["style"]
+    }
+    return {"all styles": vae_psnr(weights, frames, device), **by_style}
+
+
+Measure = Callable[[Path, Sequence[Scene], str], dict[str, float]]
+PARTS: dict[str, Measure] = {"reader": _renders, "vae": _vae, "samples": _samples}
+_UNITS = {"vae": "dB PSNR"}
+
+
+def main() -> None:
+    """Measure what the command line names and print it."""
+    parser = argparse.ArgumentParser(prog="tinyworld.evaluate", description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: those shipped")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS))
+    parser.add_argument("--count", type=int, default=256, help="scenes for each part")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    found = measure(args.weights, args.parts, args.count, args.device)
+    if args.json:
+        print(json.dumps(found, indent=2))
+        return
+    for part, figures in found.items():
+        print(f"{part} ({_UNITS.get(part, '% right')}, {args.count} scenes)")
+        for name, value in figures.items():
+            print(f"  {name:16}{value:7.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+MANIFEST = "manifest.json"
+"""Names a models folder's own description."""
 
 
 def noise_scheduler(prediction_type: str = "epsilon") -> Any:
@@ -43,3 +47,12 @@ def write_index(folder: Path) -> None:
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document that a person can read."""
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file but the manifest, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
