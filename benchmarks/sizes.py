@@ -71,10 +71,10 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
         ValueError: the device is not there.
     """
     import torch  # noqa: PLC0415 - the parent process, which only waits, stays small
-    from diffusers import DDIMScheduler  # noqa: PLC0415
     from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415
 
     from tav_model.load import DTYPES, BaseModel, checked_device  # noqa: PLC0415
+    from tinyworld.layout import noise_scheduler  # noqa: PLC0415
     from tinyworld.vocabulary import clip_tokenizer  # noqa: PLC0415
 
     device, dtype = checked_device(config.device), DTYPES[config.dtype]
@@ -97,20 +97,12 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
         # Not diffusers' own to(), which warns of casts that matter to trained weights only.
         torch.nn.Module.to(module, device=device, dtype=dtype)
     vae.to(memory_format=torch.channels_last)
-    scheduler = DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-    )
     return BaseModel(
         unet=_random_unet(sizes, config),
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        scheduler=scheduler,
+        scheduler=noise_scheduler(),
         device=device,
         dtype=dtype,
         config=config,

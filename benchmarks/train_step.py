@@ -69,9 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument("--compile", action="store_true", help="torch.compile the UNet")
     parser.add_argument("--attention-backend", default="native")
-    parser.add_argument(
-        "--plain", action="store_true", help="without speed-ups (plain.py)"
-    )
+    parser.add_argument("--plain", action="store_true", help="without speed-ups (plain.py)")
     parser.add_argument("--repeats", type=int, default=5, help="measured after one warm-up")
     parser.add_argument("--parts", nargs="+", choices=PARTS, help="default: all")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)

@@ -23,7 +23,8 @@ from torch import Tensor, distributed, nn
 logger = logging.getLogger(__name__)
 
 _KINDS = ("parameter", "average", "exp_avg", "exp_avg_sq")
-_SAVE_SECONDS = 60.0
+SAVE_SECONDS = 60.0
+"""Between checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,47 +85,96 @@ def fit(
         device: where the model is.
 
     Returns:
-        The model with its averaged weights.
+        The model with its averaged weights, which are those of the checkpoint if that has seen as
+        many steps or more.
     """
     rank, count = world()
-    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    average = {n: p.detach().clone() for n, p in parameters.items()}
+    state = _State(model, settings)
     checkpoint = folder / f"{name}.safetensors"
-    first = _load(checkpoint, parameters, average, optimizer)
+    first = state.load(checkpoint)
     model.train()
     saved = began = time.monotonic()
-    total, seen = 0.0, 0
+    losses: list[float] = []
     for number in range(first, settings.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _rate(number, settings)
         generator = torch.Generator().manual_seed(_mix(settings.seed, number, rank))
-        step = Step(number, settings.batch // count, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
-            value = loss(step)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        _average_gradients(parameters, count)
-        nn.utils.clip_grad_norm_(parameters.values(), 1.0)
-        optimizer.step()
-        decay = min(settings.decay, (1 + number) / (10 + number))
-        for n, p in parameters.items():
-            average[n].lerp_(p.detach(), 1 - decay)
-        total, seen = total + float(value.detach()), seen + 1
+            value = loss(Step(number, settings.batch // count, generator))
+        state.step(value, number, count)
+        losses.append(float(value.detach()))
         last = number + 1 == settings.steps
         if rank == 0 and (last or (number + 1) % 50 == 0):
-            _log(folder, name, number + 1, total / seen, time.monotonic() - began)
-            total, seen = 0.0, 0
-        if rank == 0 and (last or time.monotonic() - saved > _SAVE_SECONDS):
-            _save(checkpoint, number + 1, parameters, average, optimizer)
+            _log(folder, name, number + 1, sum(losses) / len(losses), time.monotonic() - began)
+            losses.clear()
+        if rank == 0 and (last or time.monotonic() - saved > SAVE_SECONDS):
+            state.save(checkpoint, number + 1)
             saved = time.monotonic()
-    for n, p in parameters.items():
-        p.data.copy_(average[n])
+    for n, p in state.parameters.items():
+        p.data.copy_(state.average[n])
     if count > 1:
         distributed.barrier()
     return model.eval()
+
+
+def steps_done(folder: Path, name: str) -> int:
+    """How many steps a part's checkpoint has seen; 0 without one."""
+    path = folder / f"{name}.safetensors"
+    if not path.is_file():
+        return 0
+    with safe_open(path, framework="pt") as file:
+        return int(file.metadata()["step"])
+
+
+class _State:
+    """Weights, their running average and the optimiser's moments."""
+
+    def __init__(self, model: nn.Module, settings: Settings) -> None:
+        self.settings = settings
+        self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+
+    def step(self, loss: Tensor, number: int, processes: int) -> None:
+        """One step of the optimiser along the loss's gradient."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * _rate(number, self.settings)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        _average_gradients(self.parameters, processes)
+        nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
+        self.optimizer.step()
+        decay = min(self.settings.decay, (1 + number) / (10 + number))
+        for n, p in self.parameters.items():
+            self.average[n].lerp_(p.detach(), 1 - decay)
+
+    def save(self, path: Path, step: int) -> None:
+        """Write one safetensors file, whole or not at all."""
+        tensors: dict[str, Tensor] = {}
+        for n, p in self.parameters.items():
+            moments = self.optimizer.state[p]
+            values = (p.detach(), self.average[n], moments["exp_avg"], moments["exp_avg_sq"])
+            tensors |= {f"{k}:{n}": v.contiguous() for k, v in zip(_KINDS, values, strict=True)}
+        partial = path.with_suffix(".partial")
+        save_file(tensors, partial, metadata={"step": str(step)})
+        partial.replace(path)
+
+    def load(self, path: Path) -> int:
+        """Restore everything, if it is there; returns the number of steps that are done."""
+        step = steps_done(path.parent, path.stem)
+        if step == 0:
+            return 0
+        tensors = load_file(path)
+        for n, p in self.parameters.items():
+            p.data.copy_(tensors[f"parameter:{n}"])
+            self.average[n].copy_(tensors[f"average:{n}"])
+            self.optimizer.state[p] = {
+                "step": torch.tensor(float(step)),
+                **{k: tensors[f"{k}:{n}"].to(p.device) for k in ("exp_avg", "exp_avg_sq")},
+            }
+        return step
 
 
 def _rate(number: int, settings: Settings) -> float:
@@ -158,42 +208,3 @@ def _log(folder: Path, name: str, step: int, loss: float, seconds: float) -> Non
     with (folder / "losses.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
     logger.info("%s step %d loss %.5f (%.0f s)", name, step, loss, seconds)
-
-
-def _save(
-    path: Path,
-    step: int,
-    parameters: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    tensors: dict[str, Tensor] = {}
-    for n, p in parameters.items():
-        state = optimizer.state[p]
-        values = (p.detach(), average[n], state["exp_avg"], state["exp_avg_sq"])
-        tensors |= {f"{kind}:{n}": v.contiguous() for kind, v in zip(_KINDS, values, strict=True)}
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"step": str(step)})
-    partial.replace(path)
-
-
-def _load(
-    path: Path,
-    parameters: dict[str, nn.Parameter],
-    average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    """Restore everything; returns the number of steps that are done."""
-    if not path.is_file():
-        return 0
-    with safe_open(path, framework="pt") as file:
-        step = int(file.metadata()["step"])
-    tensors = load_file(path)
-    for n, p in parameters.items():
-        p.data.copy_(tensors[f"parameter:{n}"])
-        average[n].copy_(tensors[f"average:{n}"])
-        optimizer.state[p] = {
-            "step": torch.tensor(float(step)),
-            **{k: tensors[f"{k}:{n}"].to(p.device) for k in ("exp_avg", "exp_avg_sq")},
-        }
-    return step

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from tinyworld.train.data import Stills
-from tinyworld.train.loop import Settings, world
+from tinyworld.train.loop import Settings, steps_done, world
+from tinyworld.train.record import write_record
 
 SETTINGS = {
     "vae": Settings(steps=2400, batch=32, learning_rate=1e-3, seed=11, bf16=True),
@@ -48,3 +49,6 @@ def train_part(
         both = train_diffusion(vae, data, settings, out, device)
         if world()[0] == 0:
             save_base(both, base)
+    if world()[0] == 0:
+        done = steps_done(out, part)
+        write_record(out, part, settings, stills=len(data), steps=done, device=str(device))
