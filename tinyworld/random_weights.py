@@ -20,7 +20,7 @@ from typing import Any
 
 from tinyworld.vocabulary import WORDS, clip_tokenizer, opt_tokenizer
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever this module builds other weights from equal seeds."""
 MANIFEST = "manifest.json"
 TEXT_WIDTH = 32

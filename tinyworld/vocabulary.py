@@ -7,19 +7,21 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-WORDS = tuple(
-    """a an the is are in on over of at and with to
+from tinyworld import scenes
+
+_EXTRA = """a an the is are in on over of at and with to
     red blue yellow green grey white black orange purple pink golden
     fish shark car truck bus star moon boat bird house tree cat dog balloon
     sea sky sand snow grass desert forest city road night day sunset
     swimming driving rising flying floating moving bouncing running
-    photo video cartoon sketch mosaic pixel watercolor painting style art""".split()  # noqa: SIM905
-)
+    photo video cartoon sketch mosaic pixel watercolor painting style art"""
+
+WORDS = tuple(dict.fromkeys((*_EXTRA.split(), *scenes.WORDS)))
 """Each of these is one token. BLIP-2 with random weights strings them together as captions."""
 
 
-def clip_tokenizer() -> Any:
-    """A transformers CLIPTokenizer of 77 tokens, whose words end in ``</w>``."""
+def clip_tokenizer(*, max_length: int = 77) -> Any:
+    """A transformers CLIPTokenizer of `max_length` tokens, whose words end in ``</w>``."""
     from transformers import CLIPTokenizer  # noqa: PLC0415 - seconds that `--help` need not cost
 
     alphabet = _byte_alphabet()
@@ -30,7 +32,7 @@ def clip_tokenizer() -> Any:
         *_joined(merges),
         *("<|startoftext|>", "<|endoftext|>"),  # the last two, as in CLIP
     )
-    return CLIPTokenizer(vocab=_ids(tokens), merges=merges, model_max_length=77)
+    return CLIPTokenizer(vocab=_ids(tokens), merges=merges, model_max_length=max_length)
 
 
 def opt_tokenizer() -> Any:
