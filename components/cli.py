@@ -150,6 +150,19 @@ def export(run_uri: str, target: str) -> None:
 
 @main.command()
 @click.argument("run_uri", metavar="RUN")
+@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
+def strip(run_uri: str, target: Path) -> None:
+    """Draw some frames of each source and its edits as one picture."""
+    from components.runner import load_run
+    from components.strip import strip as draw
+
+    state = load_run(run_uri)
+    target.write_bytes(draw(state.store, _current(state)["edit_keys"]))
+    click.echo(str(target))
+
+
+@main.command()
+@click.argument("run_uri", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON lines.")
 def failures(run_uri: str, as_json: bool) -> None:
     """List what is missing from a run because it failed, and why."""
