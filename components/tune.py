@@ -126,7 +126,7 @@ class TuneWorker:
             "nbytes": nbytes,
             "num_params": result.num_params,
             "steps": config.tune.steps,
-            "final_loss": result.losses[-1],
+            "final_loss": result.losses[-1] if result.losses else None,
             "peak_bytes": result.peak_bytes,
             **self._origin(started),
         }

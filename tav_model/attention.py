@@ -47,6 +47,7 @@ class SpatioTemporalProcessor:
 
     `sparse_causal` sees the first and the former frame, and must agree with the official code.
     `full` sees all frames, `causal` all up to this one; the paper names both as the costly options.
+    `per_frame` sees this frame alone, as the image model does: what the paper's ablation compares.
     """
 
     def __init__(self, mode: AttentionMode, backend: AttentionBackendName, clip: Clip) -> None:
@@ -86,6 +87,8 @@ class SpatioTemporalProcessor:
                 ],
                 dim=1,
             )
+        elif self.mode == "per_frame":
+            out = self._attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
         else:
             out = self._sparse_causal(q, k, v)
         return attn.to_out[0](out.reshape(n, s, -1))  # type: ignore[no-any-return]

@@ -7,11 +7,11 @@ when they derive a content key from a config.
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-AttentionMode = Literal["sparse_causal", "full", "causal"]
+AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
 
 _DTYPES = ("fp32", "bf16", "fp16")
-_ATTENTION_MODES = ("sparse_causal", "full", "causal")
+_ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _STARTS = ("inversion", "noise")
 _MAX = 1000
 _NOT_KEY: dict[str, Any] = {"key": False}
@@ -42,7 +42,8 @@ class ModelConfig:
     dtype: DTypeName = "fp32"
     """Compute precision. Tuned weights, norm statistics, schedules and losses are always fp32."""
     attention_mode: AttentionMode = "sparse_causal"
-    """Frames whose keys a frame's queries see: the first and the former, all, or all up to it."""
+    """Frames whose keys a frame's queries see: the first and the former, all, all up to it, or
+    itself alone (the paper's ablation "w/o ST-Attn")."""
     attention_backend: str = "native"
     """Name of a diffusers attention backend; `native` is torch's scaled_dot_product_attention."""
     init_seed: int = 0
@@ -85,7 +86,8 @@ class TuneConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     steps: int = 500
-    """Optimiser steps, each on the whole clip with one fresh noise level."""
+    """Optimiser steps, each on the whole clip with one fresh noise level; 0 leaves the initial
+    weights (the paper's ablation "w/o tuning")."""
     learning_rate: float = 3e-5
     """AdamW's learning rate; constant, no warm-up."""
     beta1: float = 0.9
@@ -105,7 +107,7 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(self.steps >= 1, "steps", self.steps, ">= 1", "The paper uses 500.")
+        _require(self.steps >= 0, "steps", self.steps, ">= 0", "The paper uses 500.")
         for name in ("learning_rate", "epsilon", "max_grad_norm"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), name, value, "> 0 and finite", "See the defaults.")

@@ -34,7 +34,7 @@ class TuneResult:
     adapter: dict[str, Tensor]
     """fp32 CPU tensors by state-dict name."""
     losses: list[float]
-    """One per step, each at its own random noise level."""
+    """One per step, each at its own random noise level; none where there were no steps."""
     num_params: int
     """Numbers in the adapter."""
     peak_bytes: int

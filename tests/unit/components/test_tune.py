@@ -16,7 +16,8 @@ from components.sources import stat_source
 from components.step import StepContext
 from components.tables import read_table
 from components.tune import TuneItem, TuneWorker, psnr
-from tav_model.config import TuneConfig
+from tav_model.config import ModelConfig, TuneConfig
+from tav_model.load import load_base
 
 
 def test_psnr() -> None:
@@ -26,14 +27,16 @@ def test_psnr() -> None:
     assert math.isclose(psnr(black, black + 1), 20 * math.log10(255))
 
 
-def tune_once(root: Path, models: Path, clip: Path, *, checkpoint: bytes | None = None) -> Path:
+def tune_once(
+    root: Path, models: Path, clip: Path, *, checkpoint: bytes | None = None, steps: int = 3
+) -> Path:
     """Ingest and tune one clip; return the adapter's file."""
     document = {
         "run": str(root),
         "manifest": "m",
         "model": {"base": str(models / "base")},
         "video": {"num_frames": 4, "width": 64, "height": 64},
-        "tune": {"steps": 3, "checkpoint_every": 1},
+        "tune": {"steps": steps, "checkpoint_every": 1},
         "invert": {"steps": 2},
     }
     config = parse(RunConfig, document, "test")
@@ -69,6 +72,8 @@ def tune_once(root: Path, models: Path, clip: Path, *, checkpoint: bytes | None 
     (adapter,) = read_table(store, "adapters")
     (latents,) = read_table(store, "latents")
     assert adapter["num_params"] > 0
+    assert adapter["steps"] == steps
+    assert (adapter["final_loss"] is None) == (steps == 0)
     assert latents["latents_shape"] == [4, 4, 8, 8]
     assert np.isfinite(np.array(latents["latents"], np.float32)).all()
     assert 0 < latents["reconstruction_psnr"] < math.inf
@@ -83,3 +88,15 @@ def test_a_damaged_checkpoint_costs_time_and_nothing_else(
     again = load_file(tune_once(tmp_path / "b", tiny_models, clip, checkpoint=b"torn"))
     assert fresh.keys() == again.keys()
     assert all(torch.equal(fresh[name], again[name]) for name in fresh)
+
+
+def test_without_steps_the_adapter_is_the_initial_one(
+    tmp_path: Path, tiny_models: Path, tiny_clips: Path
+) -> None:
+    clip = tiny_clips / "fish.mp4"
+    untuned = load_file(tune_once(tmp_path / "a", tiny_models, clip, steps=0))
+    tuned = load_file(tune_once(tmp_path / "b", tiny_models, clip))
+    initial = load_base(ModelConfig(base=str(tiny_models / "base"))).initial
+    assert untuned.keys() == initial.keys()
+    assert all(torch.equal(untuned[name], initial[name]) for name in untuned)
+    assert not all(torch.equal(tuned[name], initial[name]) for name in tuned)

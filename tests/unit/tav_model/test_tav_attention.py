@@ -34,10 +34,11 @@ def seen_frames(mode: str, frames: int, i: int) -> list[int]:
         "sparse_causal": [0, max(i - 1, 0)],
         "full": list(range(frames)),
         "causal": list(range(i + 1)),
+        "per_frame": [i],
     }[mode]
 
 
-@pytest.mark.parametrize("mode", ["sparse_causal", "full", "causal"])
+@pytest.mark.parametrize("mode", ["sparse_causal", "full", "causal", "per_frame"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 5])
 def test_space_time_attention(mode: AttentionMode, frames: int) -> None:
     attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
@@ -48,6 +49,25 @@ def test_space_time_attention(mode: AttentionMode, frames: int) -> None:
         for i in range(frames):
             seen = x[b, seen_frames(mode, frames, i)].flatten(0, 1)
             torch.testing.assert_close(out[b, i], by_hand(attn, x[b, i], seen))
+
+
+def test_per_frame_attention_is_the_image_models_own() -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
+    x = torch.randn(B * 4, S, C)
+    stock = attn(x)
+    attn.set_processor(SpatioTemporalProcessor("per_frame", NATIVE, Clip(frames=4)))
+    torch.testing.assert_close(attn(x), stock)
+
+
+@pytest.mark.parametrize(("mode", "alone"), [("per_frame", True), ("sparse_causal", False)])
+def test_only_per_frame_attention_keeps_frames_apart(mode: AttentionMode, *, alone: bool) -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
+    x = torch.randn(4, S, C)
+    process = SpatioTemporalProcessor(mode, NATIVE, Clip(frames=4))
+    before = process(attn, x)
+    x[0] += 1
+    same = [torch.equal(a, b) for a, b in zip(process(attn, x), before, strict=True)]
+    assert same == [False, alone, alone, alone]
 
 
 def test_text_attention() -> None:

@@ -17,7 +17,7 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     ("kind", "values", "told"),
     [
-        (TuneConfig, {"steps": 0}, "steps=0"),
+        (TuneConfig, {"steps": -1}, "steps=-1"),
         (TuneConfig, {"learning_rate": float("nan")}, "learning_rate=nan"),
         (TuneConfig, {"beta2": 1.0}, "beta2=1.0"),
         (TuneConfig, {"weight_decay": -1.0}, "weight_decay=-1.0"),
@@ -45,8 +45,8 @@ def test_pydantic_reads_and_forbids() -> None:
     assert adapter.validate_python({"steps": 7}) == TuneConfig(steps=7)
     with pytest.raises(ValidationError, match="step_count"):
         adapter.validate_python({"step_count": 7})
-    with pytest.raises(ValidationError, match="steps=0"):
-        adapter.validate_python({"steps": 0})
+    with pytest.raises(ValidationError, match="steps=-1"):
+        adapter.validate_python({"steps": -1})
 
 
 def test_configs_are_frozen_and_say_what_is_no_key() -> None:

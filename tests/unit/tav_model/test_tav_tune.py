@@ -47,6 +47,24 @@ def test_interrupted_is_uninterrupted(base: BaseModel, frames: Frames, tmp_path:
         assert same(tune(base, frames, PROMPT, CONFIG, seed=7, resume=resume), whole)
 
 
+def test_no_steps_leave_the_initial_weights(base: BaseModel, frames: Frames) -> None:
+    tune(base, frames, PROMPT, CONFIG, seed=7)  # what comes before must not show
+    reported: list[object] = []
+    untuned = tune(
+        base,
+        frames,
+        PROMPT,
+        replace(CONFIG, steps=0),
+        seed=7,
+        on_step=lambda *step: reported.append(step),
+        on_checkpoint=reported.append,
+    )
+    assert (untuned.losses, reported) == ([], [])
+    assert untuned.adapter.keys() == base.initial.keys()
+    for name, tensor in untuned.adapter.items():
+        assert torch.equal(tensor, base.initial[name].cpu()), name
+
+
 def test_independent_of_what_was_tuned_before(base: BaseModel, frames: Frames) -> None:
     first = tune(base, frames, PROMPT, CONFIG, seed=7)
     tune(base, frames[::-1], "a blue car", replace(CONFIG, gradient_checkpointing=True), seed=1)

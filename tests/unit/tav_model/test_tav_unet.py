@@ -64,7 +64,7 @@ def test_checkpointing_changes_no_gradient(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("mode", ["full", "causal"])
+@pytest.mark.parametrize("mode", ["full", "causal", "per_frame"])
 def test_other_attention_modes_differ(base: BaseModel, base_folder: Path, mode: str) -> None:
     unet = load_unet(base_folder, attention_mode=mode)  # type: ignore[arg-type]
     x = noisy(1, 4, 3, 8, 8)
