@@ -68,7 +68,8 @@ def _frames(store: Store, uri: str, sha256: str) -> Frames:
         target = Path(folder, "video.mp4")
         store.fetch_checked(uri, target, sha256)
         frames = read_mp4_frames(target)
-    return frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+    shown: Frames = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+    return shown
 
 
 def _png(rows: Sequence[Sequence[tuple[str, Frames]]]) -> bytes:

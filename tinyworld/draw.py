@@ -40,13 +40,20 @@ def render(scene: Scene, frames: int = FRAMES) -> Clip:
     return render_at(scene, np.linspace(0, 1, frames))
 
 
-def render_at(scene: Scene, times: npt.NDArray[np.float64]) -> Clip:
-    """Draw frames at times in 0 to 1."""
+def render_at(scene: Scene, times: npt.NDArray[np.float64], *, empty: bool = False) -> Clip:
+    """Draw frames at times in 0 to 1.
+
+    Args:
+        scene: what to draw.
+        times: (F,), when.
+        empty: leave the object out; the masks are then empty too.
+    """
     centers = scene.track(times)
     background = _STYLED_BACKGROUND[scene.style](scene)
     images, masks = [], []
     for x, y in centers.tolist():
         rgb, alpha = _object(scene, x, y)
+        alpha *= not empty
         image = _compose(scene.style, background, rgb, alpha)
         images.append(np.clip(image + 0.5, 0, 255).astype(np.uint8))
         masks.append(alpha > 0.5)  # noqa: PLR2004 - at least half of the pixel

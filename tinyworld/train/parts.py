@@ -16,6 +16,9 @@ from tinyworld.train.record import write_record
 SETTINGS = {
     "vae": Settings(steps=2400, batch=32, learning_rate=1e-3, seed=11, bf16=True),
     "diffusion": Settings(steps=12_000, batch=32, learning_rate=6e-4, seed=12, bf16=True),
+    "reader": Settings(steps=2500, batch=64, learning_rate=2e-3, seed=13, bf16=True),
+    "clip": Settings(steps=2500, batch=64, learning_rate=1e-3, seed=14),
+    "blip2": Settings(steps=2500, batch=64, learning_rate=1e-3, seed=15),
 }
 """Tried on two CPU cores; a GPU takes the same."""
 
@@ -49,6 +52,24 @@ def train_part(
         both = train_diffusion(vae, data, settings, out, device)
         if world()[0] == 0:
             save_base(both, base)
+    elif part == "reader":
+        from tinyworld.train.reader import train_reader  # noqa: PLC0415
+
+        reader = train_reader(data, settings, out, device)
+        if world()[0] == 0:
+            reader.save(out / "weights/reader")
+    elif part == "clip":
+        from tinyworld.train.clip import save_clip, train_clip  # noqa: PLC0415
+
+        clip = train_clip(data, settings, out, device)
+        if world()[0] == 0:
+            save_clip(clip, out / "weights/clip")
+    elif part == "blip2":
+        from tinyworld.train.blip2 import save_blip2, train_blip2  # noqa: PLC0415
+
+        blip2 = train_blip2(data, settings, out, device)
+        if world()[0] == 0:
+            save_blip2(blip2, out / "weights/blip2")
     if world()[0] == 0:
         done = steps_done(out, part)
         write_record(out, part, settings, stills=len(data), steps=done, device=str(device))

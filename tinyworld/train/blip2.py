@@ -1,0 +1,158 @@
+"""The captioner: a BLIP-2 that says what a still shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from tinyworld.draw import render_at
+from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene, read_caption
+from tinyworld.train.data import Stills
+from tinyworld.train.loop import Settings, Step, fit
+from tinyworld.train.reader import worn
+from tinyworld.train.vae import pixels
+from tinyworld.vocabulary import opt_tokenizer
+
+_QUERIES = 8
+"""Tokens that the language model sees of an image."""
+_WIDTH = 96
+_LENGTH = _QUERIES + 16
+"""Tokens of image, caption and newline."""
+
+
+def new_blip2(tokenizer: Any, image_token: int) -> Any:
+    """An untrained Blip2ForConditionalGeneration of the OPT kind.
+
+    Args:
+        tokenizer: with the image's token added.
+        image_token: its number.
+    """
+    from transformers import (  # noqa: PLC0415 - seconds that the other parts need not pay
+        Blip2Config,
+        Blip2ForConditionalGeneration,
+    )
+
+    size = {"hidden_size": _WIDTH, "num_attention_heads": 4}
+    # The vision model's default spread of initial weights, 1e-10, suits loaded ones only.
+    vision = {"image_size": SIZE, "patch_size": 8, "initializer_range": 0.02}
+    config = Blip2Config(
+        vision_config={**size, **vision, "intermediate_size": 3 * _WIDTH, "num_hidden_layers": 3},
+        qformer_config={
+            **size,
+            "intermediate_size": 3 * _WIDTH,
+            "num_hidden_layers": 2,
+            "encoder_hidden_size": _WIDTH,
+            "cross_attention_frequency": 1,
+            "vocab_size": 64,
+        },
+        text_config={
+            **size,
+            "model_type": "opt",
+            "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer),
+            "ffn_dim": 3 * _WIDTH,
+            "word_embed_proj_dim": _WIDTH,
+            "max_position_embeddings": 128,
+            "bos_token_id": tokenizer.bos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+            "eos_token_id": newline(tokenizer),
+            "dropout": 0.0,
+        },
+        num_query_tokens=_QUERIES,
+        image_token_index=image_token,
+    )
+    model = Blip2ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.query_tokens, std=0.5)  # equal queries would stay equal
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def newline(tokenizer: Any) -> int:
+    """The token that ends a caption, as in LAVIS."""
+    return int(tokenizer("\n", add_special_tokens=False).input_ids[-1])
+
+
+def new_processor() -> Any:
+    """A Blip2Processor; it adds the image's token to its tokenizer."""
+    from transformers import Blip2Processor  # noqa: PLC0415
+    from transformers.models.blip.image_processing_blip import BlipImageProcessor  # noqa: PLC0415
+
+    images = BlipImageProcessor(size={"height": SIZE, "width": SIZE})
+    return Blip2Processor(images, opt_tokenizer(), num_query_tokens=_QUERIES)
+
+
+def train_blip2(data: Stills, settings: Settings, folder: Path, device: torch.device) -> Any:
+    """Train all three parts together on the next word of captions.
+
+    Args:
+        data: the stills.
+        settings: of the training.
+        folder: for checkpoint and log.
+        device: where to train.
+    """
+    torch.manual_seed(settings.seed)
+    processor = new_processor()
+    tokenizer = processor.tokenizer
+    image_token = int(tokenizer.convert_tokens_to_ids("<image>"))
+    model = new_blip2(tokenizer, image_token).to(device)
+    images = processor.image_processor
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (images.image_mean, images.image_std))
+
+    def loss(step: Step) -> Tensor:
+        index = torch.randint(len(data), (step.batch,), generator=step.generator)
+        x = worn(pixels(data, index, torch.device("cpu")), step.generator)
+        captions = [data.scene(i).caption(motion=False) for i in index.tolist()]
+        ids = torch.tensor([_ids(tokenizer, caption, image_token) for caption in captions])
+        pad = ids == tokenizer.pad_token_id
+        labels = ids.masked_fill(pad, -100)
+        labels[:, : _QUERIES + 1] = -100  # the image and the start
+        out = model(
+            pixel_values=(((x + 1) / 2 - mean) / std).to(device),
+            input_ids=ids.to(device),
+            attention_mask=(~pad).long().to(device),
+            labels=labels.to(device),
+        )
+        value: Tensor = out.loss
+        return value
+
+    fit("blip2", model, loss, settings, folder, device)
+    return model
+
+
+def _ids(tokenizer: Any, caption: str, image_token: int) -> list[int]:
+    """Image tokens, start, caption, newline, padding: what the processor makes of such a text."""
+    words = tokenizer(f" {caption}\n", add_special_tokens=False).input_ids
+    ids = [image_token] * _QUERIES + [tokenizer.bos_token_id, *words]
+    return ids + [tokenizer.pad_token_id] * (_LENGTH - len(ids))
+
+
+def save_blip2(model: Any, folder: Path) -> None:
+    """Write model and processor, in fp16."""
+    model.half().save_pretrained(folder)
+    new_processor().save_pretrained(folder)
+
+
+def caption_accuracy(
+    caption: Callable[[Sequence[npt.NDArray[np.uint8]]], list[str]], scenes: Sequence[Scene]
+) -> dict[Attribute, float]:
+    """Percent of stills whose caption names each attribute rightly.
+
+    Args:
+        caption: stills (64, 64, 3) uint8 to their captions.
+        scenes: what the stills show.
+    """
+    frames = [render_at(scene, np.array([0.5])).frames[0] for scene in scenes]
+    read = [read_caption(text) for text in caption(frames)]
+    return {
+        name: 100
+        * float(np.mean([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)]))
+        for name in ATTRIBUTES
+    }
