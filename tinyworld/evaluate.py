@@ -120,8 +120,37 @@ def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float
     return {"all styles": vae_psnr(weights, frames, device), **by_style}
 
 
+def _clip(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    from eval.clip_encoder import ClipEncoder  # noqa: PLC0415
+    from tinyworld.train.clip import retrieval_accuracy  # noqa: PLC0415
+
+    encoder = ClipEncoder(str(weights / "clip"), device=device)
+    right = retrieval_accuracy(encoder.encode_frames, encoder.encode_text, worlds)
+    return {"right among 32": right}
+
+
+def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    from components.captioner import Blip2Captioner  # noqa: PLC0415
+    from components.config import CaptionConfig  # noqa: PLC0415
+    from tinyworld.train.blip2 import caption_accuracy  # noqa: PLC0415
+
+    captioner = Blip2Captioner(CaptionConfig(model=str(weights / "blip2"), device=device))
+
+    def caption(frames: Sequence[npt.NDArray[np.uint8]]) -> list[str]:
+        batches = [frames[i : i + _BATCH] for i in range(0, len(frames), _BATCH)]
+        return [text for batch in batches for text in captioner(batch)]
+
+    return {str(name): value for name, value in caption_accuracy(caption, worlds).items()}
+
+
 Measure = Callable[[Path, Sequence[Scene], str], dict[str, float]]
-PARTS: dict[str, Measure] = {"reader": _renders, "vae": _vae, "samples": _samples}
+PARTS: dict[str, Measure] = {
+    "reader": _renders,
+    "vae": _vae,
+    "samples": _samples,
+    "clip": _clip,
+    "blip2": _blip2,
+}
 _UNITS = {"vae": "dB PSNR"}
 
 

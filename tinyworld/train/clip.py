@@ -145,6 +145,6 @@ def _captions(classes_N4: npt.NDArray[np.int64], generator: torch.Generator) -> 
     out = []
     for row, (moves, which) in zip(classes_N4.tolist(), chance, strict=True):
         words = {name: ATTRIBUTES[name][k] for name, k in zip(ATTRIBUTES, row, strict=True)}
-        scene = Scene(**words, motion=MOTIONS[int(which * len(MOTIONS))])  # type: ignore[arg-type]
+        scene = Scene(**words, motion=MOTIONS[int(which * len(MOTIONS))])
         out.append(scene.caption(motion=moves < 0.5))  # noqa: PLR2004
     return out
