@@ -19,6 +19,7 @@ from components.manifest import Manifest
 from components.score import score_key
 from components.store import Store
 from components.tables import Row, read_table
+from eval.protocols import reads_frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,12 @@ class Revisions:
     base: str
     caption: str
     score: str
+    reader: str = ""
+    """Of tinyworld's reader; empty where no protocol asks for it."""
+
+    def of_protocol(self, protocol: str) -> str:
+        """What judges under this protocol."""
+        return self.reader if reads_frames(protocol) else self.score
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -192,9 +199,13 @@ class State:
             protocol = row["protocol"]
             if edit is None or protocol not in self.config.score.protocols:
                 continue
-            if row["score_key"] == score_key(edit["edit_key"], protocol, self.revisions.score):
+            if row["score_key"] == self.score_key(edit["edit_key"], protocol):
                 found[row["edit_id"], protocol] = row
         return found
+
+    def score_key(self, edit_key: str, protocol: str) -> str:
+        """The key that an edit's scores under a protocol have or will have."""
+        return score_key(edit_key, protocol, self.revisions.of_protocol(protocol))
 
     @functools.cached_property
     def failures(self) -> dict[tuple[str, str, str], Row]:
@@ -225,7 +236,7 @@ class State:
                 if edit_id not in self.edits
             },
             "score": {
-                (score_key(row["edit_key"], protocol, self.revisions.score), edit_id)
+                (self.score_key(row["edit_key"], protocol), edit_id)
                 for edit_id, row in self.edits.items()
                 for protocol in self.config.score.protocols
                 if (edit_id, protocol) not in self.scores

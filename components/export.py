@@ -19,6 +19,7 @@ from components.errors import TransientError, UserError
 from components.store import Store, open_store, split_uri
 from components.tables import Row, read_table
 from eval.aggregate import Score, aggregate
+from eval.measures import MEASURES, Values, filled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 MAX_PRINTED = 50
 """Rows printed on a terminal; the rest is counted."""
 
-_FROM_SCORE = ("method", "protocol", "frame_consistency", "textual_alignment")
+_FROM_SCORE = ("method", "protocol", *MEASURES)
 _FROM_MODEL = ("score_model", "score_revision")
 COLUMNS = (
     *("video_id", "edit_id", "category", "source_prompt", "prompt"),
@@ -41,12 +42,9 @@ COLUMNS = (
 """Of the exported table. ``seconds``, ``device`` and ``created_at`` are those of sampling the edit;
 ``video_uri`` is relative to the run's root."""
 
-_READABLE = (
-    *("video_id", "edit_id", "category", "prompt", "protocol"),
-    *("frame_consistency", "textual_alignment", "seconds"),
-)
+_READABLE = ("video_id", "edit_id", "category", "prompt", "protocol")
 _TYPES = {
-    "float64": {"frame_consistency", "textual_alignment", "seconds", "fps"},
+    "float64": {*MEASURES, "seconds", "fps"},
     "int64": {"seed", "num_frames"},
     "timestamp": {"created_at"},
 }
@@ -135,6 +133,8 @@ def export(rows: Sequence[Row], target: str) -> None:
 def print_scores(rows: Sequence[Row], console: Console) -> None:
     """Print scores and their means over all edits, as a table for the terminal.
 
+    Ground truth's columns are shown where a row has them.
+
     Args:
         rows: From ``score_table``.
         console: Where to print. Control characters in ids and prompts are shown as dots.
@@ -145,20 +145,23 @@ def print_scores(rows: Sequence[Row], console: Console) -> None:
     for name in ("edit", "category", "prompt", "protocol"):
         # Long prompts are cut here and whole in the report and the export.
         table.add_column(name, no_wrap=True, max_width=40)
-    for name in ("frame\nconsistency", "textual\nalignment", "seconds"):
-        table.add_column(name, justify="right", no_wrap=True)
+    shown = _filled(rows)
+    for header in (*(MEASURES[name].label.replace(" ", "\n") for name in shown), "Seconds"):
+        table.add_column(header.lower(), justify="right", no_wrap=True)
     for row in rows[:MAX_PRINTED]:
         names = ("edit_id", "category", "prompt", "protocol")
-        numbers = ("frame_consistency", "textual_alignment", "seconds")
+        numbers = (*shown, "seconds")
         table.add_row(
             *(_plain(row[name]) for name in names), *(_number(row[name]) for name in numbers)
         )
     table.add_section()
     for mean in aggregate(_scores(rows)):
         if mean.category is None:
-            values = (mean.frame_consistency.value, mean.textual_alignment.value)
-            count = f"{mean.frame_consistency.count} of {mean.count} edit(s)"
-            table.add_row("mean", "", count, _plain(mean.protocol), *map(_number, values), "")
+            values = [mean.means[name].value for name in shown]
+            counts = [mean.means[name].count for name in shown]
+            # Another protocol's columns are empty here.
+            of = f"{min(filter(None, counts), default=0)} of {mean.count} edit(s)"
+            table.add_row("mean", "", of, _plain(mean.protocol), *map(_number, values), "")
     console.print(table)
     if len(rows) > MAX_PRINTED:
         console.print(f"… and {len(rows) - MAX_PRINTED} more: `tav export RUN --to scores.csv`")
@@ -171,12 +174,15 @@ def _scores(rows: Sequence[Row]) -> list[Score]:
         Score(
             protocol=f"{row['protocol']} · {row['score_model']}" if several else row["protocol"],
             category=row["category"] or "other",
-            frame_consistency=row["frame_consistency"],
-            textual_alignment=row["textual_alignment"],
+            **{name: row[name] for name in MEASURES},
         )
         for row in rows
         if row["protocol"] is not None
     ]
+
+
+def _filled(rows: Sequence[Row]) -> tuple[str, ...]:
+    return filled(Values(**{name: row[name] for name in MEASURES}) for row in rows)
 
 
 def _plain(value: Any) -> Text:
@@ -245,13 +251,13 @@ def _json_value(value: Any) -> Any:
 
 
 def _markdown(rows: Sequence[Row]) -> bytes:
-    numbers = {"frame_consistency", "textual_alignment", "seconds"}
-    rules = ["---:" if name in numbers else "---" for name in _READABLE]
+    numbers = (*_filled(rows), "seconds")
+    rules = [*("---" for _ in _READABLE), *("---:" for _ in numbers)]
     cells = [
-        [_number(row[name]) if name in numbers else _markdown_cell(row[name]) for name in _READABLE]
+        [*(_markdown_cell(row[name]) for name in _READABLE), *(_number(row[n]) for n in numbers)]
         for row in rows
     ]
-    lines = [list(_READABLE), rules, *cells]
+    lines = [[*_READABLE, *numbers], rules, *cells]
     return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 

@@ -17,9 +17,10 @@ from components.edits import VideoEntry
 from components.ingest import IngestItem
 from components.keys import content_key
 from components.sample import SampleItem
-from components.score import ScoreItem, score_key
+from components.score import ScoreItem
 from components.tables import Row
 from components.tune import TuneItem
+from eval.protocols import reads_frames
 
 STEPS = ("ingest", "caption", "tune", "sample", "score")
 """The steps that compute, in order."""
@@ -193,7 +194,7 @@ class Plan:
         items = []
         for edit_id, row in self.state.edits.items():
             for protocol in self.state.config.score.protocols:
-                key = score_key(row["edit_key"], protocol, self.state.revisions.score)
+                key = self.state.score_key(row["edit_key"], protocol)
                 attempt = self.attempt("score", key, edit_id)
                 if (edit_id, protocol) in self.state.scores or attempt is None:
                     continue
@@ -208,7 +209,13 @@ class Plan:
                         video_uri=row["video_uri"],
                         sha256=row["sha256"],
                         protocol=protocol,
+                        source=self._source(row) if reads_frames(protocol) else None,
                         attempt=attempt,
                     )
                 )
         return items
+
+    def _source(self, edit: Row) -> Row:
+        """The clip that an edit was made from, with its prompt."""
+        video = clip_reference(self.state.videos[edit["video_id"]])
+        return video | {"source_prompt": edit["source_prompt"]}

@@ -16,6 +16,7 @@ from components.export import current_edits, current_scores
 from components.schemas import KEYS
 from components.store import Store
 from components.tables import Row, read_table
+from eval.measures import MEASURES
 from eval.report import Media, ReportData, ReportFailure, ReportRow, ReportScore, render
 
 logger = logging.getLogger(__name__)
@@ -148,7 +149,7 @@ def _report_row(
 
 
 def _report_score(row: Row) -> ReportScore:
-    names = ("protocol", "score_model", "score_revision", "frame_consistency", "textual_alignment")
+    names = ("protocol", "score_model", "score_revision", *MEASURES)
     return ReportScore(**{name: row[name] for name in names})
 
 

@@ -25,6 +25,8 @@ from components.sources import stat_source
 from components.status import Status, run_status
 from components.step import Outcome, StepContext, record_failure, run_items
 from components.store import Store, open_store
+from eval.protocols import reads_frames
+from tinyworld.shipped import shipped_model
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ class Runner:
             base_revision=self.revisions.base,
             caption_revision=self.revisions.caption,
             score_revision=self.revisions.score,
+            reader_revision=self.revisions.reader,
         )
 
     def state(self) -> State:
@@ -169,7 +172,10 @@ class Runner:
 
 
 def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
-    """Name the configured models exactly; BLIP-2 only where a video lacks a prompt.
+    """Name the configured models exactly, those alone that the run asks for.
+
+    BLIP-2 describes videos without a prompt; tinyworld's reader and CLIP judge under some protocols
+    each.
 
     Raises:
         UserError: a folder or hub model is not there.
@@ -179,10 +185,12 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)
+    reads = {reads_frames(name) for name in config.score.protocols}
     return Revisions(
         base=resolve_revision(config.model.base, config.model.revision),
         caption=caption,
-        score=resolve_revision(config.score.model, None),
+        score=resolve_revision(config.score.model, None) if False in reads else "",
+        reader=resolve_revision(str(shipped_model("reader"))) if True in reads else "",
     )
 
 

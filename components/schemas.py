@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from eval.measures import MEASURES
+
 TABLES_VERSION = "1"
 """Written into each part's schema metadata; a part of another version is refused."""
 
@@ -100,8 +102,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("prompt", pa.string()),
         ("category", pa.string()),
         ("method", pa.string()),
-        ("frame_consistency", pa.float64()),
-        ("textual_alignment", pa.float64()),
+        *[(name, pa.float64()) for name in MEASURES],
         ("score_model", pa.string()),
         ("score_revision", pa.string()),
         *_PROVENANCE,

@@ -29,6 +29,7 @@ class StepContext:
     """Revision or content digest of ``config.model.base``."""
     caption_revision: str = ""
     score_revision: str = ""
+    reader_revision: str = ""
 
     def store(self) -> Store:
         """The run's store."""

@@ -90,7 +90,10 @@ def read_table(
 
 
 def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None) -> list[Row]:
-    """The rows of one part file, in its own order; see ``read_table``."""
+    """The rows of one part file, in its own order; see ``read_table``.
+
+    A column that came after the part was written is none in its rows.
+    """
     data = store.read_bytes(path)
     named = re.search(r"-([0-9a-f]{32})\.parquet$", path)
     try:
@@ -104,6 +107,9 @@ def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None
                 f"{TABLES_VERSION}: use the release that wrote it, or another run root"
             )
         rows: list[Row] = part.read(columns=columns and list(columns)).to_pylist()
+        wanted = set(SCHEMAS[table].names).intersection(columns or SCHEMAS[table].names)
+        if absent := wanted - set(part.schema_arrow.names):
+            rows = [row | dict.fromkeys(absent) for row in rows]
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{store.root}/{path} is no readable part of table {table!r} ({error}): "

@@ -6,21 +6,18 @@ The mean over edits is the one that papers report; a video with more edits count
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-METRICS = ("frame_consistency", "textual_alignment")
-"""The columns that every protocol fills, in the order in which they are shown."""
+from eval.measures import MEASURES, Values
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Score:
-    """One edit's scores under one protocol. A score that is none or NaN is missing, never 0."""
+class Score(Values):
+    """One edit's scores under one protocol."""
 
     protocol: str
     category: str
-    frame_consistency: float | None
-    textual_alignment: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +41,8 @@ class Aggregate:
     """None: over every category."""
     count: int
     """Edits, scored or not."""
-    frame_consistency: Mean
-    textual_alignment: Mean
+    means: Mapping[str, Mean]
+    """By column (see `eval.measures.MEASURES`)."""
 
 
 def aggregate(scores: Iterable[Score]) -> list[Aggregate]:
@@ -82,6 +79,5 @@ def _aggregate(protocol: str, category: str | None, scores: list[Score]) -> Aggr
         protocol=protocol,
         category=category,
         count=len(scores),
-        frame_consistency=mean(score.frame_consistency for score in scores),
-        textual_alignment=mean(score.textual_alignment for score in scores),
+        means={name: mean(score.value(name) for score in scores) for name in MEASURES},
     )

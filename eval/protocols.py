@@ -1,8 +1,9 @@
 """Named, versioned metric protocols. A protocol never changes: a correction is a new version.
 
 Numbers of two protocols are never mixed: they differ in model, preprocessing, pairs and scale.
-Adding one is one entry of ``PROTOCOLS``. Shape legend: F frames, H height, W width, C channels, D
-embedding width.
+Adding one is one entry of ``PROTOCOLS``. There are two kinds: those on CLIP embeddings of the edit,
+and those that compare what is read from the edit's frames with its source clip and both prompts.
+Shape legend: F frames, H height, W width, C channels, D embedding width.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eval.errors import EvalError, UnknownProtocolError
+from eval.ground_truth import ground_truth
 from eval.metrics import frame_consistency, textual_alignment
+
+if TYPE_CHECKING:
+    from tinyworld.reader import Reading
 
 Frames = npt.NDArray[np.uint8]
 Embedding = npt.NDArray[np.floating[Any]]
@@ -50,11 +55,25 @@ class Protocol:
     """Ends in its version, ``_v1``."""
     source: str
     """Where the protocol is defined, and what it leaves open."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipProtocol(Protocol):
+    """Scores from CLIP embeddings of the edit and of its prompt."""
+
     metrics: Callable[[ClipEmbeddings], dict[str, float]]
     """Gives ``frame_consistency`` and ``textual_alignment``."""
     frame_size: tuple[int, int] | None = None
     """Width and height in pixels that PIL's default filter resizes frames to before the model's own
     preprocessing; none leaves them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TruthProtocol(Protocol):
+    """Scores from what a reader of tinyworld's frames sees in the edit and in its source clip."""
+
+    metrics: Callable[[Reading, Reading, str, str], dict[str, float | None]]
+    """Takes readings of edit and source, source prompt and edited prompt."""
 
 
 def _tav_paper(embeddings: ClipEmbeddings) -> dict[str, float]:
@@ -72,17 +91,23 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
         protocol.name: protocol
         for protocol in (
-            Protocol(
+            ClipProtocol(
                 name="tav_paper_v1",
                 source="arXiv 2212.11565, experiments: all pairs of frames; every frame with the "
                 "edited prompt; both ×100. The paper does not state its CLIP variant.",
                 metrics=_tav_paper,
             ),
-            Protocol(
+            ClipProtocol(
                 name="rave_v1",
                 source="arXiv 2312.04524 (RAVE), evaluation: all pairs of frames and every frame "
                 "with the edited prompt, as raw cosines. Its model is ViT-B/32.",
                 metrics=_rave,
+            ),
+            TruthProtocol(
+                name="tinyworld_v1",
+                source="eval/README.md of this project: what the tiny world's reader sees in the "
+                "edit, against its source clip and both prompts. Edits of tinyworld's clips alone.",
+                metrics=ground_truth,
             ),
         )
     }
@@ -105,13 +130,18 @@ def get_protocol(name: str) -> Protocol:
     )
 
 
+def reads_frames(name: str) -> bool:
+    """Whether scores under this protocol come from tinyworld's reader, and not from CLIP."""
+    return isinstance(PROTOCOLS.get(name), TruthProtocol)
+
+
 def score_clip(
-    protocol: Protocol, encoder: Encoder, frames_FHWC: Frames, prompt: str
+    protocol: ClipProtocol, encoder: Encoder, frames_FHWC: Frames, prompt: str
 ) -> dict[str, float]:
     """Score one edited clip against its prompt.
 
     Args:
-        protocol: From ``get_protocol``.
+        protocol: One of ``PROTOCOLS``.
         encoder: The CLIP model.
         frames_FHWC: The edit's frames, shape (F, H, W, 3), uint8 RGB.
         prompt: The edited prompt.
@@ -127,7 +157,7 @@ def score_clip(
     )
 
 
-def embed_frames(protocol: Protocol, encoder: Encoder, frames_FHWC: Frames) -> Embedding:
+def embed_frames(protocol: ClipProtocol, encoder: Encoder, frames_FHWC: Frames) -> Embedding:
     """Embed a clip the protocol's way: (F, H, W, 3) uint8 to (F, D).
 
     Protocols of equal ``frame_size`` share the result under one encoder.
@@ -143,7 +173,7 @@ def embed_frames(protocol: Protocol, encoder: Encoder, frames_FHWC: Frames) -> E
 
 
 def score_embeddings(
-    protocol: Protocol, frames_FD: Embedding, text_D: Embedding
+    protocol: ClipProtocol, frames_FD: Embedding, text_D: Embedding
 ) -> dict[str, float]:
     """Score embeddings that ``embed_frames`` made for this protocol."""
     return protocol.metrics(ClipEmbeddings(frames_FD, text_D))

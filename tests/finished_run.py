@@ -14,6 +14,7 @@ import numpy.typing as npt
 from components.store import Store, file_sha256
 from components.tables import Row, append_rows
 from components.video_io import encode_mp4
+from eval.measures import MEASURES
 
 AT = dt.datetime(2026, 11, 20, 9, 30, tzinfo=dt.UTC)
 PROMPTS = {
@@ -148,6 +149,7 @@ def write_score(
         **{name: edit[name] for name in ("edit_key", "edit_id", "video_id", "prompt", "category")},
         "protocol": "tav_paper_v1",
         "method": "tune-a-video",
+        **dict.fromkeys(MEASURES),
         "frame_consistency": consistency,
         "textual_alignment": alignment,
         "score_model": "clip",

@@ -7,20 +7,18 @@ is measured on combinations of words that it never saw (``python -m tinyworld.ev
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute
+from tinyworld.draw import render_at
+from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene
 from tinyworld.shipped import shipped_model
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _WIDTHS = (32, 64, 96, 128)
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
@@ -36,6 +34,20 @@ class Reading:
     """(F,), how likely it is that an object is there, 0 to 1."""
     centers: npt.NDArray[np.float64]
     """(F, 2), x and y of its middle, in pixels of a frame of 64×64."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """How well a reader reads frames whose truth is known."""
+
+    right: dict[Attribute, float]
+    """Share of frames with the right word, by attribute."""
+    present: float
+    """Share of the frames with an object in which it is seen."""
+    absent: float
+    """Share of the frames without an object in which none is seen."""
+    miss: float
+    """Mean distance of the centre from the true one, in pixels."""
 
 
 class ReaderNet(nn.Module):
@@ -168,6 +180,38 @@ class Reader:
         present = torch.cat([p for _, p, _ in parts]).sigmoid().double().cpu().numpy()
         centers = torch.cat([c for _, _, c in parts]).double().cpu().numpy()
         return Reading(attributes, present, centers)
+
+
+def accuracy(
+    reader: Reader,
+    scenes: Sequence[Scene],
+    change: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] = lambda frames: frames,
+) -> Accuracy:
+    """Measure a reader on one frame of each scene, at a time that the scene's seed decides.
+
+    Args:
+        reader: whom to measure.
+        scenes: what to draw, with its object and without; at least one.
+        change: done to the frames, (N, 64, 64, 3), before they are read, such as to encode them.
+    """
+    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
+    pairs = list(zip(scenes, times, strict=True))
+    clips = [render_at(scene, time) for scene, time in pairs]
+    backdrops = [render_at(scene, time, empty=True).frames for scene, time in pairs]
+    reading = reader.read(change(np.concatenate([clip.frames for clip in clips])))
+    empty = reader.read(change(np.concatenate(backdrops)))
+    centers = np.concatenate([clip.centers for clip in clips])
+    words = [scene.attributes for scene in scenes]
+    right = {
+        name: float(np.mean([r == w[name] for r, w in zip(read, words, strict=True)]))
+        for name, read in reading.attributes.items()
+    }
+    return Accuracy(
+        right,
+        present=float((reading.present > 0.5).mean()),  # noqa: PLR2004 - likelier than not
+        absent=float((empty.present <= 0.5).mean()),  # noqa: PLR2004
+        miss=float(np.linalg.norm(reading.centers - centers, axis=1).mean()),
+    )
 
 
 def _resized(frames_FHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

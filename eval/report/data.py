@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
+from eval.measures import Values
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Media:
@@ -19,14 +21,12 @@ class Media:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportScore:
-    """One edit's scores under one protocol by one CLIP model. None or NaN: missing, never 0."""
+class ReportScore(Values):
+    """One edit's scores under one protocol by one model."""
 
     protocol: str
     score_model: str
     score_revision: str
-    frame_consistency: float | None
-    textual_alignment: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eval.aggregate import Aggregate, Score, aggregate
+from eval.measures import MEASURES, filled
 from eval.report.data import ReportData, ReportRow, ReportScore
 from eval.report.plot import Plot, scatter
 from eval.report.prompts import compare_prompts
@@ -29,6 +30,16 @@ CATEGORIES = ("object", "background", "style", "other")
 """Those with a colour of their own; any other is drawn as ``other``."""
 
 ScoreId = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The scores of one protocol by one model."""
+
+    label: str
+    """Two models never share one."""
+    measures: tuple[str, ...]
+    """The columns that it fills."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,10 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         media=media,
         now=now,
         columns=columns,
+        measures=MEASURES,
+        # By label, as the aggregates have them; and those that any column has, in order.
+        measures_of={column.label: column.measures for column in columns.values()},
+        shown=[name for name in MEASURES if any(name in c.measures for c in columns.values())],
         by_column=[_by_id(row) for row in data.rows],
         prompts=[compare_prompts(row.source_prompt, row.prompt) for row in data.rows],
         categories=sorted({row.category for row in data.rows}),
@@ -105,43 +120,43 @@ def _by_id(row: ReportRow) -> dict[ScoreId, ReportScore]:
     return {_score_id(score): score for score in row.scores}
 
 
-def _score_columns(rows: Iterable[ReportRow]) -> dict[ScoreId, str]:
-    """What the scores of each protocol and model are called; two models never share a name."""
-    found = sorted({_score_id(score) for row in rows for score in row.scores})
+def _score_columns(rows: Iterable[ReportRow]) -> dict[ScoreId, Column]:
+    """The scores of each protocol and model that some row has."""
+    found: dict[ScoreId, list[ReportScore]] = {}
+    for row in rows:
+        for score in row.scores:
+            found.setdefault(_score_id(score), []).append(score)
     models: dict[str, int] = {}
     for protocol, _, _ in found:
         models[protocol] = models.get(protocol, 0) + 1
-    return {
-        (protocol, model, revision): protocol
-        if models[protocol] == 1
-        else f"{protocol} · {model.rpartition('/')[2]} @ {revision.removeprefix('sha256:')[:8]}"
-        for protocol, model, revision in found
-    }
+    columns = {}
+    for identity in sorted(found):
+        protocol, model, revision = identity
+        label = protocol
+        if models[protocol] > 1:
+            revision = revision.removeprefix("sha256:")[:8]
+            label = f"{protocol} · {model.rpartition('/')[2]} @ {revision}"
+        columns[identity] = Column(label, filled(found[identity]))
+    return columns
 
 
-def _aggregates(rows: Iterable[ReportRow], columns: Mapping[ScoreId, str]) -> list[Aggregate]:
+def _aggregates(rows: Iterable[ReportRow], columns: Mapping[ScoreId, Column]) -> list[Aggregate]:
     scores = []
     for row in rows:
         present = _by_id(row)
-        for identity, label in columns.items():
+        for identity, column in columns.items():
             score = present.get(identity)
-            scores.append(
-                Score(
-                    protocol=label,
-                    category=row.category,
-                    frame_consistency=score.frame_consistency if score else None,
-                    textual_alignment=score.textual_alignment if score else None,
-                )
-            )
+            values = {name: score.value(name) if score else None for name in MEASURES}
+            scores.append(Score(protocol=column.label, category=row.category, **values))
     return aggregate(scores)
 
 
 def _plots(
-    rows: Iterable[ReportRow], columns: Mapping[ScoreId, str]
+    rows: Iterable[ReportRow], columns: Mapping[ScoreId, Column]
 ) -> list[tuple[str, Plot, list[Dot]]]:
     plots = []
     numbered = list(enumerate(rows))
-    for identity, label in columns.items():
+    for identity, column in columns.items():
         shown = []
         for index, row in numbered:
             score = _by_id(row).get(identity)
@@ -156,7 +171,7 @@ def _plots(
             Dot(index, x, y, _tone(row.category), f"{row.edit_id}: {row.prompt}")
             for (index, row, _), (x, y) in zip(shown, plot.points, strict=True)
         ]
-        plots.append((label, plot, dots))
+        plots.append((column.label, plot, dots))
     return plots
 
 
@@ -183,7 +198,7 @@ def _provenance(rows: Iterable[ReportRow]) -> list[tuple[str, list[str]]]:
     found: list[tuple[str, Iterable[str]]] = [
         ("Base model", {f"{row.base_model} @ {row.base_revision}" for row in every}),
         (
-            "CLIP model",
+            "Scored by",
             {f"{one.protocol}: {one.score_model} @ {one.score_revision}" for one in scores},
         ),
         ("Configuration", {row.config_hash for row in every}),

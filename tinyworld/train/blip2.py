@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tinyworld.draw import render_at
 from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene, read_caption
+from tinyworld.train.clip import stills_of
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn
@@ -22,8 +22,6 @@ from tinyworld.vocabulary import opt_tokenizer
 _QUERIES = 8
 """Tokens that the language model sees of an image."""
 _WIDTH = 96
-_LENGTH = _QUERIES + 16
-"""Tokens of image, caption and newline."""
 
 
 def new_blip2(tokenizer: Any, image_token: int) -> Any:
@@ -50,6 +48,8 @@ def new_blip2(tokenizer: Any, image_token: int) -> Any:
             "encoder_hidden_size": _WIDTH,
             "cross_attention_frequency": 1,
             "vocab_size": 64,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
         },
         text_config={
             **size,
@@ -69,9 +69,6 @@ def new_blip2(tokenizer: Any, image_token: int) -> Any:
     )
     model = Blip2ForConditionalGeneration(config)
     torch.nn.init.normal_(model.query_tokens, std=0.5)  # equal queries would stay equal
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
     return model
 
 
@@ -100,38 +97,51 @@ def train_blip2(data: Stills, settings: Settings, folder: Path, device: torch.de
     """
     torch.manual_seed(settings.seed)
     processor = new_processor()
-    tokenizer = processor.tokenizer
-    image_token = int(tokenizer.convert_tokens_to_ids("<image>"))
-    model = new_blip2(tokenizer, image_token).to(device)
-    images = processor.image_processor
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (images.image_mean, images.image_std))
+    image_token = int(processor.tokenizer.convert_tokens_to_ids("<image>"))
+    model = new_blip2(processor.tokenizer, image_token).to(device)
 
     def loss(step: Step) -> Tensor:
         index = torch.randint(len(data), (step.batch,), generator=step.generator)
         x = worn(pixels(data, index, torch.device("cpu")), step.generator)
         captions = [data.scene(i).caption(motion=False) for i in index.tolist()]
-        ids = torch.tensor([_ids(tokenizer, caption, image_token) for caption in captions])
-        pad = ids == tokenizer.pad_token_id
-        labels = ids.masked_fill(pad, -100)
-        labels[:, : _QUERIES + 1] = -100  # the image and the start
-        out = model(
-            pixel_values=(((x + 1) / 2 - mean) / std).to(device),
-            input_ids=ids.to(device),
-            attention_mask=(~pad).long().to(device),
-            labels=labels.to(device),
-        )
-        value: Tensor = out.loss
+        batch = training_batch(processor, x, captions)
+        value: Tensor = model(**{name: part.to(device) for name, part in batch.items()}).loss
         return value
 
     fit("blip2", model, loss, settings, folder, device)
     return model
 
 
-def _ids(tokenizer: Any, caption: str, image_token: int) -> list[int]:
-    """Image tokens, start, caption, newline, padding: what the processor makes of such a text."""
-    words = tokenizer(f" {caption}\n", add_special_tokens=False).input_ids
-    ids = [image_token] * _QUERIES + [tokenizer.bos_token_id, *words]
-    return ids + [tokenizer.pad_token_id] * (_LENGTH - len(ids))
+def training_batch(processor: Any, x_NCHW: Tensor, captions: Sequence[str]) -> dict[str, Tensor]:
+    """What the model trains on: what the captioner gives it, and the caption after that.
+
+    Args:
+        processor: of `new_processor`.
+        x_NCHW: (N, 3, 64, 64) in -1 to 1.
+        captions: N of them.
+
+    Returns:
+        ``pixel_values``, and (N, L) ``input_ids``, ``attention_mask`` and ``labels``, of image
+        tokens, start, caption, newline and padding. Only caption and newline are labelled.
+    """
+    tokenizer, images = processor.tokenizer, processor.image_processor
+    start = [int(tokenizer.convert_tokens_to_ids("<image>"))] * _QUERIES + [tokenizer.bos_token_id]
+    rows = [
+        start + tokenizer(f" {caption}\n", add_special_tokens=False).input_ids
+        for caption in captions
+    ]
+    length = max(len(row) for row in rows)
+    ids = torch.tensor([row + [tokenizer.pad_token_id] * (length - len(row)) for row in rows])
+    padding = ids == tokenizer.pad_token_id
+    labels = ids.masked_fill(padding, -100)
+    labels[:, : len(start)] = -100
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (images.image_mean, images.image_std))
+    return {
+        "pixel_values": ((x_NCHW + 1) / 2 - mean) / std,
+        "input_ids": ids,
+        "attention_mask": (~padding).long(),
+        "labels": labels,
+    }
 
 
 def save_blip2(model: Any, folder: Path) -> None:
@@ -142,17 +152,19 @@ def save_blip2(model: Any, folder: Path) -> None:
 
 def caption_accuracy(
     caption: Callable[[Sequence[npt.NDArray[np.uint8]]], list[str]], scenes: Sequence[Scene]
-) -> dict[Attribute, float]:
-    """Percent of stills whose caption names each attribute rightly.
+) -> dict[Attribute | Literal["all words"], float]:
+    """Percent of stills whose caption names each attribute rightly, and all four.
 
     Args:
         caption: stills (64, 64, 3) uint8 to their captions.
         scenes: what the stills show.
     """
-    frames = [render_at(scene, np.array([0.5])).frames[0] for scene in scenes]
-    read = [read_caption(text) for text in caption(frames)]
-    return {
-        name: 100
-        * float(np.mean([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)]))
+    read = [read_caption(text) for text in caption(list(stills_of(scenes)))]
+    right = {
+        name: np.array([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)])
         for name in ATTRIBUTES
     }
+    found: dict[Attribute | Literal["all words"], float] = {
+        name: 100 * float(hits.mean()) for name, hits in right.items()
+    }
+    return found | {"all words": 100 * float(np.all(list(right.values()), axis=0).mean())}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from torch.nn import functional
 
 from tinyworld.draw import render_at
 from tinyworld.layout import write_json
-from tinyworld.scenes import ATTRIBUTES, MOTIONS, Scene
+from tinyworld.scenes import ATTRIBUTES, MOTIONS, SIZE, Attribute, Scene, random_scene
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn
@@ -22,20 +24,27 @@ from tinyworld.train.vae import pixels
 from tinyworld.vocabulary import clip_tokenizer
 
 _TEXT_LENGTH = 32
+_WRONG = 2
+"""Captions per still that are wrong in one word: what an edit changes."""
 _SHARPEST = 4.6052
 """Logarithm of the largest scale of a cosine, 100 as in CLIP."""
 
 
 def model_config(vocabulary: int) -> dict[str, Any]:
     """open_clip's configuration of the model, for a tokenizer of so many tokens."""
-    tower = {"width": 128, "layers": 4}
     return {
         "embed_dim": 64,
-        "vision_cfg": {**tower, "image_size": 64, "patch_size": 8, "head_width": 32},
+        "vision_cfg": {
+            "width": 96,
+            "layers": 4,
+            "image_size": SIZE,
+            "patch_size": 8,
+            "head_width": 32,
+        },
         "text_cfg": {
-            **tower,
+            "width": 64,
             "layers": 2,
-            "heads": 4,
+            "heads": 2,
             "context_length": _TEXT_LENGTH,
             "vocab_size": vocabulary,
             "hf_tokenizer_name": "tinyworld",  # read from the model's own folder
@@ -44,7 +53,7 @@ def model_config(vocabulary: int) -> dict[str, Any]:
 
 
 def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.device) -> nn.Module:
-    """Train on stills and captions, each with a caption that is wrong in one word.
+    """Train on stills and captions, each with captions that are wrong in one word.
 
     Args:
         data: the stills.
@@ -62,14 +71,15 @@ def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.dev
         index = torch.randint(len(data), (step.batch,), generator=step.generator)
         x = worn(pixels(data, index, torch.device("cpu")), step.generator)
         right = data.classes[index.numpy()]
-        wrong = _one_word_off(right, step.generator)
-        texts = _captions(np.concatenate([right, wrong]), step.generator)
+        wrong = [_one_word_off(right, step.generator) for _ in range(_WRONG)]
+        classes = np.concatenate([right, *wrong])
+        texts = _captions(classes, step.generator)
         ids = tokenizer(texts, padding="max_length", max_length=_TEXT_LENGTH, return_tensors="pt")
         image = model.encode_image(x.to(device), normalize=True).float()
         text = model.encode_text(ids.input_ids.to(device), normalize=True).float()
         logits = model.logit_scale.clamp(max=_SHARPEST).exp() * image @ text.T
         # Two stills of equal words are no mistake of each other.
-        words = torch.from_numpy(np.concatenate([right, wrong]))
+        words = torch.from_numpy(classes)
         same = (words[: step.batch, None] == words[None]).all(dim=-1)
         same.fill_diagonal_(fill_value=False)
         logits = logits.masked_fill(same.to(device), -torch.inf)
@@ -96,9 +106,15 @@ def save_clip(model: nn.Module, folder: Path) -> None:
     write_json(folder / "open_clip_config.json", document)
 
 
+EncodeFrames = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating[Any]]]
+"""(N, 64, 64, 3) to embeddings (N, D) of length 1."""
+EncodeText = Callable[[str], npt.NDArray[np.floating[Any]]]
+"""A caption to its embedding (D,) of length 1."""
+
+
 def retrieval_accuracy(
-    encode_frames: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating[Any]]],
-    encode_text: Callable[[str], npt.NDArray[np.floating[Any]]],
+    encode_frames: EncodeFrames,
+    encode_text: EncodeText,
     scenes: Sequence[Scene],
     *,
     among: int = 32,
@@ -107,25 +123,62 @@ def retrieval_accuracy(
     """Percent of stills whose own caption is the likeliest of `among` different ones.
 
     Args:
-        encode_frames: (N, 64, 64, 3) uint8 to embeddings (N, D) of length 1.
-        encode_text: a caption to its embedding (D,).
-        scenes: what the stills show; the wrong captions are other scenes'.
-        among: captions to choose from.
+        encode_frames: embeds stills.
+        encode_text: embeds a caption.
+        scenes: what the stills show; the wrong captions are of any scenes.
+        among: captions to choose from, without motion words.
         seed: of the choice of the wrong captions.
     """
-    frames = np.concatenate([render_at(s, np.array([0.5])).frames for s in scenes])
-    images_ND = encode_frames(frames)
-    captions = [scene.caption(motion=False) for scene in scenes]
-    known = {caption: encode_text(caption) for caption in dict.fromkeys(captions)}
-    names = list(known)
-    texts_MD = np.stack(list(known.values()))
+    images_ND = encode_frames(stills_of(scenes))
+    encode = functools.cache(encode_text)
     rng = np.random.default_rng(seed)
     hits = 0
-    for image_D, caption in zip(images_ND, captions, strict=True):
-        own = names.index(caption)
-        others = rng.permutation([k for k in range(len(names)) if k != own])[: among - 1]
-        hits += bool((texts_MD[others] @ image_D).max() < texts_MD[own] @ image_D)
+    for image_D, scene in zip(images_ND, scenes, strict=True):
+        captions = {scene.caption(motion=False): None}
+        while len(captions) < among:
+            captions[random_scene(rng, held_out=None).caption(motion=False)] = None
+        hits += _is_best(image_D, [encode(caption) for caption in captions])
     return 100 * hits / len(scenes)
+
+
+def edit_accuracy(
+    encode_frames: EncodeFrames, encode_text: EncodeText, scenes: Sequence[Scene]
+) -> dict[Attribute, float]:
+    """Percent of stills whose own caption beats every one that differs in one attribute's word.
+
+    Args:
+        encode_frames: embeds stills.
+        encode_text: embeds a caption.
+        scenes: what the stills show.
+    """
+    images_ND = encode_frames(stills_of(scenes))
+    encode = functools.cache(encode_text)
+    found = {}
+    for name, words in ATTRIBUTES.items():
+        hits = 0
+        for image_D, scene in zip(images_ND, scenes, strict=True):
+            own = getattr(scene, name)
+            ordered = (own, *(word for word in words if word != own))
+            edits = [dataclasses.replace(scene, **{name: word}) for word in ordered]
+            hits += _is_best(image_D, [encode(edit.caption(motion=False)) for edit in edits])
+        found[name] = 100 * hits / len(scenes)
+    return found
+
+
+def stills_of(scenes: Sequence[Scene]) -> npt.NDArray[np.uint8]:
+    """One frame of each scene, (N, 64, 64, 3), at a time that its seed decides."""
+    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
+    return np.stack(
+        [render_at(scene, time).frames[0] for scene, time in zip(scenes, times, strict=True)]
+    )
+
+
+def _is_best(
+    image_D: npt.NDArray[np.floating[Any]], texts: Sequence[npt.NDArray[np.floating[Any]]]
+) -> bool:
+    """Whether the first text is nearer than all others (a tie is none)."""
+    own, *others = (float(text_D @ image_D) for text_D in texts)
+    return own > max(others)
 
 
 def _one_word_off(classes_N4: npt.NDArray[np.int64], g: torch.Generator) -> npt.NDArray[np.int64]:

@@ -42,6 +42,12 @@ def write_edit(store: LocalStore, folder: Path, name: str, frames: int = 4) -> t
     return f"edits/{name}.mp4", file_sha256(path)
 
 
+def paper() -> protocols.ClipProtocol:
+    protocol = protocols.get_protocol("tav_paper_v1")
+    assert isinstance(protocol, protocols.ClipProtocol)
+    return protocol
+
+
 def item(uri: str, sha256: str, **changes: Any) -> ScoreItem:
     edit_key = changes.pop("edit_key", "e1")
     protocol = changes.pop("protocol", "tav_paper_v1")
@@ -68,7 +74,7 @@ def test_a_scored_edit_is_one_row_with_its_provenance(context: StepContext, tmp_
     (row,) = read_table(store, "scores")
     encoder = ClipEncoder(context.config.score.model)
     expected = protocols.score_clip(
-        protocols.get_protocol("tav_paper_v1"),
+        paper(),
         encoder,
         read_mp4_frames(tmp_path / "a.mp4"),
         "a red fish",
@@ -118,15 +124,15 @@ def test_one_bad_edit_leaves_the_others(context: StepContext, tmp_path: Path) ->
 def test_protocols_of_one_edit_embed_its_frames_once(
     context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paper = protocols.get_protocol("tav_paper_v1")
+    metrics = paper().metrics
     extra = [
-        protocols.Protocol(name="same_view_v1", source="a test", metrics=paper.metrics),
-        protocols.Protocol(
-            name="small_view_v1", source="a test", metrics=paper.metrics, frame_size=(16, 16)
+        protocols.ClipProtocol(name="same_view_v1", source="a test", metrics=metrics),
+        protocols.ClipProtocol(
+            name="small_view_v1", source="a test", metrics=metrics, frame_size=(16, 16)
         ),
     ]
     monkeypatch.setattr(
-        protocols, "PROTOCOLS", {protocol.name: protocol for protocol in [paper, *extra]}
+        protocols, "PROTOCOLS", {protocol.name: protocol for protocol in [paper(), *extra]}
     )
     seen: list[tuple[int, ...]] = []
     encode_frames = ClipEncoder.encode_frames

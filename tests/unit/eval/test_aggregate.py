@@ -25,10 +25,10 @@ def by_name(aggregates: list[Aggregate]) -> dict[tuple[str, str | None], Aggrega
 def test_every_edit_counts_the_same_overall() -> None:
     scores = [score("style", 90, 20), score("style", 80, 30), score("object", 50, 10)]
     found = by_name(aggregate(scores))
-    assert found["a_v1", "style"].frame_consistency.value == pytest.approx(85)
+    assert found["a_v1", "style"].means["frame_consistency"].value == pytest.approx(85)
     # The mean of the category means would be 67.5.
-    assert found["a_v1", None].frame_consistency.value == pytest.approx(220 / 3)
-    assert found["a_v1", None].textual_alignment.value == pytest.approx(20)
+    assert found["a_v1", None].means["frame_consistency"].value == pytest.approx(220 / 3)
+    assert found["a_v1", None].means["textual_alignment"].value == pytest.approx(20)
     assert found["a_v1", None].count == 3
 
 
@@ -39,16 +39,16 @@ def test_categories_are_in_order_and_overall_is_last() -> None:
 
 def test_protocols_are_never_mixed() -> None:
     found = by_name(aggregate([score("style", 90, 20), score("style", 10, 2000, protocol="b_v1")]))
-    assert found["a_v1", None].frame_consistency.value == 90
-    assert found["b_v1", None].textual_alignment.value == 2000
+    assert found["a_v1", None].means["frame_consistency"].value == 90
+    assert found["b_v1", None].means["textual_alignment"].value == 2000
 
 
 @pytest.mark.parametrize("missing", [None, math.nan])
 def test_a_missing_score_is_no_zero(missing: float | None) -> None:
     found = by_name(aggregate([score("style", 90, 20), score("style", missing, 40)]))
-    consistency = found["a_v1", None].frame_consistency
+    consistency = found["a_v1", None].means["frame_consistency"]
     assert (consistency.value, consistency.count, consistency.missing) == (90, 1, 1)
-    assert found["a_v1", None].textual_alignment.value == 30
+    assert found["a_v1", None].means["textual_alignment"].value == 30
     assert found["a_v1", None].count == 2
 
 

@@ -16,7 +16,7 @@ from eval.metrics import frame_consistency, textual_alignment
 from eval.protocols import (
     PROTOCOLS,
     ClipEmbeddings,
-    Protocol,
+    ClipProtocol,
     embed_frames,
     get_protocol,
     score_clip,
@@ -31,13 +31,19 @@ def encoder(tiny_models: Path) -> ClipEncoder:
     return ClipEncoder(str(tiny_models / "clip"))
 
 
+def paper() -> ClipProtocol:
+    protocol = get_protocol("tav_paper_v1")
+    assert isinstance(protocol, ClipProtocol)
+    return protocol
+
+
 def random_frames(count: int = 5) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(3).integers(0, 256, (count, 40, 56, 3), dtype=np.uint8)
 
 
 def test_the_papers_protocol_is_all_pairs_and_mean_alignment(encoder: ClipEncoder) -> None:
     frames = random_frames()
-    scores = score_clip(get_protocol("tav_paper_v1"), encoder, frames, "a red car")
+    scores = score_clip(paper(), encoder, frames, "a red car")
     embedded = encoder.encode_frames(frames).astype(np.float64)
     pairs = [embedded[i] @ embedded[j] for i in range(5) for j in range(5) if i < j]
     text = encoder.encode_text("a red car").astype(np.float64)
@@ -49,13 +55,13 @@ def test_the_papers_protocol_is_all_pairs_and_mean_alignment(encoder: ClipEncode
 
 def test_a_still_clip_is_fully_consistent(encoder: ClipEncoder) -> None:
     still = np.repeat(random_frames(1), 4, axis=0)
-    scores = score_clip(get_protocol("tav_paper_v1"), encoder, still, "a red car")
+    scores = score_clip(paper(), encoder, still, "a red car")
     assert scores["frame_consistency"] == pytest.approx(100, abs=1e-4)
 
 
 def test_one_frame_cannot_be_scored(encoder: ClipEncoder) -> None:
     with pytest.raises(EvalError, match="at least 2"):
-        score_clip(get_protocol("tav_paper_v1"), encoder, random_frames(1), "a red car")
+        score_clip(paper(), encoder, random_frames(1), "a red car")
 
 
 @pytest.mark.parametrize(
@@ -63,7 +69,7 @@ def test_one_frame_cannot_be_scored(encoder: ClipEncoder) -> None:
 )
 def test_what_is_no_clip_is_refused(encoder: ClipEncoder, frames: Any) -> None:
     with pytest.raises(EvalError, match="uint8 of shape"):
-        score_clip(get_protocol("tav_paper_v1"), encoder, frames, "a red car")
+        score_clip(paper(), encoder, frames, "a red car")
 
 
 def test_an_unknown_protocol_names_the_nearest_and_all() -> None:
@@ -123,7 +129,7 @@ def test_metrics_agree_with_the_loveu_tgve_2023_evaluation() -> None:
             "textual_alignment": alignment / 100 * clip.logit_scale,
         }
 
-    protocol = Protocol(name="golden_v1", source="", metrics=metrics, frame_size=(480, 480))
+    protocol = ClipProtocol(name="golden_v1", source="", metrics=metrics, frame_size=(480, 480))
     for expected in json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))["values"]:
         paths = sorted((GOLDEN / "frames" / expected["video"]).glob("*.png"))
         frames = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths])

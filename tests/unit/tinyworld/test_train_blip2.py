@@ -1,0 +1,72 @@
+"""The trained captioner: its training learns, its folder loads, its captions are right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from components.captioner import Blip2Captioner
+from components.config import CaptionConfig
+from tinyworld.scenes import random_scene
+from tinyworld.shipped import shipped_model
+from tinyworld.train.blip2 import caption_accuracy, new_processor, training_batch
+from tinyworld.train.clip import stills_of
+from tinyworld.train.data import stills
+from tinyworld.train.parts import train_part
+
+SHIPPED = shipped_model("blip2")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training's folder after a few steps on a few stills."""
+    out = tmp_path_factory.mktemp("blip2")
+    changes = {"steps": 100, "batch": 8, "warmup": 10}
+    train_part("blip2", stills(out, 64, seed=3), changes, out, torch.device("cpu"))
+    return out
+
+
+def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained: Path) -> None:
+    lines = (trained / "losses.jsonl").read_text().splitlines()
+    first, last = (json.loads(line)["loss"] for line in lines)
+    assert last < 0.6 * first
+    folder = trained / "weights/blip2"
+    assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
+    captioner = Blip2Captioner(CaptionConfig(model=str(folder)))
+    assert {p.dtype for p in captioner.model.parameters()} == {torch.float32}
+    frames = stills_of([random_scene(np.random.default_rng(k)) for k in range(2)])
+    for caption in captioner(list(frames)):
+        # The grammar is learned long before the images are; the newline ends it.
+        assert caption.startswith(("a ", "an "))
+        assert " over the " in caption
+        assert len(caption.split()) <= 9
+
+
+def test_it_trains_on_what_the_captioner_gives_it() -> None:
+    processor = new_processor()
+    frames = stills_of([random_scene(np.random.default_rng(k)) for k in range(2)])
+    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    captions = ["a red fish over the sea, cartoon style", "a blue car over the road"]
+    batch = training_batch(processor, x, captions)
+    images = [Image.fromarray(frame) for frame in frames]
+    asked = processor(images=images, text=["", ""], return_tensors="pt")
+    assert torch.allclose(batch["pixel_values"], asked["pixel_values"], atol=1e-5)
+    length = asked["input_ids"].shape[1]
+    assert torch.equal(batch["input_ids"][:, :length], asked["input_ids"])
+    assert (batch["labels"][:, :length] == -100).all()
+    for row, caption in zip(batch["labels"], captions, strict=True):
+        assert processor.tokenizer.decode(row[row != -100]) == f" {caption}\n"
+
+
+@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no trained captioner is shipped yet")
+def test_the_shipped_captioner_names_combinations_that_no_training_saw() -> None:
+    rng = np.random.default_rng(5)
+    scenes = [random_scene(rng, held_out=True) for _ in range(100)]
+    captioner = Blip2Captioner(CaptionConfig(model=str(SHIPPED)))
+    right = caption_accuracy(captioner, scenes)
+    assert min(right[name] for name in ("color", "shape", "background", "style")) >= 90, right
