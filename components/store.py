@@ -7,6 +7,7 @@ renamed, an S3 write is one PUT (or a multipart upload that is completed or abor
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
 import os
 import re
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SCHEMES = ("file", "s3")
 _SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
+_TEMPORARY = ".tmp-"
+"""Begins the name of a file that is being written; no object's name can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,22 @@ class ObjectInfo:
     """Bytes."""
     version: str
     """Changes when the content may have changed (S3: ETag; local: size and mtime)."""
+    modified: dt.datetime
+    """When it was written, by the store's clock (S3 counts whole seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A write that goes on at this moment, or that a killed process left."""
+
+    path: str
+    """Of the temporary file (local) or of the object that was to be (S3)."""
+    size: int
+    """Bytes that it takes."""
+    modified: dt.datetime
+    """When it was last written to (local) or begun (S3)."""
+    upload: str = ""
+    """S3's id of the multipart upload."""
 
 
 class Store(ABC):
@@ -74,6 +93,14 @@ class Store(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove an object; one that is absent is fine."""
+
+    @abstractmethod
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Unfinished writes below a folder."""
+
+    @abstractmethod
+    def discard(self, write: Unfinished) -> None:
+        """Remove what an unfinished write left; one that came to an end is fine."""
 
     @abstractmethod
     def arrow(self) -> tuple[FileSystem, str]:
@@ -122,7 +149,7 @@ class LocalStore(Store):
     def _replacing(self, path: str) -> Iterator[Any]:
         target = self._locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 yield handle
@@ -154,19 +181,36 @@ class LocalStore(Store):
     def _info(self, found: Path) -> ObjectInfo:
         status = found.stat()
         relative = found.relative_to(self._base).as_posix()
-        return ObjectInfo(relative, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+        version = f"{status.st_size}-{status.st_mtime_ns}"
+        return ObjectInfo(relative, status.st_size, version, modified_at(status))
 
     @override
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         base = self._locate(prefix) if prefix else self._base
         # As S3 sorts: by the whole path, in which "a-b" comes before "a/b".
         for found in sorted(base.rglob("*"), key=Path.as_posix):
-            if found.is_file() and not found.name.startswith(".tmp-"):
-                yield self._info(found)
+            if found.is_file() and not found.name.startswith(_TEMPORARY):
+                with contextlib.suppress(FileNotFoundError):  # removed while this lists
+                    yield self._info(found)
 
     @override
     def delete(self, path: str) -> None:
         self._locate(path).unlink(missing_ok=True)
+
+    @override
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        for found in sorted(self._locate(prefix).rglob(f"{_TEMPORARY}*"), key=Path.as_posix):
+            if found.is_file():
+                with contextlib.suppress(FileNotFoundError):  # it came to its end
+                    info = self._info(found)
+                    yield Unfinished(info.path, info.size, info.modified)
+
+    @override
+    def discard(self, write: Unfinished) -> None:
+        folder, _, name = write.path.rpartition("/")
+        if not name.startswith(_TEMPORARY):
+            raise ValueError(f"{write.path!r} is no temporary file")
+        (self._locate(folder) / name).unlink(missing_ok=True)
 
     @override
     def arrow(self) -> tuple[FileSystem, str]:
@@ -223,6 +267,11 @@ def checked_path(path: str) -> str:
                 "A-Z a-z 0-9 _ . + = @ , - and begin with a letter, a digit or _"
             )
     return path
+
+
+def modified_at(status: os.stat_result) -> dt.datetime:
+    """A file's time of change."""
+    return dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
 
 
 def file_sha256(path: Path) -> str:
