@@ -46,9 +46,7 @@ def compact_run(
     store: Store, *, at_least: int = 2, grace: dt.timedelta = GRACE
 ) -> dict[str, Compaction]:
     """Compact every table of a run; see ``compact_table``."""
-    return {
-        table: compact_table(store, table, at_least=at_least, grace=grace) for table in SCHEMAS
-    }
+    return {table: compact_table(store, table, at_least=at_least, grace=grace) for table in SCHEMAS}
 
 
 def compact_grown(store: Store) -> None:
@@ -84,9 +82,7 @@ def compact_table(
         return Compaction(0, 0, 0)
     held = _survey(store, table)
     replaced = dict(_replaced(held))
-    small = [
-        one for one in held if one.info not in replaced and one.info.size < LARGE_PART // 2
-    ]
+    small = [one for one in held if one.info not in replaced and one.info.size < LARGE_PART // 2]
     merged = written = 0
     if len(small) >= at_least:
         for group in _groups(small):

@@ -144,5 +144,5 @@ CONTENT: dict[str, str] = {
     "latents": "latents_shape",
     "edits": "video_uri",
 }
-"""The column without which a row stands for nothing: where it is null, the row withdraws the earlier
-ones of its key, and their work is to be done anew."""
+"""The column without which a row stands for nothing: where it is null, the row withdraws those
+before it that have its key, and their work is to be done anew."""

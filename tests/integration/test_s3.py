@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.compact import compact_table
 from components.config import VideoConfig
 from components.errors import SourceError, TransientError, UserError
 from components.manifest import load_manifest
@@ -47,6 +49,29 @@ class TestS3Store(StoreContract):
         s3_server.client().put_object(Bucket=s3_bucket, Key="some runs/a/t/", Body=b"")
         monkeypatch.setattr("components.s3.PAGE_SIZE", 3)
         assert [info.path for info in store.list("t")] == paths
+
+    def test_uploads_that_never_ended_can_be_discarded(
+        self, store: Store, s3_bucket: str, s3_server: S3Server
+    ) -> None:
+        client, place = s3_server.client(), {"Bucket": s3_bucket, "Key": "some runs/a/t/x"}
+        upload = client.create_multipart_upload(**place)["UploadId"]
+        client.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"half")
+        (write,) = store.unfinished("t")
+        assert (write.path, write.size, write.upload) == ("t/x", 4, upload)
+        assert list(store.list()) == list(store.unfinished("u")) == []
+        store.discard(write)
+        store.discard(write)
+        assert list(store.unfinished("t")) == []
+
+    def test_tables_are_compacted(self, store: Store) -> None:
+        rows = [make_row("videos", video_id=name) for name in ("a", "b")]
+        for row in rows:
+            append_rows(store, "videos", [row])
+        at_once = dt.timedelta(days=-1)  # the server's clock may differ
+        compact_table(store, "videos", grace=at_once)
+        assert compact_table(store, "videos", grace=at_once).removed == 2
+        assert len(list(store.list())) == 1
+        assert read_table(store, "videos") == rows
 
     def test_tables_are_kept(self, store: Store) -> None:
         rows = [make_row("videos", video_id=name) for name in ("a", "b")]
