@@ -173,7 +173,7 @@ class _Rows:
     def judge(self, info: ObjectInfo) -> tuple[bool, str | None, dt.datetime]:
         """Whether a step writes such objects, why this one is an orphan if it is, since when."""
         path = info.path
-        if _KEPT.fullmatch(path):
+        if _KEPT.fullmatch(path) or path in self._named:
             return True, None, info.modified
         if not _plain(path):
             return False, None, info.modified
@@ -185,8 +185,8 @@ class _Rows:
             return True, why, info.modified
         for table, pattern in _OBJECTS.items():
             if pattern.fullmatch(path):
-                named = path in self._named or path.rpartition("/")[0] in self._named
-                return True, None if named else f"no row of {table} names it", info.modified
+                of_folder = path.rpartition("/")[0] in self._named  # one of an edit's frames
+                return True, None if of_folder else f"no row of {table} names it", info.modified
         return False, None, info.modified
 
 

@@ -1,0 +1,435 @@
+"""Compaction: whatever happens, and wherever it is cut off, a table reads the same."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from components import compact
+from components.cli import main
+from components.compact import GRACE, MANY_PARTS, compact_grown, compact_table
+from components.errors import TransientError, UserError
+from components.latents import latents_columns, read_latents
+from components.parts import encode_part, part_digest, read_part
+from components.schemas import CONTENT, SCHEMAS
+from components.shards import _Ledger
+from components.store import LocalStore, ObjectInfo
+from components.tables import append_rows, list_parts, read_commits, read_table
+from tests.unit.components.test_tables import make_row
+
+AT_ONCE = dt.timedelta(0)
+
+
+class KilledError(Exception):
+    """What kill -9 looks like from within."""
+
+
+class MortalStore(LocalStore):
+    """A store whose process dies before the n-th write or removal."""
+
+    def __init__(self, root: Path, life: int) -> None:
+        super().__init__(root)
+        self._life = life
+
+    def _age(self) -> None:
+        if not self._life:
+            raise KilledError
+        self._life -= 1
+
+    @override
+    def write_bytes(self, path: str, data: bytes) -> None:
+        self._age()
+        super().write_bytes(path, data)
+
+    @override
+    def delete(self, path: str) -> None:
+        self._age()
+        super().delete(path)
+
+
+class LateStore(LocalStore):
+    """A store that answers the first listing with an older one."""
+
+    def __init__(self, root: Path, earlier: list[ObjectInfo], times: int = 1) -> None:
+        super().__init__(root)
+        self._earlier = earlier
+        self._times = times
+
+    @override
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        if not self._times:
+            yield from super().list(prefix)
+            return
+        self._times -= 1
+        yield from self._earlier
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "run")
+
+
+def commit(store: LocalStore, table: str, time: int, *rows: dict[str, Any]) -> str:
+    """Append rows as a worker does whose clock shows this time."""
+    path = append_rows(store, table, list(rows))
+    moved = re.sub(r"part-\d{20}", f"part-{time:020d}", path)
+    data = store.read_bytes(path)
+    store.delete(path)
+    store.write_bytes(moved, data)
+    return moved
+
+
+def failures(*numbers: int) -> list[dict[str, Any]]:
+    return [make_row("failures", attempt=number) for number in numbers]
+
+
+def append_all(store: LocalStore, *numbers: int) -> None:
+    for number in numbers:
+        append_rows(store, "failures", failures(number))
+
+
+STEPS = st.lists(
+    st.one_of(
+        # rows of these keys, by a clock that may be late
+        st.tuples(
+            st.just("append"),
+            st.sampled_from(["captions", "failures", "edits"]),
+            st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=3),
+            st.integers(0, 30),
+        ),
+        # a compaction that is killed after some of its writes and removals, or none
+        st.tuples(
+            st.just("compact"), st.none() | st.integers(0, 5), st.booleans(), st.integers(2, 4)
+        ),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, limit=st.sampled_from([1, 40_000, 80_000, 1 << 25]))
+def test_any_interleaving_reads_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[Any],
+    limit: int,
+) -> None:
+    monkeypatch.setattr(compact, "LARGE_PART", limit)
+    root = tmp_path_factory.mktemp("run")
+    plain, store = LocalStore(root / "plain"), LocalStore(root / "compacted")
+    for number, (kind, *step) in enumerate(steps):
+        if kind == "append":
+            table, keys, time = step
+            rows = [_keyed_row(table, number, *key) for key in keys]
+            path = commit(plain, table, time, *rows)
+            store.write_bytes(path, plain.read_bytes(path))
+        else:
+            life, at_once, at_least = step
+            for table in ("captions", "failures", "edits"):
+                mortal = MortalStore(root / "compacted", -1 if life is None else life)
+                try:
+                    grace = AT_ONCE if at_once else GRACE
+                    compact_table(mortal, table, at_least=at_least, grace=grace)
+                except KilledError:
+                    assert life is not None
+        for table in ("captions", "failures", "edits"):
+            assert read_table(store, table) == read_table(plain, table)
+
+
+def _keyed_row(table: str, number: int, key: str, withdrawn: bool) -> dict[str, Any]:  # noqa: FBT001
+    row = (
+        make_row(table, video_id=key, seconds=float(number))
+        if table != "failures"
+        else make_row(table, video_id=key, attempt=number)
+    )
+    if table == "edits":
+        row |= {"edit_id": key}
+    return row | ({CONTENT[table]: None} if withdrawn and table in CONTENT else {})
+
+
+def test_parts_become_one_and_every_row_stays(store: LocalStore) -> None:
+    append_all(store, *range(5))
+    before = read_commits(store, "failures")
+    done = compact_table(store, "failures")
+    assert (done.merged, done.written, done.removed) == (5, 1, 0)
+    (merged,) = [path for name, path in list_parts(store, "failures") if name[0] == "m"]
+    part = read_part(store, "failures", merged)
+    assert [name for name, _ in part.commits] == [Path(path).name for path, _ in before]
+    assert pq.read_schema(f"{store.root}/{merged}").equals(SCHEMAS["failures"], check_metadata=True)
+    assert compact_table(store, "failures").merged == 0  # there is nothing to do
+    assert compact_table(store, "failures", grace=AT_ONCE).removed == 5
+    assert [rows for _, rows in read_commits(store, "failures")] == [rows for _, rows in before]
+    assert [path for _, path in list_parts(store, "failures")] == [merged]
+
+
+@pytest.mark.parametrize("table", list(SCHEMAS))
+def test_every_type_and_null_is_kept(store: LocalStore, table: str) -> None:
+    rows = [
+        make_row(table),
+        make_row(table) | {c.name: None for c in SCHEMAS[table] if c.name not in CONTENT.values()},
+        make_row(table) | {c.name: math.inf for c in SCHEMAS[table] if c.type == pa.float64()},
+    ]
+    for row in rows:
+        append_rows(store, table, [row])
+    append_rows(store, table, [])
+    before = [rows for _, rows in read_commits(store, table)]
+    assert compact_table(store, table).merged == 4
+    assert compact_table(store, table, grace=AT_ONCE).removed == 4
+    assert [rows for _, rows in read_commits(store, table)] == before
+
+
+def test_replaced_parts_stay_for_a_reader_that_listed_them(store: LocalStore) -> None:
+    append_all(store, 1, 2, 3)
+    earlier = list(store.list("tables/failures"))
+    compact_table(store, "failures")
+    compact_table(store, "failures")
+    late = LateStore(Path(store.root), earlier)
+    assert read_table(late, "failures") == failures(1, 2, 3)
+    assert late._times == 0
+
+
+def test_a_reader_whose_parts_are_gone_lists_again(store: LocalStore) -> None:
+    append_all(store, 1, 2, 3)
+    earlier = list(store.list("tables/failures"))
+    append_all(store, 4)
+    for _ in range(2):
+        compact_table(store, "failures", grace=AT_ONCE)
+    store.write_bytes(earlier[1].path, _bytes_of(store, 2))  # one of them is still there
+    assert read_table(LateStore(Path(store.root), earlier), "failures") == failures(1, 2, 3, 4)
+
+
+def _bytes_of(store: LocalStore, number: int) -> bytes:
+    elsewhere = LocalStore(Path(store.root) / "elsewhere")
+    return elsewhere.read_bytes(append_rows(elsewhere, "failures", failures(number)))
+
+
+def test_a_listing_that_never_comes_true_is_an_error(store: LocalStore) -> None:
+    append_all(store, 1)
+    earlier = list(store.list("tables/failures"))
+    store.delete(earlier[0].path)
+    with pytest.raises(TransientError, match="is listed, but cannot be found"):
+        read_table(LateStore(Path(store.root), earlier, times=1000), "failures")
+
+
+def test_parts_of_two_compactions_at_once_count_once(store: LocalStore, tmp_path: Path) -> None:
+    """Merged parts that overlap, and ones with the same commits in other bytes."""
+    append_all(store, 1, 2, 3)
+    names = [name for name, _ in list_parts(store, "failures")]
+    tables = [read_part(store, "failures", f"tables/failures/{name}").rows for name in names]
+    for chosen, repeat in [((0, 1), 1), ((1, 2), 1), ((1, 2), 2)]:
+        rows = pa.concat_tables([tables[number] for number in chosen])
+        rows = rows.replace_schema_metadata(
+            SCHEMAS["failures"].metadata | {b"written": str(repeat).encode()}
+        )
+        data = encode_part(rows, tuple((names[number], 1) for number in chosen))
+        store.write_bytes(f"tables/failures/merged-{part_digest(data)}.parquet", data)
+    assert len(list_parts(store, "failures")) == 6
+    assert read_table(store, "failures") == failures(1, 2, 3)
+    # All but the two that overlap are replaced: no two parts replace each other.
+    assert compact_table(store, "failures", at_least=3, grace=AT_ONCE).removed == 4
+    assert read_table(store, "failures") == failures(1, 2, 3)
+    compact_table(store, "failures", grace=AT_ONCE)
+    compact_table(store, "failures", grace=AT_ONCE)
+    assert len(list_parts(store, "failures")) == 1
+    assert read_table(store, "failures") == failures(1, 2, 3)
+
+
+def test_nothing_is_lost_or_doubled_while_threads_append(store: LocalStore) -> None:
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def keep_compacting() -> None:
+        try:
+            while not stop.is_set():
+                compact_table(store, "failures", grace=AT_ONCE)
+        except BaseException as error:  # noqa: BLE001 - shown below
+            errors.append(error)
+
+    writers = [
+        threading.Thread(target=append_all, args=(store, *range(first, first + 40)))
+        for first in (0, 100, 200)
+    ]
+    compactors = [threading.Thread(target=keep_compacting) for _ in range(2)]
+    for thread in (*writers, *compactors):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    stop.set()
+    for thread in compactors:
+        thread.join()
+    assert errors == []
+    compact_table(store, "failures", grace=AT_ONCE)
+    compact_table(store, "failures", grace=AT_ONCE)
+    assert len(list_parts(store, "failures")) == 1
+    found = [row["attempt"] for row in read_table(store, "failures")]
+    assert sorted(found) == [first + number for first in (0, 100, 200) for number in range(40)]
+
+
+WRITER = """
+import datetime as dt, sys
+from components.compact import compact_table
+from components.store import LocalStore
+from tests.unit.components.test_compact import append_all
+store = LocalStore(sys.argv[1])
+for number in range(300):
+    append_all(store, number)
+    if number % 5 == 0:
+        compact_table(store, "failures", grace=dt.timedelta(seconds=1.5))
+"""
+
+
+def test_a_reader_beside_a_compacting_writer_never_misses_a_row(store: LocalStore) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITER, store.root]) as writer:
+        seen, fewest = 0, 10**9
+        while writer.poll() is None:
+            found = [row["attempt"] for row in read_table(store, "failures")]
+            assert found == list(range(len(found)))
+            assert len(found) >= seen
+            seen = len(found)
+            fewest = min(fewest, len(list_parts(store, "failures")) or fewest)
+        assert writer.returncode == 0
+    assert len(read_table(store, "failures")) == 300
+    assert len(list_parts(store, "failures")) < 300, "parts were removed under the reader's eyes"
+
+
+def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> None:
+    wanted = {name: np.arange(24).reshape(1, 2, 3, 4) + number for number, name in enumerate("abc")}
+    paths = {}
+    for name, latents in wanted.items():
+        keys = {"video_id": name, "adapter_key": name, "inversion": "i"}
+        row = make_row("latents", **keys, **latents_columns(latents))
+        append_rows(store, "latents", [row | latents_columns(latents * 0)])
+        paths[name] = append_rows(store, "latents", [row])
+    for _ in range(2):
+        compact_table(store, "latents", grace=AT_ONCE)
+    planned = {
+        row["adapter_key"]: row["part"] for row in read_table(store, "latents", (), with_part=True)
+    }
+    for name, latents in wanted.items():
+        for part in (paths[name], planned[name]):
+            found = read_latents(store, part, name, "i")
+            assert found.dtype == np.float16
+            assert np.array_equal(found, latents)
+    with pytest.raises(TransientError, match="is gone: run again to invert anew"):
+        read_latents(store, paths["a"], "a", "another")
+    with pytest.raises(TransientError, match="holds no latents of a another"):
+        read_latents(store, planned["a"], "a", "another")
+
+
+def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:
+    ledger = _Ledger(store)
+    keys = {"step": "tune", "attempt": 1}
+    for name in "ab":
+        append_rows(store, "failures", [make_row("failures", video_id=name, **keys)])
+    assert [outcome.video_id for outcome in ledger.poll()] == ["a", "b"]
+    append_rows(store, "failures", [make_row("failures", video_id="c", **keys)])
+    for _ in range(2):
+        compact_table(store, "failures", grace=AT_ONCE)
+    assert [outcome.video_id for outcome in ledger.poll()] == ["c"]
+    assert ledger.poll() == []
+
+
+def test_a_column_of_a_later_release_is_not_lost(store: LocalStore) -> None:
+    schema = SCHEMAS["videos"].append(pa.field("later", pa.string()))
+    for name in "ab":
+        row = make_row("videos", video_id=name) | {"later": name}
+        rows = pa.Table.from_pylist([row], schema=schema)
+        data = encode_part(rows)
+        store.write_bytes(f"tables/videos/part-{ord(name):020d}-{part_digest(data)}.parquet", data)
+    assert compact_table(store, "videos").merged == 0
+    assert len(list_parts(store, "videos")) == 2
+
+
+def test_a_column_that_came_later_is_null_as_before(store: LocalStore) -> None:
+    names = [name for name in SCHEMAS["videos"].names if name != "fit"]
+    for number in (1, 2):
+        row = make_row("videos", video_id=str(number))
+        rows = pa.Table.from_pylist([row], schema=SCHEMAS["videos"]).select(names)
+        data = encode_part(rows)
+        store.write_bytes(f"tables/videos/part-{number:020d}-{part_digest(data)}.parquet", data)
+    before = read_table(store, "videos")
+    assert [row["fit"] for row in before] == [None, None]
+    assert compact_table(store, "videos").merged == 2
+    compact_table(store, "videos", grace=AT_ONCE)
+    assert read_table(store, "videos") == before
+
+
+def test_a_damaged_part_is_never_merged(store: LocalStore) -> None:
+    append_all(store, 1, 2)
+    path = list_parts(store, "failures")[0][1]
+    store.write_bytes(path, store.read_bytes(path)[:-1] + b"?")
+    with pytest.raises(UserError, match=path):
+        compact_table(store, "failures")
+    assert len(list_parts(store, "failures")) == 2
+
+
+def test_files_of_other_names_are_left_alone(store: LocalStore) -> None:
+    append_all(store, 1, 2)
+    path = append_rows(store, "failures", failures(3))
+    store.write_bytes("tables/failures/mine.parquet", store.read_bytes(path))
+    store.write_bytes("tables/failures/notes.txt", b"")
+    before = read_table(store, "failures")
+    for _ in range(2):
+        compact_table(store, "failures", grace=AT_ONCE)
+    assert read_table(store, "failures") == before
+    names = [Path(info.path).name for info in store.list("tables/failures")]
+    assert names[1:] == ["mine.parquet", "notes.txt"]
+
+
+def test_large_parts_are_left_as_they_are(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_all(store, *range(6))
+    size = next(iter(store.list("tables/failures"))).size
+    monkeypatch.setattr(compact, "LARGE_PART", 3 * size)
+    assert compact_table(store, "failures").written == 2
+    monkeypatch.setattr(compact, "LARGE_PART", size)
+    append_all(store, 6, 7)
+    assert compact_table(store, "failures").merged == 0
+    assert [row["attempt"] for row in read_table(store, "failures")] == list(range(8))
+
+
+def test_a_run_compacts_only_what_has_grown(store: LocalStore) -> None:
+    append_all(store, *range(MANY_PARTS))
+    compact_grown(store)
+    assert len(list_parts(store, "failures")) == MANY_PARTS
+    append_all(store, MANY_PARTS)
+    compact_grown(store)
+    assert len(list_parts(store, "failures")) == MANY_PARTS + 2
+    # Those that are replaced do not count as many.
+    append_all(store, *range(5))
+    compact_grown(store)
+    assert len(list_parts(store, "failures")) == MANY_PARTS + 7
+
+
+def test_the_command_says_what_it_did(store: LocalStore) -> None:
+    root = store.root
+    refused = CliRunner().invoke(main, ["compact", root])
+    assert refused.exit_code == 1
+    assert "run.json" in refused.output
+    store.write_bytes("run.json", b"{}")
+    append_all(store, 1, 2, 3)
+    result = CliRunner().invoke(main, ["compact", root, "--json"])
+    assert result.exit_code == 0
+    document = json.loads(result.stdout)
+    assert document["failures"] == {"merged": 3, "written": 1, "removed": 0}
+    assert document["videos"] == {"merged": 0, "written": 0, "removed": 0}
+    result = CliRunner().invoke(main, ["compact", root])
+    assert "failures  0 part(s) merged into 0, 0 replaced earlier removed" in result.output
