@@ -86,6 +86,8 @@ class Runner:
         with Cluster(self.config.ray) as cluster:
             for step in steps:
                 computed[step] = self._run_step(step, cluster)
+                if computed[step]:
+                    compact_grown(self.store)
             used_ray = cluster.started
         return RunResult(run_status(self.state()), computed, used_ray, changed)
 
@@ -104,7 +106,6 @@ class Runner:
         with Progress(step, total) as progress:
             for outcome in self._outcomes(step, items):
                 progress.advance(outcome)
-        compact_grown(self.store)
         return total + missing
 
     def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:

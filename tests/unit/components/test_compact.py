@@ -5,10 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+import os
 import re
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS, limit=st.sampled_from([1, 40_000, 80_000, 1 << 25]))
 def test_any_interleaving_reads_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
@@ -282,35 +282,44 @@ def test_nothing_is_lost_or_doubled_while_threads_append(store: LocalStore) -> N
     assert sorted(found) == [first + number for first in (0, 100, 200) for number in range(40)]
 
 
-WRITER = """
-import datetime as dt, sys
-from components.compact import compact_table
-from components.store import LocalStore
-from tests.unit.components.test_compact import append_all
-store = LocalStore(sys.argv[1])
-for number in range(300):
-    append_all(store, number)
-    if number % 5 == 0:
-        compact_table(store, "failures", grace=dt.timedelta(seconds=1.5))
-"""
-
-
 def test_a_reader_beside_a_compacting_writer_never_misses_a_row(store: LocalStore) -> None:
-    with subprocess.Popen([sys.executable, "-c", WRITER, store.root]) as writer:
-        seen, fewest = 0, 10**9
-        while writer.poll() is None:
-            found = [row["attempt"] for row in read_table(store, "failures")]
-            assert found == list(range(len(found)))
-            assert len(found) >= seen
-            seen = len(found)
-            fewest = min(fewest, len(list_parts(store, "failures")) or fewest)
-        assert writer.returncode == 0
-    assert len(read_table(store, "failures")) == 300
-    assert len(list_parts(store, "failures")) < 300, "parts were removed under the reader's eyes"
+    stop = threading.Event()
+    reads: list[list[int]] = []
+
+    def keep_reading() -> None:
+        while not stop.is_set():
+            reads.append([row["attempt"] for row in read_table(store, "failures")])
+
+    reader = threading.Thread(target=keep_reading)
+    reader.start()
+    removed = 0
+    for number in range(48):
+        append_all(store, number)
+        if number % 4 == 3:
+            removed += compact_table(store, "failures").removed
+            _wait_for(reads, len(reads) + 2, reader)
+            # As an hour later: no listing is left that began before.
+            for path in Path(store.root).rglob("merged-*"):
+                os.utime(path, (0, 0))
+    _wait_for(reads, len(reads) + 2, reader)
+    stop.set()
+    reader.join()
+    assert removed > 40
+    assert [found for found in reads if found != list(range(len(found)))] == []
+    assert [len(found) for found in reads] == sorted(len(found) for found in reads)
+    assert len(reads[-1]) == 48
+
+
+def _wait_for(reads: list[list[int]], count: int, reader: threading.Thread) -> None:
+    while len(reads) < count:
+        assert reader.is_alive()
+        time.sleep(0.001)
 
 
 def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> None:
-    wanted = {name: np.arange(24).reshape(1, 2, 3, 4) + number for number, name in enumerate("abc")}
+    wanted = {
+        name: np.arange(24.0).reshape(1, 2, 3, 4) + number for number, name in enumerate("abc")
+    }
     paths = {}
     for name, latents in wanted.items():
         keys = {"video_id": name, "adapter_key": name, "inversion": "i"}
@@ -417,6 +426,21 @@ def test_a_run_compacts_only_what_has_grown(store: LocalStore) -> None:
     append_all(store, *range(5))
     compact_grown(store)
     assert len(list_parts(store, "failures")) == MANY_PARTS + 7
+
+
+def test_a_run_compacts_what_its_step_wrote(tmp_path: Path, tiny_models: Path) -> None:
+    videos = [f"- {{id: v{n}, uri: {n}.mp4, prompt: a fish}}" for n in range(MANY_PARTS + 1)]
+    (tmp_path / "m.yaml").write_text("\n".join(["videos:", *videos]), encoding="utf-8")
+    (tmp_path / "run.yaml").write_text(
+        f"run: {tmp_path}/run\nmanifest: {tmp_path}/m.yaml\nmodel: {{base: {tiny_models}/base}}\n"
+        f"score: {{model: {tiny_models}/clip}}\nmax_failed_fraction: 1.0\n",
+        encoding="utf-8",
+    )
+    result = CliRunner().invoke(main, ["run", "--config", str(tmp_path / "run.yaml"), "--json"])
+    assert result.exit_code == 0, result.output  # every video is missing: Ray is not needed
+    store = LocalStore(tmp_path / "run")
+    assert len(list_parts(store, "failures")) == MANY_PARTS + 2
+    assert len(read_table(store, "failures")) == MANY_PARTS + 1
 
 
 def test_the_command_says_what_it_did(store: LocalStore) -> None:
