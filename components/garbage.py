@@ -30,12 +30,12 @@ _OBJECTS = {
 """Objects by the table whose rows name them."""
 _CHECKPOINT = re.compile(rf"checkpoints/({_KEY})\.safetensors")
 _PART = re.compile(rf"tables/({'|'.join(SCHEMAS)})/.+\.parquet", re.DOTALL)
-_NAMES = {
-    "adapters": ("uri",),
-    "videos": ("clip_uri", "uri"),
-    "edits": ("video_uri", "frames_uri"),
+_ADDRESSES = {
+    table: names
+    for table, schema in SCHEMAS.items()
+    if (names := [name for name in schema.names if name.endswith("uri")])
 }
-"""Columns with addresses."""
+"""Columns that name objects; a source's may name one of this run too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class _Rows:
 
     def __init__(self, store: Store) -> None:
         self._named: set[str] = set()
-        for table, columns in _NAMES.items():
+        for table, columns in _ADDRESSES.items():
             for _, rows in read_commits(store, table, columns):
                 self._named.update(*(_forms(row[name]) for row in rows for name in columns))
         self._finished = {row["adapter_key"] for row in read_table(store, "adapters", ())} & {
@@ -207,7 +207,7 @@ def _plain(path: str) -> bool:
 def _dangling(store: Store, objects: Sequence[ObjectInfo]) -> Iterator[Dangling]:
     present = {info.path for info in objects}
     pictures = Counter(info.path.rpartition("/")[0] for info in objects)
-    for table in _NAMES:
+    for table in _OBJECTS:
         for row in read_table(store, table):
             address = row[CONTENT[table]]
             frames = row.get("frames_uri")

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -30,6 +32,7 @@ SCHEMES = ("file", "s3")
 _SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
 _TEMPORARY = ".tmp-"
 """Begins the name of a file that is being written; no object's name can."""
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +176,18 @@ class LocalStore(Store):
 
     @override
     def stat(self, path: str) -> ObjectInfo | None:
-        found = self._locate(path)
-        if not found.is_file():
-            return None
-        return self._info(found)
+        return self._info(self._locate(path))
 
-    def _info(self, found: Path) -> ObjectInfo:
-        status = found.stat()
+    def _info(self, found: Path) -> ObjectInfo | None:
+        """A file's own, none when there is none (any more)."""
+        try:
+            status = found.stat()
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+        if not stat.S_ISREG(status.st_mode):
+            return None
         relative = found.relative_to(self._base).as_posix()
         version = f"{status.st_size}-{status.st_mtime_ns}"
         return ObjectInfo(relative, status.st_size, version, modified_at(status))
@@ -189,9 +197,8 @@ class LocalStore(Store):
         base = self._locate(prefix) if prefix else self._base
         # As S3 sorts: by the whole path, in which "a-b" comes before "a/b".
         for found in sorted(base.rglob("*"), key=Path.as_posix):
-            if found.is_file() and not found.name.startswith(_TEMPORARY):
-                with contextlib.suppress(FileNotFoundError):  # removed while this lists
-                    yield self._info(found)
+            if not found.name.startswith(_TEMPORARY) and (info := self._info(found)) is not None:
+                yield info
 
     @override
     def delete(self, path: str) -> None:
@@ -200,10 +207,8 @@ class LocalStore(Store):
     @override
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         for found in sorted(self._locate(prefix).rglob(f"{_TEMPORARY}*"), key=Path.as_posix):
-            if found.is_file():
-                with contextlib.suppress(FileNotFoundError):  # it came to its end
-                    info = self._info(found)
-                    yield Unfinished(info.path, info.size, info.modified)
+            if (info := self._info(found)) is not None:
+                yield Unfinished(info.path, info.size, info.modified)
 
     @override
     def discard(self, write: Unfinished) -> None:

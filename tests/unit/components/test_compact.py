@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -220,6 +221,20 @@ def _bytes_of(store: LocalStore, number: int) -> bytes:
     return elsewhere.read_bytes(append_rows(elsewhere, "failures", failures(number)))
 
 
+def test_a_compaction_whose_parts_are_gone_goes_on(store: LocalStore) -> None:
+    append_all(store, 1, 2)
+    compact_table(store, "failures")
+    append_all(store, 3, 4)
+    earlier = list(store.list("tables/failures"))
+    for _ in range(2):
+        compact_table(store, "failures", grace=AT_ONCE)
+    append_all(store, 5)
+    for names in (earlier, [info for info in earlier if "/part-" in info.path]):
+        late = LateStore(Path(store.root), names, times=2)
+        assert compact_table(late, "failures", grace=AT_ONCE).written == 0
+    assert read_table(store, "failures") == failures(1, 2, 3, 4, 5)
+
+
 def test_a_listing_that_never_comes_true_is_an_error(store: LocalStore) -> None:
     append_all(store, 1)
     earlier = list(store.list("tables/failures"))
@@ -228,27 +243,40 @@ def test_a_listing_that_never_comes_true_is_an_error(store: LocalStore) -> None:
         read_table(LateStore(Path(store.root), earlier, times=1000), "failures")
 
 
-def test_parts_of_two_compactions_at_once_count_once(store: LocalStore, tmp_path: Path) -> None:
-    """Merged parts that overlap, and ones with the same commits in other bytes."""
-    append_all(store, 1, 2, 3)
-    names = [name for name, _ in list_parts(store, "failures")]
-    tables = [read_part(store, "failures", f"tables/failures/{name}").rows for name in names]
-    for chosen, repeat in [((0, 1), 1), ((1, 2), 1), ((1, 2), 2)]:
-        rows = pa.concat_tables([tables[number] for number in chosen])
-        rows = rows.replace_schema_metadata(
-            SCHEMAS["failures"].metadata | {b"written": str(repeat).encode()}
-        )
-        data = encode_part(rows, tuple((names[number], 1) for number in chosen))
-        store.write_bytes(f"tables/failures/merged-{part_digest(data)}.parquet", data)
+def merge(store: LocalStore, *chosen: int, written: int = 1) -> str:
+    """Write a part with some of the commits, as a compaction of another time or release might."""
+    names = [name for name, _ in list_parts(store, "failures") if name.startswith("part-")]
+    parts = [read_part(store, "failures", f"tables/failures/{names[n]}").rows for n in chosen]
+    metadata = SCHEMAS["failures"].metadata | {b"written": str(written).encode()}
+    rows = pa.concat_tables(parts).replace_schema_metadata(metadata)
+    data = encode_part(rows, tuple((names[number], 1) for number in chosen))
+    path = f"tables/failures/merged-{part_digest(data)}.parquet"
+    store.write_bytes(path, data)
+    return path
+
+
+def test_parts_of_two_compactions_at_once_count_once(store: LocalStore) -> None:
+    append_all(store, 0, 1, 2)
+    merge(store, 0, 1)
+    merge(store, 1, 2)
+    merge(store, 1, 2, written=2)  # the same commits in other bytes
     assert len(list_parts(store, "failures")) == 6
-    assert read_table(store, "failures") == failures(1, 2, 3)
+    assert read_table(store, "failures") == failures(0, 1, 2)
     # All but the two that overlap are replaced: no two parts replace each other.
     assert compact_table(store, "failures", at_least=3, grace=AT_ONCE).removed == 4
-    assert read_table(store, "failures") == failures(1, 2, 3)
+    assert read_table(store, "failures") == failures(0, 1, 2)
     compact_table(store, "failures", grace=AT_ONCE)
     compact_table(store, "failures", grace=AT_ONCE)
     assert len(list_parts(store, "failures")) == 1
-    assert read_table(store, "failures") == failures(1, 2, 3)
+    assert read_table(store, "failures") == failures(0, 1, 2)
+
+
+def test_a_part_stays_while_one_of_its_commits_is_nowhere_else(store: LocalStore) -> None:
+    append_all(store, *range(16))
+    held = {merge(store, number, 12) for number in range(12)} | {merge(store, 12, 13, 14)}
+    assert compact_table(store, "failures", at_least=len(held) + 2, grace=AT_ONCE).removed == 15
+    assert {path for _, path in list_parts(store, "failures")} > held
+    assert read_table(store, "failures") == failures(*range(16))
 
 
 def test_nothing_is_lost_or_doubled_while_threads_append(store: LocalStore) -> None:
@@ -382,8 +410,8 @@ def test_a_column_that_came_later_is_null_as_before(store: LocalStore) -> None:
 
 def test_a_damaged_part_is_never_merged(store: LocalStore) -> None:
     append_all(store, 1, 2)
-    path = list_parts(store, "failures")[0][1]
-    store.write_bytes(path, store.read_bytes(path)[:-1] + b"?")
+    path, other = (path for _, path in list_parts(store, "failures"))
+    store.write_bytes(path, store.read_bytes(other))  # a sound file, but not this one
     with pytest.raises(UserError, match=path):
         compact_table(store, "failures")
     assert len(list_parts(store, "failures")) == 2
@@ -409,10 +437,14 @@ def test_large_parts_are_left_as_they_are(
     size = next(iter(store.list("tables/failures"))).size
     monkeypatch.setattr(compact, "LARGE_PART", 3 * size)
     assert compact_table(store, "failures").written == 2
-    monkeypatch.setattr(compact, "LARGE_PART", size)
-    append_all(store, 6, 7)
-    assert compact_table(store, "failures").merged == 0
-    assert [row["attempt"] for row in read_table(store, "failures")] == list(range(8))
+    noise = make_row("failures", attempt=6, message=secrets.token_hex(5 * size))
+    large = store.stat(append_rows(store, "failures", [noise]))
+    assert large is not None
+    monkeypatch.setattr(compact, "LARGE_PART", 2 * large.size)
+    compact_table(store, "failures")
+    compact_table(store, "failures", grace=AT_ONCE)
+    assert [path for _, path in list_parts(store, "failures")][1:] == [large.path]
+    assert [row["attempt"] for row in read_table(store, "failures")] == list(range(7))
 
 
 def test_a_run_compacts_only_what_has_grown(store: LocalStore) -> None:

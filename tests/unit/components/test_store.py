@@ -60,6 +60,23 @@ class TestLocalStore(StoreContract):
                 store.discard(Unfinished(path, 0, write.modified))
         assert store.read_bytes("a/b") == b""
 
+    def test_what_is_removed_during_a_listing_is_left_out(self, store: Store) -> None:
+        for path in ("a/1", "a/2", "a/3"):
+            store.write_bytes(path, b"")
+        listing = store.list()
+        assert next(listing).path == "a/1"
+        store.delete("a/2")
+        assert [info.path for info in listing] == ["a/3"]
+
+    def test_folders_and_broken_links_are_no_objects(self, store: Store, tmp_path: Path) -> None:
+        store.write_bytes("a/b", b"")
+        root = tmp_path / "the run's root"
+        (root / "gone").symlink_to(root / "nowhere")
+        (root / "loop").symlink_to(root / "loop")
+        for path in ("a", "a/b/c", "gone", "loop"):
+            assert store.stat(path) is None
+        assert [info.path for info in store.list()] == ["a/b"]
+
     def test_objects_are_readable_by_others(self, store: Store, tmp_path: Path) -> None:
         store.write_bytes("a", b"")
         assert (tmp_path / "the run's root" / "a").stat().st_mode & 0o777 == 0o644
