@@ -264,7 +264,9 @@ def test_rows_that_are_committed_meanwhile_count(a_run: WholeRun, root: Path) ->
 
     def work() -> None:
         a_run.commit("adapters", adapter_key="k", uri=old)
-        a_run.sample()  # writes its objects and its row
+        edit, frame = (a_run._object(f"media/edits/v/k{end}") for end in (".mp4", "-frames/1.png"))
+        named = {"video_uri": edit, "frames_uri": frame.rpartition("/")[0], "num_frames": 1}
+        a_run.commit("edits", edit_key="k", **named)
         a_run.commit("videos", video_key="k", clip_uri=a_run._object("media/sources/new.mp4"))
 
     assert survey(BusyStore(root, work), older_than=NOW) == Findings([], [], [], 0)
