@@ -1,107 +1,37 @@
-"""What `tav gc` finds, what it removes, and above all what it does not."""
+"""What `tav gc` finds and removes, and above all what it does not."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from components.cli import main
 from components.compact import compact_table
-from components.errors import UserError
 from components.garbage import Findings, remove, survey, withdraw
-from components.keys import content_key
-from components.shards import _Ledger
-from components.status import run_status
 from components.store import LocalStore
 from components.tables import append_rows, read_table
 from tests.finished_run import write_run
-from tests.unit.components.test_plan import SHA256, Run
 from tests.unit.components.test_tables import make_row
-
-HOUR = dt.timedelta(hours=1)
-NOW = dt.timedelta(0)
-KEY = "0123456789abcdef" * 2
-
-
-def tree(root: Path) -> dict[str, tuple[bytes, int]]:
-    """Every file with its content and time of change."""
-    return {
-        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
-        for path in root.rglob("*")
-        if path.is_file()
-    }
-
-
-def set_age(root: Path, hours: float, pattern: str = "*") -> None:
-    then = time.time() - hours * 3600
-    for path in root.rglob(pattern):
-        if path.is_file():
-            os.utime(path, (then, then))
-
-
-def place(root: Path, path: str, hours: float = 2) -> Path:
-    """Write a file by another way than the store, as someone else would."""
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(path.encode())
-    then = time.time() - hours * 3600
-    os.utime(target, (then, then))
-    return target
-
-
-def paths(found: Findings) -> list[str]:
-    return [orphan.found.path for orphan in found.orphans]
-
-
-class WholeRun(Run):
-    """A run of one video with one edit whose objects are there, as the steps write them."""
-
-    def ingest(self) -> None:
-        key = content_key(sha256=SHA256, video=self.config.video)
-        self.clip = self._object(f"media/sources/v-{key[:12]}.mp4")
-        row = {"video_key": key, "uri": "/v.mp4", "sha256": SHA256, "source_version": "1"}
-        self.commit("videos", **row, clip_uri=self.clip)
-
-    def tune(self) -> None:
-        key = self.state.adapter_keys["v"]
-        self.adapter = self._object(f"adapters/{key}.safetensors")
-        self.commit("adapters", adapter_key=key, uri=self.adapter)
-        self.commit("latents", adapter_key=key, inversion=self.state.inversion)
-
-    def sample(self) -> None:
-        key = self.state.planned_edits["v/e"].edit_key
-        self.edit = self._object(f"media/edits/v/{key}.mp4")
-        self.frames = f"media/edits/v/{key}-frames"
-        for number in range(3):
-            self._object(f"{self.frames}/{number}.png")
-        columns = {"video_uri": self.edit, "frames_uri": self.frames, "num_frames": 3}
-        self.commit("edits", edit_id="v/e", edit_key=key, **columns)
-
-    def score(self) -> None:
-        edit_key = self.state.planned_edits["v/e"].edit_key
-        for protocol in self.config.score.protocols:
-            key = self.state.score_key(edit_key, protocol)
-            columns = {"edit_id": "v/e", "edit_key": edit_key, "protocol": protocol}
-            self.commit("scores", **columns, score_key=key)
-
-    def _object(self, path: str) -> str:
-        self.store.write_bytes(path, path.encode())
-        return path
-
-    @property
-    def left(self) -> list[int]:
-        return [step.left for step in run_status(self.state).steps.values()]
+from tests.whole_run import (
+    HOUR,
+    KEPT,
+    KEY,
+    NOW,
+    ODD,
+    ORPHANS,
+    UNKNOWN,
+    WholeRun,
+    paths,
+    place,
+    set_age,
+    tree,
+    whole_run,
+)
 
 
 @pytest.fixture
@@ -111,15 +41,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def a_run(root: Path) -> WholeRun:
-    run = WholeRun(root)
-    run.ingest()
-    run.caption()
-    run.tune()
-    run.sample()
-    run.score()
-    run.store.write_bytes("run.json", b"{}")
-    set_age(root, 2)
-    return run
+    return whole_run(root)
 
 
 def test_a_finished_run_has_nothing_to_collect(a_run: WholeRun) -> None:
@@ -137,16 +59,6 @@ def test_real_clips_that_rows_name_are_kept_wherever_they_lie(root: Path) -> Non
     found = survey(store, older_than=NOW)
     assert {one.table for one in found.dangling} == {"edits"}
     assert len(found.dangling) == 5
-
-
-ORPHANS = [
-    f"adapters/{KEY}.safetensors",
-    f"media/sources/v-{KEY[:12]}.mp4",
-    f"media/edits/v/{KEY}.mp4",
-    f"media/edits/another/{KEY}-frames/0001.png",
-    "media/edits/v/.tmp-0a1b2c",
-    "tables/edits/.tmp-0a1b2c",
-]
 
 
 @pytest.mark.parametrize("path", ORPHANS)
@@ -167,33 +79,6 @@ def test_what_is_young_may_still_get_its_row(a_run: WholeRun, root: Path, path: 
     place(root, path, hours=0.9)
     assert survey(a_run.store) == Findings([], [], [], young=1)
     assert paths(survey(a_run.store, older_than=HOUR / 2)) == [path]
-
-
-UNKNOWN = [
-    "notes.txt",
-    "adapters/mine.safetensors",
-    f"adapters/{KEY}.safetensors.bak",
-    f"adapters/old/{KEY}.safetensors",
-    f"media/{KEY}.mp4",
-    f"media/edits/{KEY}.mp4",
-    f"media/edits/ä/{KEY}.mp4",
-    f"media/edits/.hidden/{KEY}.mp4",
-    "media/edits/.hidden/.tmp-0a1b2c",
-    f"media/edits/v/{KEY}-frames/a/1.png",
-    f"checkpoints/{KEY}.pt",
-    "tables/edits/notes.txt",
-    "tables/others/part-1.parquet",
-    "backup/adapters/0.safetensors",
-]
-KEPT = [
-    "report/index.html",
-    f"report/media/{KEY}{KEY}.mp4",
-    "report/.tmp-0a1b2c",
-    ".tmp-0a1b2c",
-    "logs/ä.log",
-    "ray-train/a/b",
-    f"checkpoints/{KEY}.safetensors",
-]
 
 
 @pytest.mark.parametrize("path", [*UNKNOWN, *KEPT])
@@ -290,102 +175,6 @@ def test_links_lead_nowhere(a_run: WholeRun, root: Path) -> None:
     assert tree(root.parent / "elsewhere") == before
 
 
-def test_a_lost_edit_is_sampled_again(a_run: WholeRun) -> None:
-    for lost in (a_run.edit, f"{a_run.frames}/1.png"):
-        a_run.store.delete(lost)
-        found = survey(a_run.store)
-        (one,) = found.dangling
-        edit_key = a_run.state.edits["v/e"]["edit_key"]
-        assert (one.table, one.key) == ("edits", {"edit_id": "v/e", "edit_key": edit_key})
-        assert one.address == (a_run.edit if lost == a_run.edit else a_run.frames)
-        assert a_run.plan().sample_items() == []
-        withdraw(a_run.store, found.dangling)
-        assert survey(a_run.store).dangling == []
-        (item,) = a_run.plan().sample_items()
-        assert [edit["item_key"] for edit in item.edits] == [edit_key]
-        a_run.sample()
-        assert a_run.left == [0, 0, 0, 0, 0]  # its score still counts: the edit is the same
-
-
-def test_a_lost_adapter_is_tuned_and_inverted_again(a_run: WholeRun) -> None:
-    a_run.store.delete(a_run.adapter)
-    withdraw(a_run.store, survey(a_run.store).dangling)
-    for table in ("adapters", "latents"):
-        assert read_table(a_run.store, table) == []
-    (item,) = a_run.plan().tune_items()
-    assert item.adapter is None
-    ledger = _Ledger(a_run.store)
-    ledger.forget()
-    assert ledger.unsettled([item]) == [item]
-    a_run.tune()
-    assert [outcome.video_id for outcome in ledger.poll()] == ["v"]
-    assert ledger.unsettled([item]) == []
-    assert a_run.left == [0, 0, 0, 0, 0]
-
-
-def test_a_lost_preview_is_made_again_and_nothing_else(a_run: WholeRun) -> None:
-    a_run.store.delete(a_run.clip)
-    withdraw(a_run.store, survey(a_run.store).dangling)
-    assert len(a_run.plan().ingest_items({"v": "1"})) == 1
-    a_run.ingest()
-    assert a_run.left == [0, 0, 0, 0, 0]
-
-
-def test_a_withdrawal_outlives_compaction(a_run: WholeRun) -> None:
-    a_run.store.delete(a_run.edit)
-    withdraw(a_run.store, survey(a_run.store).dangling)
-    for _ in range(2):
-        compact_table(a_run.store, "edits", grace=NOW)
-    assert read_table(a_run.store, "edits") == read_table(a_run.store, "edits", ["prompt"]) == []
-
-
-ODD = [
-    "../outside.txt",
-    "adapters/../../outside.txt",
-    "/etc/passwd",
-    "",
-    ".",
-    "file:///etc/passwd",
-    "media//edits",
-    "ä",
-    "a\0b",
-    "run.json/x",
-    "*",
-]
-
-
-@pytest.mark.parametrize("address", ODD)
-@pytest.mark.parametrize("column", ["video_uri", "frames_uri"])
-def test_a_row_cannot_lead_out_of_the_run(
-    a_run: WholeRun, root: Path, address: str, column: str
-) -> None:
-    place(root.parent, "outside.txt")
-    key = a_run.state.edits["v/e"]["edit_key"]
-    named = {"video_uri": a_run.edit, "frames_uri": a_run.frames, "num_frames": 3}
-    a_run.commit("edits", edit_id="v/e", edit_key=key, **(named | {column: address}))
-    before = tree(root.parent)
-    found = survey(a_run.store, older_than=NOW)
-    assert [one.address for one in found.dangling] == [address]
-    assert found.orphans == []  # what the earlier row names is kept too
-    withdraw(a_run.store, found.dangling)
-    after = tree(root.parent)
-    assert before.items() <= after.items()
-    assert [path.split("/")[2] for path in after.keys() - before.keys()] == ["edits"]
-
-
-def test_a_run_with_a_damaged_part_is_left_alone(a_run: WholeRun, root: Path) -> None:
-    place(root, ORPHANS[0])
-    (part,) = a_run.store.list("tables/edits")
-    a_run.store.write_bytes(part.path, b"no parquet")
-    before = tree(root)
-    result = CliRunner().invoke(main, ["gc", str(root), "--delete"])
-    assert result.exit_code == 1
-    assert part.path in result.output
-    assert tree(root) == before
-    with pytest.raises(UserError, match=part.path):
-        survey(a_run.store)
-
-
 OBJECTS = st.fixed_dictionaries(
     {
         "table": st.sampled_from(["adapters", "videos", "edits", "frames"]),
@@ -475,47 +264,3 @@ def _commit_object(store: LocalStore, one: dict[str, Any]) -> None:
         other = "media/edits/v/other.mp4"
         place(root, other, hours=0)
         append_rows(store, table, [row | {column[table]: other}])
-
-
-def test_the_command_is_a_dry_run_unless_told(a_run: WholeRun, root: Path) -> None:
-    orphan = place(root, ORPHANS[0])
-    place(root, "notes.txt")
-    before = tree(root)
-    result = CliRunner().invoke(main, ["gc", str(root)])
-    assert result.exit_code == 0
-    assert f"orphan    {ORPHANS[0]}  {len(ORPHANS[0])} bytes: no row of adapters" in result.output
-    assert "unknown   'notes.txt' is kept" in result.output
-    assert "Dry run: nothing was changed." in result.output
-    a_run.store.delete(a_run.edit)
-    del before[a_run.edit]
-    result = CliRunner().invoke(main, ["gc", str(root), "--json"])
-    assert result.exit_code == 4
-    document = json.loads(result.stdout)
-    assert document["deleted"] is False
-    assert document["orphans"][0]["removed"] is False
-    assert document["dangling"][0]["names"] == a_run.edit
-    assert tree(root) == before
-    result = CliRunner().invoke(main, ["gc", str(root), "--delete", "--older-than", "3h"])
-    assert (result.exit_code, orphan.exists()) == (0, True)
-    assert "1 row(s) withdrawn" in result.output
-    result = CliRunner().invoke(main, ["gc", str(root), "--delete", "--json"])
-    document = json.loads(result.stdout)
-    assert (result.exit_code, document["deleted"], document["bytes"]) == (0, True, 53)
-    assert document["orphans"][0]["removed"] is True
-    assert (document["dangling"], document["unknown"]) == ([], ["notes.txt"])
-    assert not orphan.exists()
-
-
-@pytest.mark.parametrize("text", ["1", "h", "1w", "-1h", "1.5h", ""])
-def test_a_time_without_a_meaning_is_refused(a_run: WholeRun, root: Path, text: str) -> None:
-    result = CliRunner().invoke(main, ["gc", str(root), "--delete", "--older-than", text])
-    assert result.exit_code == 2
-    assert "is no time such as 90s" in result.output
-
-
-def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
-    orphan = place(tmp_path, ORPHANS[0])
-    result = CliRunner().invoke(main, ["gc", str(tmp_path), "--delete"])
-    assert result.exit_code == 1
-    assert "run.json" in result.output
-    assert orphan.exists()
