@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-ASSETS := runs/demo-assets
+CLIPS := runs/demo-clips
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format bench lock clean
@@ -22,10 +22,8 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/demo
-	$(BIN)/python -m tinyworld.random_weights $(ASSETS)/models
-	$(BIN)/python -m tinyworld.clips $(ASSETS)/clips
+	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
-	@echo "The demo's models have random weights: every step is real, but edits and scores mean nothing yet."
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
@@ -51,4 +49,4 @@ lock: ## Pin every dependency anew
 		--generate-hashes --upgrade --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and the demo's run
-	rm -rf $(VENV) runs/demo $(ASSETS)
+	rm -rf $(VENV) runs/demo $(CLIPS)

@@ -228,7 +228,8 @@ def _finish(runner: Runner, result: RunResult, as_json: bool) -> None:
 def _print_result(runner: Runner, result: RunResult) -> None:
     from rich.console import Console
 
-    from components.export import print_scores, score_table
+    from components.export import score_table
+    from components.score_tables import print_scores
 
     if "score" in result.computed:
         rows = score_table(runner.store, **_current(runner.state()))

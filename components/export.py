@@ -18,16 +18,10 @@ from typing import TYPE_CHECKING, Any
 from components.errors import TransientError, UserError
 from components.store import Store, open_store, split_uri
 from components.tables import Row, read_table
-from eval.aggregate import Score, aggregate
 from eval.measures import MEASURES, Values, filled
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import Console
-    from rich.text import Text
-
-MAX_PRINTED = 50
-"""Rows printed on a terminal; the rest is counted."""
 
 _FROM_SCORE = ("method", "protocol", *MEASURES)
 _FROM_MODEL = ("score_model", "score_revision")
@@ -130,70 +124,12 @@ def export(rows: Sequence[Row], target: str) -> None:
     _write_whole(target, writers[suffix](rows))
 
 
-def print_scores(rows: Sequence[Row], console: Console) -> None:
-    """Print scores and their means over all edits, as a table for the terminal.
-
-    Ground truth's columns are shown where a row has them.
-
-    Args:
-        rows: From ``score_table``.
-        console: Where to print. Control characters in ids and prompts are shown as dots.
-    """
-    from rich.table import Table
-
-    table = Table(title="Scores")
-    for name in ("edit", "category", "prompt", "protocol"):
-        # Long prompts are cut here and whole in the report and the export.
-        table.add_column(name, no_wrap=True, max_width=40)
-    shown = _filled(rows)
-    for header in (*(MEASURES[name].label.replace(" ", "\n") for name in shown), "Seconds"):
-        table.add_column(header.lower(), justify="right", no_wrap=True)
-    for row in rows[:MAX_PRINTED]:
-        names = ("edit_id", "category", "prompt", "protocol")
-        numbers = (*shown, "seconds")
-        table.add_row(
-            *(_plain(row[name]) for name in names), *(_number(row[name]) for name in numbers)
-        )
-    table.add_section()
-    for mean in aggregate(_scores(rows)):
-        if mean.category is None:
-            values = [mean.means[name].value for name in shown]
-            counts = [mean.means[name].count for name in shown]
-            # Another protocol's columns are empty here.
-            of = f"{min(filter(None, counts), default=0)} of {mean.count} edit(s)"
-            table.add_row("mean", "", of, _plain(mean.protocol), *map(_number, values), "")
-    console.print(table)
-    if len(rows) > MAX_PRINTED:
-        console.print(f"… and {len(rows) - MAX_PRINTED} more: `tav export RUN --to scores.csv`")
-
-
-def _scores(rows: Sequence[Row]) -> list[Score]:
-    models = {(row["protocol"], *(row[name] for name in _FROM_MODEL)) for row in rows}
-    several = len(models) > len({protocol for protocol, *_ in models})
-    return [
-        Score(
-            protocol=f"{row['protocol']} · {row['score_model']}" if several else row["protocol"],
-            category=row["category"] or "other",
-            **{name: row[name] for name in MEASURES},
-        )
-        for row in rows
-        if row["protocol"] is not None
-    ]
-
-
 def _filled(rows: Sequence[Row]) -> tuple[str, ...]:
     return filled(Values(**{name: row[name] for name in MEASURES}) for row in rows)
 
 
-def _plain(value: Any) -> Text:
-    """Text without markup, and without control characters that a terminal would obey."""
-    from rich.text import Text
-
-    text = "–" if value is None else str(value)
-    return Text("".join(mark if mark.isprintable() else "·" for mark in text))
-
-
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Two decimals, or a dash where there is none."""
     return "–" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
@@ -254,7 +190,7 @@ def _markdown(rows: Sequence[Row]) -> bytes:
     numbers = (*_filled(rows), "seconds")
     rules = [*("---" for _ in _READABLE), *("---:" for _ in numbers)]
     cells = [
-        [*(_markdown_cell(row[name]) for name in _READABLE), *(_number(row[n]) for n in numbers)]
+        [*(_markdown_cell(row[name]) for name in _READABLE), *(number(row[n]) for n in numbers)]
         for row in rows
     ]
     lines = [[*_READABLE, *numbers], rules, *cells]

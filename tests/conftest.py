@@ -29,7 +29,7 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with ``base/`` (Stable Diffusion layout), ``blip2/`` and ``clip/``; read only."""
-    from tinyworld.random_weights import build_all
+    from tests.random_models import build_all
 
     folder = tmp_path_factory.mktemp("tiny") / "models"
     build_all(folder)

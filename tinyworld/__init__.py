@@ -1,1 +1,4 @@
-"""The embedded default: small clips drawn by a program, and the small models made for them."""
+"""The embedded default: a drawn world of captioned clips, and small models trained on it.
+
+README.md tells what was trained how, and how good it is.
+"""

@@ -60,6 +60,14 @@ def render_at(scene: Scene, times: npt.NDArray[np.float64], *, empty: bool = Fal
     return Clip(np.stack(images), np.stack(masks), centers)
 
 
+def stills(scenes: Sequence[Scene]) -> npt.NDArray[np.uint8]:
+    """One frame of each scene, (N, 64, 64, 3), at a time that its seed decides."""
+    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
+    return np.stack(
+        [render_at(scene, time).frames[0] for scene, time in zip(scenes, times, strict=True)]
+    )
+
+
 def _compose(style: str, background: Pixels, rgb: Pixels, alpha: npt.NDArray[np.float64]) -> Pixels:
     image = background * (1 - alpha[..., None]) + rgb * alpha[..., None]
     if style == "mosaic":

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinyworld.draw import render_at
+from tinyworld.draw import stills
 from tinyworld.scenes import ATTRIBUTES, Scene, random_scene
 from tinyworld.shipped import WEIGHTS
 
@@ -32,21 +32,13 @@ def scenes(count: int, seed: int) -> list[Scene]:
     return [random_scene(rng, held_out=True) for _ in range(count)]
 
 
-def stills(worlds: Sequence[Scene]) -> npt.NDArray[np.uint8]:
-    """One frame of each scene, (N, 64, 64, 3), at a time that its seed decides."""
-    times = [np.random.default_rng(world.seed).uniform(size=1) for world in worlds]
-    return np.stack(
-        [render_at(world, time).frames[0] for world, time in zip(worlds, times, strict=True)]
-    )
-
-
 def sampled(weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0) -> Any:
     """Images that the diffusion model makes of the scenes' captions, (N, 64, 64, 3) uint8."""
     import torch  # noqa: PLC0415 - seconds that --help need not pay
     from diffusers import StableDiffusionPipeline  # noqa: PLC0415
 
     pipe = StableDiffusionPipeline.from_pretrained(
-        weights / "base", torch_dtype=torch.float32, safety_checker=None
+        weights / "base", torch_dtype=torch.float32, safety_checker=None, low_cpu_mem_usage=False
     ).to(device)
     pipe.set_progress_bar_config(disable=True)
     images: list[npt.NDArray[np.uint8]] = []
@@ -84,7 +76,9 @@ def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float
     import torch  # noqa: PLC0415
     from diffusers import AutoencoderKL  # noqa: PLC0415
 
-    vae = AutoencoderKL.from_pretrained(weights / "base/vae", torch_dtype=torch.float32).to(device)
+    vae = AutoencoderKL.from_pretrained(
+        weights / "base/vae", torch_dtype=torch.float32, low_cpu_mem_usage=False
+    ).to(device)
     x = torch.from_numpy(frames).to(device).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         out = torch.cat(
@@ -107,8 +101,16 @@ def _samples(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, f
     return read_right(sampled(weights, worlds, device), worlds, weights)
 
 
-def _renders(weights: Path, worlds: Sequence[Scene], _device: str) -> dict[str, float]:
-    return read_right(stills(worlds), worlds, weights)
+def _reader(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    from tinyworld.reader import Reader, accuracy  # noqa: PLC0415
+
+    found = accuracy(Reader.load(weights / "reader", device=device), worlds)
+    return {
+        **{name: 100 * right for name, right in found.right.items()},
+        "object seen": 100 * found.present,
+        "absence seen": 100 * found.absent,
+        "pixels off": found.miss,
+    }
 
 
 def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
@@ -122,11 +124,12 @@ def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float
 
 def _clip(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
     from eval.clip_encoder import ClipEncoder  # noqa: PLC0415
-    from tinyworld.train.clip import retrieval_accuracy  # noqa: PLC0415
+    from tinyworld.train.clip import edit_accuracy, retrieval_accuracy  # noqa: PLC0415
 
     encoder = ClipEncoder(str(weights / "clip"), device=device)
     right = retrieval_accuracy(encoder.encode_frames, encoder.encode_text, worlds)
-    return {"right among 32": right}
+    edits = edit_accuracy(encoder.encode_frames, encoder.encode_text, worlds)
+    return {"among 32": right, **{f"by {name}": value for name, value in edits.items()}}
 
 
 def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
@@ -145,7 +148,7 @@ def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, flo
 
 Measure = Callable[[Path, Sequence[Scene], str], dict[str, float]]
 PARTS: dict[str, Measure] = {
-    "reader": _renders,
+    "reader": _reader,
     "vae": _vae,
     "samples": _samples,
     "clip": _clip,

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from tinyworld.draw import stills
 from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene, read_caption
-from tinyworld.train.clip import stills_of
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn
@@ -159,7 +159,7 @@ def caption_accuracy(
         caption: stills (64, 64, 3) uint8 to their captions.
         scenes: what the stills show.
     """
-    read = [read_caption(text) for text in caption(list(stills_of(scenes)))]
+    read = [read_caption(text) for text in caption(list(stills(scenes)))]
     right = {
         name: np.array([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)])
         for name in ATTRIBUTES

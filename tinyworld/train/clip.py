@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinyworld.draw import render_at
+from tinyworld.draw import stills
 from tinyworld.layout import write_json
 from tinyworld.scenes import ATTRIBUTES, MOTIONS, SIZE, Attribute, Scene, random_scene
 from tinyworld.train.data import Stills
@@ -129,7 +129,7 @@ def retrieval_accuracy(
         among: captions to choose from, without motion words.
         seed: of the choice of the wrong captions.
     """
-    images_ND = encode_frames(stills_of(scenes))
+    images_ND = encode_frames(stills(scenes))
     encode = functools.cache(encode_text)
     rng = np.random.default_rng(seed)
     hits = 0
@@ -151,7 +151,7 @@ def edit_accuracy(
         encode_text: embeds a caption.
         scenes: what the stills show.
     """
-    images_ND = encode_frames(stills_of(scenes))
+    images_ND = encode_frames(stills(scenes))
     encode = functools.cache(encode_text)
     found = {}
     for name, words in ATTRIBUTES.items():
@@ -163,14 +163,6 @@ def edit_accuracy(
             hits += _is_best(image_D, [encode(edit.caption(motion=False)) for edit in edits])
         found[name] = 100 * hits / len(scenes)
     return found
-
-
-def stills_of(scenes: Sequence[Scene]) -> npt.NDArray[np.uint8]:
-    """One frame of each scene, (N, 64, 64, 3), at a time that its seed decides."""
-    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
-    return np.stack(
-        [render_at(scene, time).frames[0] for scene, time in zip(scenes, times, strict=True)]
-    )
 
 
 def _is_best(

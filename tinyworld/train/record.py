@@ -19,7 +19,7 @@ from typing import Any
 
 from tinyworld.layout import MANIFEST, file_digests, write_json
 from tinyworld.shipped import WEIGHTS
-from tinyworld.train.loop import Settings
+from tinyworld.train.loop import Settings, world
 
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
@@ -38,7 +38,9 @@ def write_record(
         device: torch's name of it.
     """
     record = {
-        "command": f"python -m tinyworld.train --out OUT --parts {part} --stills {stills}",
+        "command": f"python -m tinyworld.train --out OUT --parts {part} --stills {stills} "
+        f"--steps {settings.steps} --batch {settings.batch}",
+        "processes": world()[1],
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "steps_done": steps,
         "settings": dataclasses.asdict(settings),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -11,10 +10,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 from components.errors import UserError
-from components.export import COLUMNS, MAX_PRINTED, export, print_scores, score_table
+from components.export import COLUMNS, export, score_table
 from components.store import LocalStore
 from components.tables import Row
 from tests.finished_run import AT, drawn_clip, write_edit, write_run, write_score
@@ -39,13 +37,6 @@ def row(**changes: Any) -> Row:
         "created_at": AT,
     }
     return full | changes
-
-
-def printed(rows: list[Row], width: int = 200) -> str:
-    console = Console(file=io.StringIO(), width=width, force_terminal=False)
-    print_scores(rows, console)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 def test_one_row_for_each_edit_and_protocol(store: LocalStore) -> None:
@@ -189,24 +180,3 @@ def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         export([row()], "ftp://host/scores.csv")
     with pytest.raises(UserError, match="cannot export to"):
         export([row()], "s3://bucket/folder/my scores.csv")
-
-
-def test_printed_scores_end_with_the_means() -> None:
-    text = printed([row(frame_consistency=90.0), row(frame_consistency=None, edit_id="car/b")])
-    assert "car/snow" in text
-    assert "1 of 2 edit(s)" in text
-    mean = next(line for line in text.splitlines() if "mean" in line)
-    assert "90.00" in mean
-    assert "-1.50" in mean
-
-
-def test_printed_text_is_neither_markup_nor_control() -> None:
-    text = printed([row(prompt="[bold red]x[/] \x1b[31m\x07", category=None)])
-    assert "[bold red]x[/]" in text
-    assert "\x1b" not in text
-    assert "\x07" not in text
-
-
-def test_a_long_table_says_what_it_leaves_out() -> None:
-    text = printed([row(edit_id=f"car/{number}") for number in range(MAX_PRINTED + 7)])
-    assert "and 7 more: `tav export RUN --to scores.csv`" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from components.video_io import encode_mp4, read_mp4_frames
 from eval import protocols
 from eval.clip_encoder import ClipEncoder
 from tav_model.config import ModelConfig
+from tinyworld.clips import write_clip
+from tinyworld.scenes import FRAMES, Scene
 
 REVISION = "sha256:" + "0" * 64
 
@@ -183,3 +186,52 @@ def test_unknown_protocols_are_refused_before_any_work() -> None:
     check_protocols(["tav_paper_v1"])
     with pytest.raises(UserError, match=r"score\.protocols: unknown protocol 'tav_paper'.*did you"):
         check_protocols(["tav_paper_v1", "tav_paper"])
+
+
+def test_ground_truth_compares_an_edit_with_its_source_clip(
+    context: StepContext, tmp_path: Path
+) -> None:
+    store = LocalStore(context.config.run)
+    source, edited = (
+        Scene(color=color, shape="fish", background="sea", motion="rising", seed=2)
+        for color in ("red", "blue")
+    )
+    reader_revision = "sha256:" + "1" * 64
+    for name, scene in (("source", source), ("edited", edited)):
+        write_clip(scene, tmp_path / f"{name}.mp4")
+    store.write_file("edits/x.mp4", tmp_path / "edited.mp4")
+    clip = {
+        "uri": str(tmp_path / "source.mp4"),
+        "sha256": file_sha256(tmp_path / "source.mp4"),
+        "frame_indices": list(range(FRAMES)),
+        "fps": 8.0,
+        **dict.fromkeys(("width", "height"), 64),
+        "fit": "crop",
+        "source_prompt": source.caption(),
+    }
+    truth = item(
+        "edits/x.mp4",
+        file_sha256(tmp_path / "edited.mp4"),
+        protocol="tinyworld_v1",
+        prompt=edited.caption(),
+        source=clip,
+    )
+    both = dataclasses.replace(context.config.score, protocols=("tav_paper_v1", "tinyworld_v1"))
+    worker = ScoreWorker(
+        dataclasses.replace(
+            context,
+            config=dataclasses.replace(context.config, score=both),
+            reader_revision=reader_revision,
+        )
+    )
+    alien = dataclasses.replace(truth, item_key="alien", prompt="a panda eats bamboo")
+    outcomes = worker([truth, alien])
+    assert [outcome.error is None for outcome in outcomes] == [True, False]
+    (row,) = read_table(store, "scores")
+    assert (row["score_model"], row["score_revision"]) == ("tinyworld/reader", reader_revision)
+    assert (row["edited_right"], row["unedited_kept"], row["flicker"]) == (100, 100, 0)
+    assert row["motion_correlation"] == pytest.approx(1, abs=0.01)
+    assert row["jitter"] < 1
+    assert row["frame_consistency"] is None
+    (failure,) = read_table(store, "failures")
+    assert "names nothing of the tiny world" in failure["message"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tav_model.adapter import reset_adapter
 from tav_model.config import ModelConfig
 from tav_model.load import BaseModel, load_base
-from tinyworld.random_weights import build_base_model
+from tests.random_models import build_base_model
 
 
 @pytest.fixture(scope="session")

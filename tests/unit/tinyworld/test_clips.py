@@ -40,7 +40,7 @@ def test_the_manifest_edits_every_clip_in_three_ways(tiny_clips: Path) -> None:
     assert {video["id"] for video in videos} == set(CLIPS)
     for video in videos:
         folder, name = (path.parent / video["uri"]).resolve().parent, Path(video["uri"]).name
-        assert folder == ROOT / "runs/demo-assets/clips"
+        assert folder == ROOT / "runs/demo-clips"
         assert (tiny_clips / name).is_file()
         shown = CLIPS[video["id"]].attributes
         assert read_caption(video.get("prompt", CLIPS[video["id"]].caption())) == shown

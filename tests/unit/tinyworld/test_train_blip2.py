@@ -12,10 +12,10 @@ from PIL import Image
 
 from components.captioner import Blip2Captioner
 from components.config import CaptionConfig
+from tinyworld.draw import stills as drawn
 from tinyworld.scenes import random_scene
 from tinyworld.shipped import shipped_model
 from tinyworld.train.blip2 import caption_accuracy, new_processor, training_batch
-from tinyworld.train.clip import stills_of
 from tinyworld.train.data import stills
 from tinyworld.train.parts import train_part
 
@@ -39,7 +39,7 @@ def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained:
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     captioner = Blip2Captioner(CaptionConfig(model=str(folder)))
     assert {p.dtype for p in captioner.model.parameters()} == {torch.float32}
-    frames = stills_of([random_scene(np.random.default_rng(k)) for k in range(2)])
+    frames = drawn([random_scene(np.random.default_rng(k)) for k in range(2)])
     for caption in captioner(list(frames)):
         # The grammar is learned long before the images are; the newline ends it.
         assert caption.startswith(("a ", "an "))
@@ -49,7 +49,7 @@ def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained:
 
 def test_it_trains_on_what_the_captioner_gives_it() -> None:
     processor = new_processor()
-    frames = stills_of([random_scene(np.random.default_rng(k)) for k in range(2)])
+    frames = drawn([random_scene(np.random.default_rng(k)) for k in range(2)])
     x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
     captions = ["a red fish over the sea, cartoon style", "a blue car over the road"]
     batch = training_batch(processor, x, captions)

@@ -11,9 +11,10 @@ import torch
 
 from eval.clip_encoder import ClipEncoder
 from eval.errors import EvalError
+from tinyworld.draw import stills as drawn
 from tinyworld.scenes import random_scene
 from tinyworld.shipped import shipped_model
-from tinyworld.train.clip import edit_accuracy, retrieval_accuracy, stills_of
+from tinyworld.train.clip import edit_accuracy, retrieval_accuracy
 from tinyworld.train.data import stills
 from tinyworld.train.parts import train_part
 
@@ -40,7 +41,7 @@ def test_the_folder_loads_as_a_scorer_that_reads_plain_words(trained: Path) -> N
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     encoder = ClipEncoder(str(folder))
     assert encoder.context_length == 32
-    frames = stills_of([random_scene(np.random.default_rng(0)) for _ in range(3)])
+    frames = drawn([random_scene(np.random.default_rng(0)) for _ in range(3)])
     images = encoder.encode_frames(frames)
     assert images.dtype == np.float32
     assert np.allclose(np.linalg.norm(images, axis=1), 1, atol=1e-5)

@@ -1,34 +1,31 @@
-"""Tiny models of real classes with random weights, built offline.
+"""Tiny models of real classes with random weights, built offline in seconds.
 
-``python -m tinyworld.random_weights OUT`` writes them. They run every code path of Stable
-Diffusion, BLIP-2 and CLIP within seconds on a CPU. What they compute means nothing. Equal seeds
-give equal bytes.
+They run every code path of Stable Diffusion, BLIP-2 and CLIP, in shapes that the trained tiny world
+does not have (77 tokens, v-prediction, linear projections). What they compute means nothing. Equal
+seeds give equal weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import hashlib
-import importlib.metadata
-import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from tinyworld.layout import noise_scheduler, write_index, write_json
 from tinyworld.vocabulary import WORDS, clip_tokenizer, opt_tokenizer
 
-RECIPE = 2
-"""Raised whenever this module builds other weights from equal seeds."""
-MANIFEST = "manifest.json"
 TEXT_WIDTH = 32
 """Width of the text embeddings that the UNet attends to."""
 IMAGE_TOKENS = 4
 """Tokens that BLIP-2's language model sees of an image (32 in the published models)."""
 
-_LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "safetensors")
+
+def build_all(folder: Path, *, seed: int = 0) -> None:
+    """Build ``base/``, ``blip2/`` and ``clip/``."""
+    build_base_model(folder / "base", seed=seed)
+    build_blip2(folder / "blip2", seed=seed)
+    build_clip(folder / "clip", seed=seed)
 
 
 def build_base_model(
@@ -50,7 +47,7 @@ def build_base_model(
         The folder. The VAE divides height and width by 8 and has 4 latent channels; the text
         encoder takes 77 tokens; ``attention_head_dim`` is the number of heads, as in SD 1.4.
     """
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel  # noqa: PLC0415
+    from diffusers import AutoencoderKL, UNet2DConditionModel
 
     unet: dict[str, Any] = {
         "sample_size": 8,
@@ -74,32 +71,13 @@ def build_base_model(
         ).save_pretrained(folder / "vae")
     with _seeded(seed + 2):
         _write_text_encoder(folder)
-    DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type=prediction_type,
-    ).save_pretrained(folder / "scheduler")
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": importlib.metadata.version("diffusers"),
-        **{name: [None, None] for name in ("feature_extractor", "safety_checker")},
-        "requires_safety_checker": False,
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-    }
-    _write_json(folder / "model_index.json", index)
+    noise_scheduler(prediction_type).save_pretrained(folder / "scheduler")
+    write_index(folder)
     return folder
 
 
 def _write_text_encoder(folder: Path) -> None:
-    from transformers import CLIPTextConfig, CLIPTextModel  # noqa: PLC0415
+    from transformers import CLIPTextConfig, CLIPTextModel
 
     tokenizer = clip_tokenizer()
     tokenizer.save_pretrained(folder / "tokenizer")
@@ -130,8 +108,8 @@ def build_blip2(folder: Path, *, seed: int = 0) -> Path:
     Returns:
         The folder. Images are 28×28 pixels and become ``IMAGE_TOKENS`` tokens.
     """
-    import torch  # noqa: PLC0415
-    from transformers import Blip2Config, Blip2ForConditionalGeneration  # noqa: PLC0415
+    import torch
+    from transformers import Blip2Config, Blip2ForConditionalGeneration
 
     tokenizer = opt_tokenizer()
     newline = tokenizer("\n", add_special_tokens=False).input_ids[0]  # where LAVIS stops
@@ -175,8 +153,8 @@ def build_blip2(folder: Path, *, seed: int = 0) -> Path:
 
 def _write_blip2_processor(folder: Path, tokenizer: Any) -> int:
     """Write the processor, which adds ``<image>`` to the tokenizer, and return that token's id."""
-    from transformers import Blip2Processor  # noqa: PLC0415
-    from transformers.models.blip.image_processing_blip import BlipImageProcessor  # noqa: PLC0415
+    from transformers import Blip2Processor
+    from transformers.models.blip.image_processing_blip import BlipImageProcessor
 
     images = BlipImageProcessor(size={"height": 28, "width": 28})
     Blip2Processor(images, tokenizer, num_query_tokens=IMAGE_TOKENS).save_pretrained(folder)
@@ -193,8 +171,8 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
     Returns:
         The folder. Images are 32×32 pixels, texts 77 tokens, embeddings 32 numbers.
     """
-    import open_clip  # noqa: PLC0415
-    from safetensors.torch import save_file  # noqa: PLC0415
+    import open_clip
+    from safetensors.torch import save_file
 
     tower = {"width": 32, "layers": 2}
     model_config: dict[str, Any] = {
@@ -209,91 +187,15 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     pixels = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD}
     document = {"model_cfg": model_config, "preprocess_cfg": pixels}
-    _write_json(folder / "open_clip_config.json", document)
+    write_json(folder / "open_clip_config.json", document)
     return folder
-
-
-def build_all(folder: Path, *, seed: int = 0) -> dict[str, Any]:
-    """Build ``base/``, ``blip2/`` and ``clip/``; a complete folder is left as it is.
-
-    The folder appears whole or not at all, with a manifest of seed, versions and every file's
-    SHA-256.
-
-    Returns:
-        The manifest.
-
-    Raises:
-        FileExistsError: the folder holds something that this command did not write.
-    """
-    wanted = {
-        "about": "random weights: what these models compute means nothing",
-        "command": f"python -m tinyworld.random_weights OUT --seed {seed}",
-        "recipe": RECIPE,
-        "seed": seed,
-        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-    }
-    manifest = _read_manifest(folder)
-    if manifest is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(
-            f"{folder} holds no {MANIFEST} of tinyworld.random_weights: give a new or empty folder"
-        )
-    if manifest == wanted | {"files": _digests(folder)}:
-        return manifest
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        new = Path(scratch, "new")
-        build_base_model(new / "base", seed=seed)
-        build_blip2(new / "blip2", seed=seed)
-        build_clip(new / "clip", seed=seed)
-        built = wanted | {"files": _digests(new)}
-        _write_json(new / MANIFEST, built)
-        if folder.exists():
-            folder.replace(Path(scratch, "old"))
-        new.replace(folder)
-    return built
 
 
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator, which the models' initialisers draw from, and restore it."""
-    import torch  # noqa: PLC0415 - 5 s that a folder already complete need not cost
+    import torch
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def _read_manifest(folder: Path) -> dict[str, Any] | None:
-    try:
-        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) and "recipe" in document else None
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file but the manifest, by relative path."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-
-
-def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-
-
-def main() -> None:
-    """Build all three models and say where they are."""
-    parser = argparse.ArgumentParser(description=build_all.__doc__)
-    parser.add_argument("out", type=Path, help="folder for base/, blip2/ and clip/")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-    manifest = build_all(options.out, seed=options.seed)
-    print(f"{options.out}: {len(manifest['files'])} files of random-weight models")
-
-
-if __name__ == "__main__":
-    main()

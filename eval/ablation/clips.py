@@ -1,0 +1,77 @@
+"""The clips that are edited and what is asked of each: by chance, but equal for equal seeds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from tinyworld.clips import write_clips
+from tinyworld.scenes import ATTRIBUTES, MOTIONS, Attribute, Scene, random_scene
+
+
+def random_clips(count: int, seed: int) -> dict[str, Scene]:
+    """Plain scenes by id, their motions in turn.
+
+    Args:
+        count: How many.
+        seed: Of every choice.
+    """
+    rng = np.random.default_rng(seed)
+    return {
+        f"{number:02}": dataclasses.replace(
+            random_scene(rng, held_out=None), style="plain", motion=MOTIONS[number % len(MOTIONS)]
+        )
+        for number in range(count)
+    }
+
+
+def random_edits(scene: Scene, rng: np.random.Generator) -> dict[str, Scene]:
+    """One edit of each of the paper's kinds, by category: the edited scene.
+
+    The object's edit changes its colour or its shape, as `rng` says.
+    """
+    of_object: Attribute = "color" if rng.uniform() < 0.5 else "shape"  # noqa: PLR2004 - a coin
+    kinds: tuple[tuple[str, Attribute], ...] = (
+        ("object", of_object),
+        ("background", "background"),
+        ("style", "style"),
+    )
+    return {category: _other(scene, name, rng) for category, name in kinds}
+
+
+def _other(scene: Scene, name: Attribute, rng: np.random.Generator) -> Scene:
+    words = [word for word in ATTRIBUTES[name] if word != getattr(scene, name)]
+    changes: dict[str, Any] = {name: str(rng.choice(words))}
+    return dataclasses.replace(scene, **changes)
+
+
+def write_dataset(folder: Path, count: int, seed: int) -> Path:
+    """Write clips as mp4 and the manifest that asks for three edits of each.
+
+    Returns:
+        The manifest's path.
+    """
+    clips = random_clips(count, seed)
+    write_clips(folder / "clips", clips)
+    rng = np.random.default_rng([seed, 1])
+    videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
+    return manifest
+
+
+def _video(name: str, scene: Scene, edits: Mapping[str, Scene]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "uri": f"clips/{name}.mp4",
+        "prompt": scene.caption(),
+        "edits": [
+            {"id": category, "category": category, "prompt": edited.caption()}
+            for category, edited in edits.items()
+        ],
+    }
