@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.cli_upkeep import compact, gc
 from components.errors import ItemError, UserError
 
 if TYPE_CHECKING:
@@ -174,6 +175,10 @@ def failures(run_uri: str, as_json: bool) -> None:
         else:
             name = row["edit_id"] or row["video_id"]
             click.echo(f"{row['step']:8} {name}  {row['error_type']}: {row['message']}")
+
+
+main.add_command(compact)
+main.add_command(gc)
 
 
 def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:

@@ -6,15 +6,16 @@ for another number of frames per video and all parts of a table share one schema
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.errors import TransientError
+from components.parts import read_part
 from components.store import Store
-from components.tables import Row, read_part
+from components.tables import Row, read_table
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
 _COLUMNS = ("adapter_key", "inversion", "latents", "latents_shape")
@@ -31,18 +32,44 @@ def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:
 
 
 def read_latents(store: Store, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
-    """Read one clip's inverted latents, float16 (C, F, H, W), from the part that holds them.
+    """Read one clip's inverted latents, float16 (C, F, H, W).
+
+    Args:
+        store: The run's store.
+        part: The part that held them when the tables were read.
+        adapter_key: The adapter's key.
+        inversion: The inversion's name.
 
     Raises:
-        TransientError: the part is gone or holds no such row.
+        TransientError: the part holds no such row, or it is gone and so is the row.
     """
-    import numpy as np
-
+    key = (adapter_key, inversion)
     try:
-        rows: Sequence[Row] = read_part(store, "latents", part, _COLUMNS)
+        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
     except FileNotFoundError as error:
-        raise TransientError(f"{store.root}/{part} is gone: run again to invert anew") from error
-    for row in rows:
-        if (row["adapter_key"], row["inversion"]) == (adapter_key, inversion):
-            return np.asarray(row["latents"], dtype=np.float16).reshape(row["latents_shape"])
-    raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
+        rows = read_table(store, "latents", _COLUMNS[:2], with_part=True)
+        # Compaction has moved the row into another part.
+        moved = [row["part"] for row in rows if (row["adapter_key"], row["inversion"]) == key]
+        if not moved:
+            raise TransientError(
+                f"{store.root}/{part} is gone: run again to invert anew"
+            ) from error
+        part = moved[-1]
+        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
+    if found is None:
+        raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
+    return found
+
+
+def _last_row(rows: pa.Table, adapter_key: str, inversion: str) -> NDArray[np.float16] | None:
+    """The latents of the last row of a key, unless it withdraws them."""
+    import pyarrow.compute as pc
+
+    same = pc.and_(
+        pc.equal(rows["adapter_key"], adapter_key), pc.equal(rows["inversion"], inversion)
+    )
+    matching = rows.filter(same)
+    if not len(matching) or (shape := matching["latents_shape"][-1].as_py()) is None:
+        return None
+    latents: NDArray[np.float16] = matching["latents"][-1].values.to_numpy(zero_copy_only=False)
+    return latents.reshape(shape)

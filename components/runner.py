@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.cluster import Cluster
+from components.compact import compact_grown
 from components.config import RunConfig, parse, to_document
 from components.current import Revisions, State
 from components.edits import VideoEntry
@@ -85,6 +86,8 @@ class Runner:
         with Cluster(self.config.ray) as cluster:
             for step in steps:
                 computed[step] = self._run_step(step, cluster)
+                if computed[step]:
+                    compact_grown(self.store)
             used_ray = cluster.started
         return RunResult(run_status(self.state()), computed, used_ray, changed)
 
@@ -211,17 +214,26 @@ def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Rev
     return True
 
 
+def open_run(uri: str) -> Store:
+    """Open the store of a run that is there.
+
+    Raises:
+        UserError: no run lies there.
+    """
+    store = open_store(uri)
+    if store.stat(RUN_FILE) is None:
+        raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root")
+    return store
+
+
 def load_run(uri: str) -> State:
     """Read a run's own record of what it was asked for, and its tables.
 
     Raises:
         UserError: no run lies there.
     """
-    store = open_store(uri)
-    try:
-        document = json.loads(store.read_bytes(RUN_FILE))
-    except FileNotFoundError as error:
-        raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root") from error
+    store = open_run(uri)
+    document = json.loads(store.read_bytes(RUN_FILE))
     return State(
         parse(RunConfig, document["config"], RUN_FILE),
         from_document(document["manifest"]),

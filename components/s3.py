@@ -7,6 +7,8 @@ configuration.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime as dt
 import functools
 import os
 import threading
@@ -26,7 +28,7 @@ from botocore.exceptions import (
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
-from components.store import ObjectInfo, Store, checked_path
+from components.store import ObjectInfo, Store, Unfinished, checked_path
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -36,7 +38,7 @@ MAX_ATTEMPTS = 10
 PAGE_SIZE = 1000
 """Objects listed by one request: S3's most."""
 
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 _PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
 _LOWEST_SERVER_ERROR = 500
 
@@ -81,12 +83,47 @@ class S3Store(Store):
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         below = self._key(prefix) + "/" if prefix else self._prefix
         for info in list_objects(self._bucket, below):
-            yield ObjectInfo(info.path.removeprefix(self._prefix), info.size, info.version)
+            yield dataclasses.replace(info, path=info.path.removeprefix(self._prefix))
 
     @override
     def delete(self, path: str) -> None:
         with _explained(f"{self.root}/{path}"):
             client().delete_object(Bucket=self._bucket, Key=self._key(path))
+
+    @override
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        below = self._key(prefix) + "/"
+        with _explained(f"{self.root}/{prefix}"):
+            for page in (
+                client()
+                .get_paginator("list_multipart_uploads")
+                .paginate(Bucket=self._bucket, Prefix=below)
+            ):
+                for upload in page.get("Uploads", []):
+                    yield Unfinished(
+                        upload["Key"].removeprefix(self._prefix),
+                        self._uploaded(upload["Key"], upload["UploadId"]),
+                        _whole_seconds(upload["Initiated"]),
+                        upload["UploadId"],
+                    )
+
+    def _uploaded(self, key: str, upload: str) -> int:
+        pages = client().get_paginator("list_parts")
+        try:
+            return sum(
+                part["Size"]
+                for page in pages.paginate(Bucket=self._bucket, Key=key, UploadId=upload)
+                for part in page.get("Parts", [])
+            )
+        except client().exceptions.NoSuchUpload:  # it came to its end
+            return 0
+
+    @override
+    def discard(self, write: Unfinished) -> None:
+        with contextlib.suppress(FileNotFoundError), _explained(f"{self.root}/{write.path}"):
+            client().abort_multipart_upload(
+                Bucket=self._bucket, Key=self._key(write.path), UploadId=write.upload
+            )
 
     @override
     def arrow(self) -> tuple[FileSystem, str]:
@@ -109,7 +146,12 @@ def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | 
             head = client().head_object(Bucket=bucket, Key=key)
     except FileNotFoundError:
         return None
-    return ObjectInfo(path or key, head["ContentLength"], head["ETag"].strip('"'))
+    return ObjectInfo(
+        path or key,
+        head["ContentLength"],
+        head["ETag"].strip('"'),
+        _whole_seconds(head["LastModified"]),
+    )
 
 
 def fetch_object(bucket: str, key: str, target: Path) -> None:
@@ -130,7 +172,17 @@ def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
         ):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers
-                    yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'))
+                    yield ObjectInfo(
+                        item["Key"],
+                        item["Size"],
+                        item["ETag"].strip('"'),
+                        _whole_seconds(item["LastModified"]),
+                    )
+
+
+def _whole_seconds(time: dt.datetime) -> dt.datetime:
+    """The time as HEAD tells it; a listing may tell more of it."""
+    return time.replace(microsecond=0)
 
 
 _CLIENT_LOCK = threading.Lock()

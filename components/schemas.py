@@ -137,3 +137,12 @@ KEYS: dict[str, tuple[str, ...]] = {
     "scores": ("edit_id", "edit_key", "protocol", "score_key"),
 }
 """What makes a row of each table unique; of two rows with one key the later one counts."""
+
+CONTENT: dict[str, str] = {
+    "videos": "clip_uri",
+    "adapters": "uri",
+    "latents": "latents_shape",
+    "edits": "video_uri",
+}
+"""The column without which a row stands for nothing: where it is null, the row withdraws those
+before it that have its key, and their work is to be done anew."""

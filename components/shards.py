@@ -14,9 +14,10 @@ from typing import Any
 
 from components.errors import TransientError
 from components.log import setup_worker_logging
+from components.schemas import CONTENT
 from components.step import Outcome, StepContext, record_failure
 from components.store import Store
-from components.tables import Row, read_part
+from components.tables import Row, read_commits
 from components.tune import TuneItem, TuneWorker
 
 _POLL_SECONDS = 1.0
@@ -132,7 +133,7 @@ class _Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._parts: set[str] = set()
+        self._known: dict[str, set[str]] = {}
         self._done: set[tuple[str, str, str]] = set()
         self._attempts: dict[tuple[str, str], int] = {}
         self._tuned: dict[str, float] = {}
@@ -142,7 +143,11 @@ class _Ledger:
         outcomes = []
         for row in self._new_rows("adapters", ("video_id", "adapter_key", "seconds")):
             self._tuned[row["adapter_key"]] = row["seconds"]
-        for row in self._new_rows("latents", ("video_id", "adapter_key", "inversion", "seconds")):
+        names = ("video_id", "adapter_key", "inversion")
+        for row in self._new_rows("latents", (*names, "seconds", CONTENT["latents"])):
+            if row[CONTENT["latents"]] is None:  # withdrawn: to be done anew
+                self._done.discard((row["video_id"], row["adapter_key"], row["inversion"]))
+                continue
             self._done.add((row["video_id"], row["adapter_key"], row["inversion"]))
             # With the time of the tuning, unless that was done in an earlier run.
             seconds = row["seconds"] + self._tuned.pop(row["adapter_key"], 0.0)
@@ -169,10 +174,9 @@ class _Ledger:
         ]
 
     def _new_rows(self, table: str, columns: Sequence[str] | None) -> Iterator[Row]:
-        for info in self._store.list(f"tables/{table}"):
-            if info.path.endswith(".parquet") and info.path not in self._parts:
-                self._parts.add(info.path)
-                yield from read_part(self._store, table, info.path, columns)
+        known = self._known.setdefault(table, set())
+        for _, rows in read_commits(self._store, table, columns, known):
+            yield from rows
 
 
 def _blame(item: TuneItem, crash: str, context: StepContext) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from components.errors import SourceError, UserError
 from components.keys import content_key
-from components.store import ObjectInfo, file_sha256, split_uri
+from components.store import ObjectInfo, file_sha256, modified_at, split_uri
 from components.video_read import (
     CONTAINERS,
     FRAME_SUFFIXES,
@@ -211,7 +211,8 @@ def _local_info(file: Path) -> ObjectInfo:
     status = file.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise SourceError(f"{file} is no regular file: copy its content to one")
-    return ObjectInfo(file.name, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+    version = f"{status.st_size}-{status.st_mtime_ns}"
+    return ObjectInfo(file.name, status.st_size, version, modified_at(status))
 
 
 def _info(members: Iterable[ObjectInfo]) -> SourceInfo:

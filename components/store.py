@@ -7,9 +7,12 @@ renamed, an S3 write is one PUT (or a multipart upload that is completed or abor
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
+import errno
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
 
 SCHEMES = ("file", "s3")
 _SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
+_TEMPORARY = ".tmp-"
+"""Begins the name of a file that is being written; no object's name can."""
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,22 @@ class ObjectInfo:
     """Bytes."""
     version: str
     """Changes when the content may have changed (S3: ETag; local: size and mtime)."""
+    modified: dt.datetime
+    """When it was written, by the store's clock (S3 counts whole seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A write that goes on at this moment, or that a killed process left."""
+
+    path: str
+    """Of the temporary file (local) or of the object that was to be (S3)."""
+    size: int
+    """Bytes that it takes."""
+    modified: dt.datetime
+    """When it was last written to (local) or begun (S3)."""
+    upload: str = ""
+    """S3's id of the multipart upload."""
 
 
 class Store(ABC):
@@ -74,6 +96,14 @@ class Store(ABC):
     @abstractmethod
     def delete(self, path: str) -> None:
         """Remove an object; one that is absent is fine."""
+
+    @abstractmethod
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Unfinished writes below a folder."""
+
+    @abstractmethod
+    def discard(self, write: Unfinished) -> None:
+        """Remove what an unfinished write left; one that came to an end is fine."""
 
     @abstractmethod
     def arrow(self) -> tuple[FileSystem, str]:
@@ -122,7 +152,7 @@ class LocalStore(Store):
     def _replacing(self, path: str) -> Iterator[Any]:
         target = self._locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".tmp-", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as handle:
                 yield handle
@@ -146,27 +176,46 @@ class LocalStore(Store):
 
     @override
     def stat(self, path: str) -> ObjectInfo | None:
-        found = self._locate(path)
-        if not found.is_file():
-            return None
-        return self._info(found)
+        return self._info(self._locate(path))
 
-    def _info(self, found: Path) -> ObjectInfo:
-        status = found.stat()
+    def _info(self, found: Path) -> ObjectInfo | None:
+        """A file's own, none when there is none (any more)."""
+        try:
+            status = found.stat()
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+        if not stat.S_ISREG(status.st_mode):
+            return None
         relative = found.relative_to(self._base).as_posix()
-        return ObjectInfo(relative, status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+        version = f"{status.st_size}-{status.st_mtime_ns}"
+        return ObjectInfo(relative, status.st_size, version, modified_at(status))
 
     @override
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         base = self._locate(prefix) if prefix else self._base
         # As S3 sorts: by the whole path, in which "a-b" comes before "a/b".
         for found in sorted(base.rglob("*"), key=Path.as_posix):
-            if found.is_file() and not found.name.startswith(".tmp-"):
-                yield self._info(found)
+            if not found.name.startswith(_TEMPORARY) and (info := self._info(found)) is not None:
+                yield info
 
     @override
     def delete(self, path: str) -> None:
         self._locate(path).unlink(missing_ok=True)
+
+    @override
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        for found in sorted(self._locate(prefix).rglob(f"{_TEMPORARY}*"), key=Path.as_posix):
+            if (info := self._info(found)) is not None:
+                yield Unfinished(info.path, info.size, info.modified)
+
+    @override
+    def discard(self, write: Unfinished) -> None:
+        folder, _, name = write.path.rpartition("/")
+        if not name.startswith(_TEMPORARY):
+            raise ValueError(f"{write.path!r} is no temporary file")
+        (self._locate(folder) / name).unlink(missing_ok=True)
 
     @override
     def arrow(self) -> tuple[FileSystem, str]:
@@ -223,6 +272,11 @@ def checked_path(path: str) -> str:
                 "A-Z a-z 0-9 _ . + = @ , - and begin with a letter, a digit or _"
             )
     return path
+
+
+def modified_at(status: os.stat_result) -> dt.datetime:
+    """A file's time of change."""
+    return dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
 
 
 def file_sha256(path: Path) -> str:

@@ -7,21 +7,21 @@ SHA-256 of its content: Parquet alone does not notice every damaged byte.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from components.errors import UserError
-from components.schemas import KEYS, SCHEMAS, TABLES_VERSION
+from components.errors import TransientError
+from components.parts import encode_part, part_digest, read_part
+from components.schemas import CONTENT, KEYS, SCHEMAS
 from components.store import Store
 
 Row = dict[str, Any]
+
+_LISTINGS = 5
+"""Tries to list and read a table while compaction removes parts from it."""
 
 
 def append_rows(store: Store, table: str, rows: Sequence[Row]) -> str:
@@ -35,11 +35,9 @@ def append_rows(store: Store, table: str, rows: Sequence[Row]) -> str:
     for row in rows:
         if wrong := set(row) ^ set(schema.names):
             raise ValueError(f"row of {table!r} lacks or adds the columns {sorted(wrong)}")
-    sink = io.BytesIO()
-    pq.write_table(_to_arrow(table, rows, schema), sink, compression="zstd")
-    data = sink.getvalue()
+    data = encode_part(_to_arrow(table, rows, schema))
     # Time first, so that a listing in order of names is a listing in order of commits.
-    path = f"tables/{table}/part-{time.time_ns():020d}-{_digest(data)}.parquet"
+    path = f"tables/{table}/part-{time.time_ns():020d}-{part_digest(data)}.parquet"
     store.write_bytes(path, data)
     return path
 
@@ -56,16 +54,13 @@ def _to_arrow(table: str, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
-
-
 def read_table(
     store: Store, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
 ) -> list[Row]:
     """All rows of a table in order of commit, the last one of each key only.
 
-    ``failures`` has no key: all its rows are returned.
+    A key whose last row withdraws it (see ``schemas.CONTENT``) is left out. ``failures`` has no
+    key: all its rows are returned.
 
     Args:
         store: The run's store.
@@ -75,44 +70,64 @@ def read_table(
 
     Raises:
         UserError: a part is damaged or of another version of the tables; the message names it.
+        TransientError: parts that are listed cannot be found, time and again.
     """
-    rows: list[Row] = []
-    wanted = list(columns) if columns is not None else SCHEMAS[table].names
     keys = KEYS.get(table, ())
-    for info in store.list(f"tables/{table}"):
-        if info.path.endswith(".parquet"):
-            part = read_part(store, table, info.path, sorted({*wanted, *keys}))
-            rows.extend(row | {"part": info.path} if with_part else row for row in part)
+    wanted = {*(columns if columns is not None else SCHEMAS[table].names), *keys}
+    content = CONTENT.get(table)
+    rows: list[Row] = []
+    for path, commit in read_commits(store, table, sorted({*wanted, *filter(None, [content])})):
+        rows.extend(row | {"part": path} if with_part else row for row in commit)
     if not keys:
         return rows
     latest = {tuple(row[name] for name in keys): row for row in rows}
-    return list(latest.values())
+    current = [row for row in latest.values() if content is None or row[content] is not None]
+    if content is not None and content not in wanted:
+        for row in current:
+            del row[content]
+    return current
 
 
-def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None) -> list[Row]:
-    """The rows of one part file, in its own order; see ``read_table``.
+def read_commits(
+    store: Store, table: str, columns: Sequence[str] | None = None, known: set[str] | None = None
+) -> list[tuple[str, list[Row]]]:
+    """The rows of each commit, in order of commit, with the path of the part that holds them.
 
-    A column that came after the part was written is none in its rows.
+    Args:
+        store: The run's store.
+        table: The table's name.
+        columns: The columns wanted; none means all.
+        known: Names of commits and merged parts to leave out; those that are read are added.
+
+    Raises:
+        UserError: a part is damaged or of another version of the tables; the message names it.
+        TransientError: parts that are listed cannot be found, time and again.
     """
-    data = store.read_bytes(path)
-    named = re.search(r"-([0-9a-f]{32})\.parquet$", path)
-    try:
-        if named and named[1] != _digest(data):
-            raise pa.ArrowInvalid(f"its SHA-256 begins with {_digest(data)}, its name says other")
-        part = pq.ParquetFile(io.BytesIO(data))
-        version = (part.schema_arrow.metadata or {}).get(b"tav_tables_version", b"none").decode()
-        if version != TABLES_VERSION:
-            raise UserError(
-                f"{store.root}/{path} is of tables version {version}, but this release reads "
-                f"{TABLES_VERSION}: use the release that wrote it, or another run root"
-            )
-        rows: list[Row] = part.read(columns=columns and list(columns)).to_pylist()
-        wanted = set(SCHEMAS[table].names).intersection(columns or SCHEMAS[table].names)
-        if absent := wanted - set(part.schema_arrow.names):
-            rows = [row | dict.fromkeys(absent) for row in rows]
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
-            "move it away and run again; its rows are then computed anew"
-        ) from error
-    return rows
+    known = set() if known is None else known
+    found: dict[str, tuple[str, list[Row]]] = {}
+    gone = ""
+    for _ in range(_LISTINGS):
+        gone = ""
+        for name, path in list_parts(store, table):
+            if name in known:
+                continue
+            try:
+                part = read_part(store, table, path, columns)
+            except FileNotFoundError:
+                gone = path  # replaced since the listing: a new one names the part that holds it
+                continue
+            for commit, rows in part.split():
+                if commit not in known:
+                    found[commit] = (path, rows.to_pylist())
+            known.update(name for name, _ in part.commits)
+            known.add(name)
+        if not gone:
+            return [found[name] for name in sorted(found)]
+    raise TransientError(f"{store.root}/{gone} is listed, but cannot be found: run again")
+
+
+def list_parts(store: Store, table: str) -> list[tuple[str, str]]:
+    """Names and paths of a table's parts, merged ones first."""
+    folder = f"tables/{table}"
+    paths = [info.path for info in store.list(folder) if info.path.endswith(".parquet")]
+    return [(path.removeprefix(f"{folder}/"), path) for path in paths]

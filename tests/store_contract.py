@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ class StoreContract:
         first = store.stat("a/b")
         assert first is not None
         assert (first.path, first.size) == ("a/b", 3)
+        assert abs(dt.datetime.now(dt.UTC) - first.modified) < dt.timedelta(minutes=1)
         assert store.stat("a/b") == first
         store.write_bytes("a/b", b"other")
         second = store.stat("a/b")
@@ -81,6 +83,12 @@ class StoreContract:
         assert listed == store.stat(listed.path)
         store.delete("a/b-c")
         assert "a/b-c" not in [info.path for info in store.list()]
+
+    def test_a_finished_write_leaves_nothing_behind(self, store: Store, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        source.write_bytes(bytes(range(256)) * 40_000)  # over S3's size of one part
+        store.write_file("a/large.bin", source)
+        assert list(store.unfinished("a")) == []
 
     @pytest.mark.parametrize("path", BAD_PATHS)
     def test_no_path_can_leave_the_root(self, store: Store, path: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.compact import compact_table
 from components.config import VideoConfig
 from components.errors import SourceError, TransientError, UserError
+from components.garbage import remove, survey
 from components.manifest import load_manifest
 from components.sources import fetch_source, list_videos, source_sha256, stat_source
 from components.store import Store, file_sha256, open_store
@@ -47,6 +50,52 @@ class TestS3Store(StoreContract):
         s3_server.client().put_object(Bucket=s3_bucket, Key="some runs/a/t/", Body=b"")
         monkeypatch.setattr("components.s3.PAGE_SIZE", 3)
         assert [info.path for info in store.list("t")] == paths
+
+    def test_uploads_that_never_ended_can_be_discarded(
+        self, store: Store, s3_bucket: str, s3_server: S3Server
+    ) -> None:
+        client, place = s3_server.client(), {"Bucket": s3_bucket, "Key": "some runs/a/t/x"}
+        upload = client.create_multipart_upload(**place)["UploadId"]
+        client.upload_part(**place, UploadId=upload, PartNumber=1, Body=b"half")
+        (write,) = store.unfinished("t")
+        assert (write.path, write.size, write.upload) == ("t/x", 4, upload)
+        assert list(store.list()) == []
+        assert list(store.unfinished("u")) == []
+        store.discard(write)
+        store.discard(write)
+        assert list(store.unfinished("t")) == []
+
+    def test_tables_are_compacted(self, store: Store) -> None:
+        rows = [make_row("videos", video_id=name) for name in ("a", "b")]
+        for row in rows:
+            append_rows(store, "videos", [row])
+        at_once = dt.timedelta(days=-1)  # the server's clock may differ
+        compact_table(store, "videos", grace=at_once)
+        assert compact_table(store, "videos", grace=at_once).removed == 2
+        assert len(list(store.list())) == 1
+        assert read_table(store, "videos") == rows
+
+    def test_garbage_is_found_and_removed(
+        self, store: Store, s3_bucket: str, s3_server: S3Server
+    ) -> None:
+        named, orphan = (f"adapters/{digit * 32}.safetensors" for digit in "ab")
+        for path in (named, orphan, "adapters/notes.txt"):
+            store.write_bytes(path, b"x")
+        append_rows(store, "adapters", [make_row("adapters", uri=named)])
+        append_rows(store, "edits", [make_row("edits", video_uri="gone.mp4", frames_uri=None)])
+        client = s3_server.client()
+        client.put_object(Bucket=s3_bucket, Key="some runs/a/media/ä b.mp4", Body=b"")
+        client.create_multipart_upload(Bucket=s3_bucket, Key=f"some runs/a/{named}")
+        client.create_multipart_upload(Bucket=s3_bucket, Key="some runs/a/report/index.html")
+        assert survey(store, older_than=dt.timedelta(hours=1)).young == 2
+        found = survey(store, older_than=dt.timedelta(days=-1))
+        assert sorted(one.found.path for one in found.orphans) == [named, orphan]
+        assert [one.address for one in found.dangling] == ["gone.mp4"]
+        assert found.unknown == ["adapters/notes.txt", "media/ä b.mp4"]
+        assert remove(store, found.orphans) == found.orphans
+        assert [info.path for info in store.list("adapters")] == [named, "adapters/notes.txt"]
+        assert list(store.unfinished("adapters")) == []
+        assert len(list(store.unfinished("report"))) == 1
 
     def test_tables_are_kept(self, store: Store) -> None:
         rows = [make_row("videos", video_id=name) for name in ("a", "b")]

@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.errors import UserError
-from components.store import LocalStore, Store, checked_path, open_store, split_uri
+from components.store import (
+    LocalStore,
+    Store,
+    Unfinished,
+    checked_path,
+    open_store,
+    split_uri,
+)
 from tests.store_contract import StoreContract
 
 
@@ -33,6 +40,41 @@ class TestLocalStore(StoreContract):
     def test_unfinished_writes_never_show(self, store: Store, tmp_path: Path) -> None:
         store.write_bytes("a/b", b"")
         (tmp_path / "the run's root" / "a" / ".tmp-left-by-a-crash").write_bytes(b"half")
+        assert [info.path for info in store.list()] == ["a/b"]
+
+    def test_unfinished_writes_can_be_discarded_and_nothing_else(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        store.write_bytes("a/b", b"")
+        left = tmp_path / "the run's root" / "a" / ".tmp-left-by-a-crash"
+        left.write_bytes(b"half")
+        (left.parent / ".tmp-folder").mkdir()
+        (write,) = store.unfinished("a")
+        assert (write.path, write.size) == ("a/.tmp-left-by-a-crash", 4)
+        assert list(store.unfinished("b")) == []
+        store.discard(write)
+        store.discard(write)
+        assert not left.exists()
+        for path in ("a/b", "../.tmp-x", "/.tmp-x", ".tmp-x/b"):
+            with pytest.raises(ValueError, match=r"temporary|segment"):
+                store.discard(Unfinished(path, 0, write.modified))
+        assert store.read_bytes("a/b") == b""
+
+    def test_what_is_removed_during_a_listing_is_left_out(self, store: Store) -> None:
+        for path in ("a/1", "a/2", "a/3"):
+            store.write_bytes(path, b"")
+        listing = store.list()
+        assert next(listing).path == "a/1"
+        store.delete("a/2")
+        assert [info.path for info in listing] == ["a/3"]
+
+    def test_folders_and_broken_links_are_no_objects(self, store: Store, tmp_path: Path) -> None:
+        store.write_bytes("a/b", b"")
+        root = tmp_path / "the run's root"
+        (root / "gone").symlink_to(root / "nowhere")
+        (root / "loop").symlink_to(root / "loop")
+        for path in ("a", "a/b/c", "gone", "loop"):
+            assert store.stat(path) is None
         assert [info.path for info in store.list()] == ["a/b"]
 
     def test_objects_are_readable_by_others(self, store: Store, tmp_path: Path) -> None:
