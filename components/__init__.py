@@ -1,11 +1,11 @@
-"""The batch pipeline: one file per step, plus the few things that the steps share.
+"""The batch pipeline: a manifest of videos and edits in, tables of scored edits out.
 
-Steps, in order: `ingest` → `caption` → `tune` (with inversion) → `sample` → `score` → `report`.
-Each reads committed rows, computes what is missing, and appends rows.
+    manifest/   what to edit               run/       what is missing, and who computes it
+    video/      files to frames and back   steps/     ingest, caption, tune, sample, score
+    storage/    objects and tables         results/   gallery, scored table, picture
 
-`cli` is the `tav` command and `runner` takes the steps in order. `current` says which rows count
-now, `plan` what is missing; `step` (Ray Data) and `shards` (Ray Train) spread the work. Shared by
-all: `config`, `manifest`, `store`, `tables`, `schemas`, `keys`, `video_io`, `failures`.
+`cli` is the `tav` command; a step reads committed rows, computes what is missing and appends rows.
+What all share is beside it: `config`, `keys`, `errors`, `failures`, `provenance`, `revisions`, `log`.
 
 Nothing heavy is imported at the top of these modules: `tav --help` answers in under a second.
 """

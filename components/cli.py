@@ -15,9 +15,9 @@ from components.errors import ItemError, UserError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.current import State
-    from components.runner import Runner, RunResult
-    from components.status import Status
+    from components.run.current import State
+    from components.run.runner import Runner, RunResult
+    from components.run.status import Status
 
 EXIT_FAILED_ITEMS = 3
 """More items failed than `max_failed_fraction` allows."""
@@ -73,7 +73,7 @@ def run(
     Computes only what is missing. KEY=VALUE overrides the configuration: tune.steps=100.
     Exit code 0 while failures stay within max_failed_fraction, 3 beyond it.
     """
-    from components.plan import STEPS
+    from components.run.plan import STEPS
 
     runner = _runner(config_path, overrides, retry_failed)
     result = runner.run(STEPS)
@@ -124,8 +124,8 @@ def report(
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def status(run_uri: str, as_json: bool) -> None:
     """Show where a run stands. RUN is its folder or s3:// address."""
-    from components.runner import load_run
-    from components.status import run_status
+    from components.run.runner import load_run
+    from components.run.status import run_status
 
     found = run_status(load_run(run_uri))
     if as_json:
@@ -139,9 +139,9 @@ def status(run_uri: str, as_json: bool) -> None:
 @click.option("--to", "target", required=True, help="A .parquet, .csv, .jsonl or .md file.")
 def export(run_uri: str, target: str) -> None:
     """Write a run's scored edits as one table, a row for each edit and protocol."""
-    from components.export import export as write
-    from components.export import score_table
-    from components.runner import load_run
+    from components.results.export import export as write
+    from components.results.export import score_table
+    from components.run.runner import load_run
 
     state = load_run(run_uri)
     rows = score_table(state.store, **_current(state))
@@ -154,8 +154,8 @@ def export(run_uri: str, target: str) -> None:
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
 def strip(run_uri: str, target: Path) -> None:
     """Draw some frames of each source and its edits as one picture."""
-    from components.runner import load_run
-    from components.strip import strip as draw
+    from components.results.strip import strip as draw
+    from components.run.runner import load_run
 
     state = load_run(run_uri)
     target.write_bytes(draw(state.store, _current(state)["edit_keys"]))
@@ -167,7 +167,7 @@ def strip(run_uri: str, target: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON lines.")
 def failures(run_uri: str, as_json: bool) -> None:
     """List what is missing from a run because it failed, and why."""
-    from components.runner import load_run
+    from components.run.runner import load_run
 
     for row in load_run(run_uri).open_failures:
         if as_json:
@@ -183,7 +183,7 @@ main.add_command(gc)
 
 def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:
     from components.config import load_run_config
-    from components.runner import Runner
+    from components.run.runner import Runner
 
     config = load_run_config(config_path, tuple(overrides))
     return Runner(config, retry_failed=retry_failed)
@@ -199,7 +199,7 @@ def _current(state: State) -> dict[str, set[str]]:
 
 
 def _report(runner: Runner, *, force: bool) -> str:
-    from components.report import collect, write_report
+    from components.results.report import collect, write_report
 
     if not force and runner.store.stat("report/index.html") is not None:
         return f"{runner.store.root}/report/index.html"
@@ -228,8 +228,8 @@ def _finish(runner: Runner, result: RunResult, as_json: bool) -> None:
 def _print_result(runner: Runner, result: RunResult) -> None:
     from rich.console import Console
 
-    from components.export import score_table
-    from components.score_tables import print_scores
+    from components.results.export import score_table
+    from components.results.score_tables import print_scores
 
     if "score" in result.computed:
         rows = score_table(runner.store, **_current(runner.state()))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from components.garbage import Findings
+    from components.storage.garbage import Findings
 
 EXIT_DANGLING = 4
 """Rows name objects that are gone."""
@@ -29,8 +29,8 @@ def compact(run_uri: str, as_json: bool) -> None:  # noqa: FBT001 - click passes
     """
     import dataclasses
 
-    from components.compact import compact_run
-    from components.runner import open_run
+    from components.run.runner import open_run
+    from components.storage.compact import compact_run
 
     done = compact_run(open_run(run_uri))
     if as_json:
@@ -68,8 +68,8 @@ def gc(run_uri: str, delete: bool, older_than: dt.timedelta, as_json: bool) -> N
     A dry run unless --delete is given: that removes the objects, and withdraws the rows so that
     the next `tav run` computes them again. Exit code 4 while dangling rows are left.
     """
-    from components.garbage import remove, survey, withdraw
-    from components.runner import open_run
+    from components.run.runner import open_run
+    from components.storage.garbage import remove, survey, withdraw
 
     store = open_run(run_uri)
     found = survey(store, older_than=older_than)

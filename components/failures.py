@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from components.errors import ItemError, TransientError
 from components.provenance import CODE_VERSION
-from components.tables import Row
+from components.storage.tables import Row
 from tav_model.errors import TavModelError
 
 

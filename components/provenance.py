@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import time
 
-from components.tables import Row
+from components.storage.tables import Row
 
 CODE_VERSION = importlib.metadata.version("tune-a-video-at-scale")
 

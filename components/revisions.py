@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
-from components.store import file_sha256
+from components.storage.store import file_sha256
 
 logger = logging.getLogger(__name__)
 

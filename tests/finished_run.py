@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.store import Store, file_sha256
-from components.tables import Row, append_rows
-from components.video_io import encode_mp4
+from components.storage.store import Store, file_sha256
+from components.storage.tables import Row, append_rows
+from components.video.io import encode_mp4
 from eval.measures import MEASURES
 
 AT = dt.datetime(2026, 11, 20, 9, 30, tzinfo=dt.UTC)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.manifest import ManifestError, load_manifest
+from components.manifest.load import ManifestError, load_manifest
 
 
 def write(folder: Path, name: str, content: str | bytes) -> str:

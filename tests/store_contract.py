@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.errors import TransientError
-from components.store import Store, file_sha256
+from components.storage.store import Store, file_sha256
 
 BAD_PATHS = [
     "",

@@ -7,10 +7,10 @@ import os
 import time
 from pathlib import Path
 
-from components.garbage import Findings
 from components.keys import content_key
-from components.status import run_status
-from tests.unit.components.test_plan import SHA256, Run
+from components.run.status import run_status
+from components.storage.garbage import Findings
+from tests.unit.components.run.test_plan import SHA256, Run
 
 HOUR = dt.timedelta(hours=1)
 NOW = dt.timedelta(0)

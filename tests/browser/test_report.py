@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from components.report import collect, write_report
-from components.store import LocalStore
+from components.results.report import collect, write_report
+from components.storage.store import LocalStore
 from eval.report import render
 from tests.finished_run import AT, drawn_clip, write_edit, write_failure, write_run, write_score
 

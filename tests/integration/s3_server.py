@@ -261,7 +261,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket of the test's own; the project's client is pointed at its server."""
-    from components import s3
+    from components.storage import s3
 
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)

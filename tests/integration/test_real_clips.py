@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.runner import Runner
-from components.tables import read_table
+from components.run.runner import Runner
+from components.storage.tables import read_table
 from tests.integration.runs import run_config, write_manifest
 
 CLIPS = Path(__file__).parents[3] / "shared" / "videos"

@@ -13,7 +13,7 @@ import psutil
 import torch
 from safetensors.torch import load_file
 
-from components.runner import Runner
+from components.run.runner import Runner
 from tests.integration.runs import run_config, write_manifest
 
 

@@ -11,12 +11,12 @@ import av
 import numpy as np
 import pytest
 
-from components.current import State
 from components.errors import UserError
-from components.runner import Runner, RunResult
-from components.schemas import SCHEMAS
-from components.store import file_sha256
-from components.tables import read_table
+from components.run.current import State
+from components.run.runner import Runner, RunResult
+from components.storage.schemas import SCHEMAS
+from components.storage.store import file_sha256
+from components.storage.tables import read_table
 from tests.integration.runs import run_config, write_manifest
 
 

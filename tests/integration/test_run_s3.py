@@ -8,9 +8,9 @@ from typing import Any
 import yaml
 
 from components.cli import main
-from components.current import State
-from components.runner import Runner
-from components.store import open_store
+from components.run.current import State
+from components.run.runner import Runner
+from components.storage.store import open_store
 from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
 

@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.compact import compact_table
 from components.config import VideoConfig
 from components.errors import SourceError, TransientError, UserError
-from components.garbage import remove, survey
-from components.manifest import load_manifest
-from components.sources import fetch_source, list_videos, source_sha256, stat_source
-from components.store import Store, file_sha256, open_store
-from components.tables import append_rows, read_table
-from components.video_io import decode_clip
+from components.manifest.load import load_manifest
+from components.storage.compact import compact_table
+from components.storage.garbage import remove, survey
+from components.storage.store import Store, file_sha256, open_store
+from components.storage.tables import append_rows, read_table
+from components.video.io import decode_clip
+from components.video.sources import fetch_source, list_videos, source_sha256, stat_source
 from tests.integration.s3_server import S3Server
 from tests.sample_videos import levels, write_folder, write_video
 from tests.store_contract import StoreContract
-from tests.unit.components.test_tables import make_row
+from tests.unit.components.storage.test_tables import make_row
 
 ODD_KEYS = ["a b.mp4", "ünï%20+&?=#;.mp4", "日本/ 1.mp4", "../up.mp4", "quo'te\".mp4", ".hid/x.mp4"]
 
@@ -48,7 +48,7 @@ class TestS3Store(StoreContract):
             store.write_bytes(path, b"")
         # pyarrow leaves such keys.
         s3_server.client().put_object(Bucket=s3_bucket, Key="some runs/a/t/", Body=b"")
-        monkeypatch.setattr("components.s3.PAGE_SIZE", 3)
+        monkeypatch.setattr("components.storage.s3.PAGE_SIZE", 3)
         assert [info.path for info in store.list("t")] == paths
 
     def test_uploads_that_never_ended_can_be_discarded(
@@ -125,7 +125,7 @@ def test_a_bucket_that_cannot_be_is_the_users_error(s3_bucket: str) -> None:
 def test_wrong_keys_are_the_users_error(
     s3_bucket: str, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    from components import s3
+    from components.storage import s3
 
     monkeypatch.setenv(name, "wrong")
     s3._make_client.cache_clear()
@@ -150,7 +150,7 @@ def test_a_short_outage_is_waited_out(s3_bucket: str, s3_server: S3Server) -> No
 def test_an_absent_server_is_a_passing_error(
     s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from components import s3
+    from components.storage import s3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     monkeypatch.setattr(s3, "MAX_ATTEMPTS", 1)

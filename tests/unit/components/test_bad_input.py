@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from components.config import RunConfig, VideoConfig
-from components.ingest import IngestItem, IngestWorker
-from components.step import StepContext
-from components.tables import read_table
+from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.step import StepContext
+from components.storage.tables import read_table
 from tav_model.config import ModelConfig
 from tests.sample_videos import write_folder, write_video
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from components.cli import main
-from components.runner import RUN_FILE
+from components.run.runner import RUN_FILE
 
 HEAVY = ("torch", "ray", "pyarrow", "transformers", "diffusers", "open_clip", "boto3", "pydantic")
 

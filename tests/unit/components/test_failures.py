@@ -8,9 +8,9 @@ import pytest
 
 from components.errors import ItemError, SourceError, TransientError
 from components.failures import expected_errors, failure_row
-from components.schemas import SCHEMAS
-from components.store import LocalStore
-from components.tables import append_rows, read_table
+from components.storage.schemas import SCHEMAS
+from components.storage.store import LocalStore
+from components.storage.tables import append_rows, read_table
 from tav_model.errors import TavModelError
 
 

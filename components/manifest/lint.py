@@ -1,0 +1,289 @@
+"""Judges a manifest before any work: every problem is told at once, with its line.
+
+Ids, prompts and addresses are hostile: ids become parts of object paths, prompts reach the report
+and the logs.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, cast
+
+from components.errors import UserError
+from components.manifest.edits import (
+    CAPTION,
+    CATEGORIES,
+    MAX_PROMPT_CHARS,
+    Category,
+    EditEntry,
+    VideoEntry,
+    default_name,
+)
+from components.manifest.rows import FRAME_FIELDS
+from components.manifest.tree import Node, Problems
+from components.video.sources import resolve_uri
+
+ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+MAX_URI_CHARS = 2000
+MAX_EDITS = 1000
+"""Edits of one video."""
+MAX_REPLACED = 20
+"""Words that one edit replaces."""
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_SHOWN_CHARS = 80
+
+
+def valid_id(text: str) -> bool:
+    """Whether a video's or edit's id can safely be part of an object path."""
+    return ID_RULE.fullmatch(text) is not None and ".." not in text
+
+
+class Linter:
+    """Turns a manifest's tree into entries, noting what is wrong."""
+
+    def __init__(self, problems: Problems, base: str) -> None:
+        """Note problems in ``problems``; relative addresses are taken from ``base``."""
+        self._problems = problems
+        self._base = base
+        self._frames_seen: dict[str, dict[str, Any] | None] = {}
+
+    def videos(self, root: Node) -> tuple[VideoEntry, ...]:
+        """Check the whole tree: a mapping with ``videos`` and perhaps common ``edits``.
+
+        Raises:
+            ManifestError: with all problems.
+        """
+        fields = self._mapping(root, "the manifest", ("videos", "edits"))
+        common = self._edits(fields.get("edits"), "the common edits")
+        taken = self._check_distinct(common, "the common edits", {})
+        entries = fields.get("videos")
+        if not isinstance(entries and entries.value, list) or not cast("Node", entries).value:
+            self._problems.fail(0, "names 0 videos, but at least 1 is needed: list them in videos:")
+        found: dict[str, VideoEntry] = {}
+        for node in cast("Node", entries).value:
+            entry = self._video(node, common, taken)
+            if (first := found.get(entry.video_id)) is not None:
+                self._problems.add(
+                    node.line,
+                    f"the video id {entry.video_id!r} is used twice, for {_short(first.uri)}"
+                    f"{self._at(first.line)} and {_short(entry.uri)}: rename one",
+                )
+            if entry.video_id:
+                found[entry.video_id] = entry
+        self._problems.raise_any()
+        return tuple(found.values())
+
+    def _edits(self, node: Node | None, where: str) -> list[tuple[int, EditEntry]]:
+        """Check a list of edits; return the good ones with their lines."""
+        if node is None or node.value is None:
+            return []
+        if not isinstance(node.value, list):
+            self._problems.add(node.line, f"{where} must be a list, each with '- ' before it")
+            return []
+        if len(node.value) > MAX_EDITS:
+            self._problems.add(
+                node.line,
+                f"{where} are {len(node.value)}, but the limit is {MAX_EDITS}: use several ids",
+            )
+            return []
+        checked = [(item.line, self._edit(item, where)) for item in node.value]
+        return [(line, edit) for line, edit in checked if edit is not None]
+
+    def _at(self, line: int | None) -> str:
+        return f" ({self._problems.unit} {line})" if line else ""
+
+    def _video(
+        self, node: Node, common: Sequence[tuple[int, EditEntry]], taken: dict[tuple[str, str], int]
+    ) -> VideoEntry:
+        fields = self._mapping(node, "a video", ("id", "uri", "prompt", "frames", "edits"))
+        name = self._id(fields.get("id", Node(None, node.line)), "a video's id")
+        where = f"video {name!r}" if name else "a video"
+        own = self._edits(fields.get("edits"), f"the edits of {where}")
+        self._check_distinct(own, f"the edits of {where}", dict(taken))
+        return VideoEntry(
+            video_id=name,
+            uri=self._uri(fields.get("uri", Node(None, node.line)), where),
+            # Null is a problem, not an absent prompt: nothing is captioned by mistake.
+            prompt=self._text(fields["prompt"], f"the prompt of {where}")
+            if "prompt" in fields
+            else None,
+            video=self._frames(fields["frames"], where) if _given(fields, "frames") else None,
+            edits=tuple(edit for _, edit in (*own, *common)),
+            line=node.line or None,
+        )
+
+    def _edit(self, node: Node, where: str) -> EditEntry | None:
+        before = len(self._problems.found)
+        fields = self._mapping(node, "an edit", ("id", "category", "prompt", "replace"))
+        name = self._id(fields["id"], "an edit's id") if _given(fields, "id") else ""
+        prompt = replace = None
+        if _given(fields, "prompt") == _given(fields, "replace"):
+            self._problems.add(
+                node.line, f"one of {where} needs either prompt or replace, not both or none"
+            )
+        elif _given(fields, "prompt"):
+            prompt = self._template(fields["prompt"])
+        else:
+            replace = self._replace(fields["replace"])
+        category = fields["category"].value if _given(fields, "category") else "other"
+        if category not in CATEGORIES:
+            self._problems.add(
+                fields["category"].line,
+                f"unknown category {_short(category)}: use {', '.join(CATEGORIES)}",
+            )
+        if len(self._problems.found) > before:
+            return None
+        return EditEntry(
+            name=name or default_name(prompt, replace),
+            category=cast("Category", category),
+            prompt=prompt,
+            replace=replace,
+        )
+
+    def _template(self, node: Node) -> str:
+        prompt = self._text(node, "an edit's prompt")
+        if re.search(r"[{}]", prompt.replace(CAPTION, "")):
+            self._problems.add(
+                node.line,
+                f"the prompt {_short(prompt)} holds {{ or }}: the only placeholder is {CAPTION}",
+            )
+        return prompt
+
+    def _check_distinct(
+        self,
+        edits: Sequence[tuple[int, EditEntry]],
+        where: str,
+        taken: dict[tuple[str, str], int],
+    ) -> dict[tuple[str, str], int]:
+        """Note edits with an id or prompt that is taken; return all that is taken."""
+        for line, edit in edits:
+            content = json.dumps([edit.prompt, edit.replace], sort_keys=True)
+            for key in (("id", edit.name), ("prompt", content)):
+                if key in taken:
+                    shown = edit.name if key[0] == "id" else edit.prompt or edit.replace
+                    self._problems.add(
+                        line,
+                        f"two of {where} have the same {key[0]} {_short(shown)}, the first"
+                        f"{self._at(taken[key])}: keep one",
+                    )
+                    break
+                taken[key] = line
+        return taken
+
+    def _replace(self, node: Node) -> dict[str, str]:
+        if not isinstance(node.value, dict) or not 0 < len(node.value) <= MAX_REPLACED:
+            self._problems.add(
+                node.line,
+                f"replace must map 1 to {MAX_REPLACED} words to others: {{rabbit: puppy}}",
+            )
+            return {}
+        found: dict[str, str] = {}
+        folded: set[str] = set()
+        for word, target in node.value.items():
+            old = self._text(Node(word, target.line), "a word to replace")
+            if old.casefold() in folded:
+                self._problems.add(target.line, f"replace names {old!r} twice: keep one")
+            folded.add(old.casefold())
+            found[old] = self._text(target, f"what replaces {_short(word)}")
+        return found
+
+    def _frames(self, node: Node, where: str) -> dict[str, Any] | None:
+        """Check an override of the frame selection as the fields of ``VideoConfig``."""
+        what = f"the frames of {where}"
+        fields = self._mapping(node, what, FRAME_FIELDS)
+        values = {name: fields[name].value for name in FRAME_FIELDS if _given(fields, name)}
+        for name, value in values.items():
+            if isinstance(value, bool | list | dict):
+                kind = type(value).__name__
+                self._problems.add(fields[name].line, f"{name} of {what} is of type {kind}")
+                return None
+        key = json.dumps(values, sort_keys=True, default=str)
+        if key not in self._frames_seen:
+            # Not at the top: pydantic takes 0.2 s, and few manifests override frames.
+            from components.config import VideoConfig, parse
+
+            try:
+                config = parse(VideoConfig, values, what)
+                self._frames_seen[key] = {name: getattr(config, name) for name in values}
+            except UserError as error:
+                for line in str(error).splitlines()[1:]:
+                    self._problems.add(node.line, f"{what}: {line.strip()}")
+                self._frames_seen[key] = None
+        return self._frames_seen[key] or None
+
+    def _uri(self, node: Node, where: str) -> str:
+        what = f"the uri of {where}"
+        if not self._text(node, what, MAX_URI_CHARS):
+            return ""
+        try:
+            uri = resolve_uri(node.value, self._base)  # uncut: names may begin or end with spaces
+        except UserError as error:
+            self._problems.add(node.line, str(error))
+            return ""
+        return uri if self._text(Node(uri, node.line), what, MAX_URI_CHARS) else ""
+
+    def _id(self, node: Node, what: str) -> str:
+        text = self._text(node, what, MAX_PROMPT_CHARS)
+        if text and not valid_id(node.value):  # uncut: a name is taken as it stands
+            self._problems.add(
+                node.line,
+                f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - "
+                "beginning with a letter or digit, without '..': rename it",
+            )
+            return ""
+        return text
+
+    def _text(self, node: Node, what: str, limit: int = MAX_PROMPT_CHARS) -> str:
+        """The text with the space around it cut, or "" after noting why it is refused."""
+        if node.value is None:
+            problem = "is missing: give it a value"
+        elif not isinstance(node.value, str):
+            kind = type(node.value).__name__
+            problem = f"is {_short(node.value)} ({kind}), but must be text: put it in quotes"
+        elif not (text := node.value.strip()):
+            problem = "is empty: give at least one word"
+        elif len(text) > limit:
+            problem = f"has {len(text)} characters, but the limit is {limit}: shorten it"
+        elif bad := next((char for char in text if _is_control(char)), None):
+            problem = f"holds the control character U+{ord(bad):04X}: remove it"
+        else:
+            return text
+        self._problems.add(node.line, f"{what} {problem}")
+        return ""
+
+    def _mapping(self, node: Node, what: str, known: Sequence[str]) -> dict[str, Node]:
+        if not isinstance(node.value, dict):
+            kind = "empty" if node.value is None else f"a {type(node.value).__name__}"
+            self._problems.add(
+                node.line, f"{what} is {kind}, but must be a mapping of {_of(known)}"
+            )
+            return {}
+        for key, item in node.value.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {_of(known)}"
+                self._problems.add(item.line, f"unknown key {_short(key)} in {what}; {hint}")
+        found: dict[str, Node] = node.value
+        return found
+
+
+def _given(fields: dict[str, Node], name: str) -> bool:
+    return name in fields and fields[name].value is not None
+
+
+def _of(known: Sequence[str]) -> str:
+    return ", ".join(known)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value) if not isinstance(value, list | dict) else f"a {type(value).__name__}"
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
+
+
+def _is_control(char: str) -> bool:
+    """Control characters, lone surrogates, and marks that reorder the text around them."""
+    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS

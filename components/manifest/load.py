@@ -1,0 +1,190 @@
+"""Dataset manifests: which videos, and which edits of each.
+
+A manifest is a YAML (or JSON), JSONL, CSV or Parquet file, or a folder or bucket prefix of videos.
+It is read and linted whole before any work. Of a folder every video below it is an entry, its id
+made from its path, and an optional ``edits.yaml`` in the folder holds ``edits:`` for all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from components.errors import SourceError
+from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
+from components.manifest.lint import Linter, valid_id
+from components.manifest.read import SUFFIXES, byte_limit, read_tree
+from components.manifest.tree import ManifestError, Node, Problems, to_node
+from components.storage.store import split_uri
+from components.video.read import CONTAINERS
+from components.video.sources import fetch_source, list_videos, resolve_uri, stat_source
+
+__all__ = [
+    "CATEGORIES",
+    "Category",
+    "EditEntry",
+    "Manifest",
+    "ManifestError",
+    "VideoEntry",
+    "expand_edit",
+    "from_document",
+    "load_manifest",
+    "to_document",
+]
+
+FOLDER_EDITS = "edits.yaml"
+"""The file of a folder manifest that holds the edits of all its videos."""
+DOCUMENT_VERSION = 1
+_FOLDER_ID_CHARS = 80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """A linted manifest with absolute addresses."""
+
+    name: str
+    """Of the file or folder, as plain as an id."""
+    videos: tuple[VideoEntry, ...]
+
+
+def load_manifest(uri: str) -> Manifest:
+    """Read and lint a manifest.
+
+    Args:
+        uri: A local path, ``file://`` or ``s3://`` address of a manifest file, or of a folder or
+            bucket prefix of videos.
+
+    Raises:
+        ManifestError: it is missing, too large, or has problems; all are listed with their lines.
+        UserError: unknown scheme, or S3 refused.
+        TransientError: S3 did not answer.
+    """
+    problems = Problems(uri)
+    scheme, location = split_uri(uri)
+    suffix = PurePosixPath(location).suffix.lower()
+    if scheme == "file" and Path(location).is_dir():
+        return _load_folder(uri, problems)
+    if suffix in SUFFIXES:
+        tree = read_tree(_read(uri, byte_limit(suffix), problems), suffix, problems)
+        videos = Linter(problems, _folder_of(uri)).videos(tree)
+        return Manifest(name=_plain(PurePosixPath(location).stem), videos=videos)
+    if scheme == "file":
+        if Path(location).exists():
+            known = ", ".join(SUFFIXES)
+            problems.fail(0, f"has the suffix {suffix!r}, but manifests end in {known}: rename it")
+        problems.fail(0, "does not exist: check manifest in the run's configuration")
+    return _load_folder(uri, problems)
+
+
+def to_document(manifest: Manifest) -> dict[str, Any]:
+    """The manifest as plain JSON values, with every name filled in and every address absolute."""
+    videos = []
+    for entry in manifest.videos:
+        edits = [
+            _given(id=edit.name, category=edit.category, prompt=edit.prompt, replace=edit.replace)
+            for edit in entry.edits
+        ]
+        videos.append(
+            _given(
+                id=entry.video_id,
+                uri=entry.uri,
+                prompt=entry.prompt,
+                frames=entry.video,
+                edits=edits,
+            )
+        )
+    return {"version": DOCUMENT_VERSION, "name": manifest.name, "videos": videos}
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def from_document(document: dict[str, Any]) -> Manifest:
+    """The inverse of ``to_document``; linted like any manifest.
+
+    Raises:
+        ManifestError: the document is of another version or has problems.
+    """
+    problems = Problems("the saved manifest")
+    if document.get("version") != DOCUMENT_VERSION:
+        version = document.get("version")
+        problems.fail(0, f"is of version {version!r}, but this release reads {DOCUMENT_VERSION}")
+    tree = to_node({"videos": document.get("videos")}, 0)
+    videos = Linter(problems, "/").videos(tree)
+    return Manifest(name=str(document.get("name")), videos=videos)
+
+
+def _load_folder(uri: str, problems: Problems) -> Manifest:
+    addresses = list_videos(uri)
+    if not addresses:
+        problems.fail(0, "holds 0 videos, but at least 1 is needed")
+    edits = Node(None, 0)
+    if (edits_uri := _folder_edits(uri)) is not None:
+        problems.source = edits_uri
+        tree = read_tree(_read(edits_uri, byte_limit(".yaml"), problems), ".yaml", problems)
+        if not isinstance(tree.value, dict) or set(tree.value) != {"edits"}:
+            problems.fail(1, "must hold edits: (a list) and nothing else")
+        edits = tree.value["edits"]
+    folder = resolve_uri(".", uri)
+    videos = []
+    for address in addresses:
+        relative = address.removeprefix(folder).lstrip("/")
+        video = {"id": _folder_id(relative or posixpath.basename(folder)), "uri": address}
+        videos.append(to_node(video, 0))
+    entries = Linter(problems, uri).videos(Node({"videos": Node(videos, 0), "edits": edits}, 0))
+    return Manifest(name=_plain(posixpath.basename(folder)), videos=entries)
+
+
+def _folder_edits(uri: str) -> str | None:
+    """The address of the folder's ``edits.yaml``, if it has one."""
+    address = resolve_uri(FOLDER_EDITS, uri)
+    scheme, location = split_uri(address)
+    if scheme == "s3":
+        from components.storage.s3 import stat_object
+
+        bucket, _, key = location.partition("/")
+        return address if stat_object(bucket, key) is not None else None
+    return address if Path(location).exists() else None
+
+
+def _folder_id(relative: str) -> str:
+    """An id for a video of a folder, which depends on its own path alone.
+
+    ``walk.mp4`` becomes ``walk``. A path that is no id as it stands, such as ``a/my walk.mp4``,
+    becomes its plain form and a hash of the path.
+    """
+    path = PurePosixPath(relative)
+    stem = str(path.with_suffix("")) if path.suffix.lower() in CONTAINERS else relative
+    if valid_id(stem):
+        return stem
+    digest = hashlib.sha256(relative.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{_plain(stem)[:_FOLDER_ID_CHARS]}-{digest}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "videos"
+
+
+def _read(uri: str, limit: int, problems: Problems) -> bytes:
+    try:
+        size = stat_source(uri).size
+        if size > limit:
+            problems.fail(0, f"has {size} bytes, but the limit is {limit}: split it, or use JSONL")
+        with tempfile.TemporaryDirectory(prefix="tav-manifest-") as folder:
+            return fetch_source(uri, Path(folder)).read_bytes()
+    except (SourceError, OSError) as error:
+        problems.fail(0, str(error))
+
+
+def _folder_of(uri: str) -> str:
+    """The folder or bucket prefix that a manifest file lies in."""
+    scheme, location = split_uri(uri)
+    if scheme == "s3":
+        return f"s3://{posixpath.dirname(location)}"
+    return str(Path(location).absolute().parent)

@@ -1,0 +1,164 @@
+"""Reads manifests as YAML or JSON lines (CSV and Parquet: ``rows``) into one tree.
+
+Nothing is judged here beyond syntax and size; ``lint`` does that for all formats at once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import yaml
+
+from components.manifest.rows import csv_tree, parquet_tree
+from components.manifest.tree import MAX_DEPTH, Node, Problems, to_node
+
+SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".csv", ".parquet")
+_YAML_SUFFIXES = (".yaml", ".yml", ".json")
+MAX_YAML_BYTES = 8 << 20
+"""Bytes of a YAML or JSON manifest."""
+MAX_BYTES = 256 << 20
+"""Bytes of a JSONL, CSV or Parquet manifest."""
+MAX_NODES = 2_000_000
+"""Values of a YAML manifest once its aliases are expanded."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def byte_limit(suffix: str) -> int:
+    """How large a manifest of a format may be, in bytes."""
+    return MAX_YAML_BYTES if suffix in _YAML_SUFFIXES else MAX_BYTES
+
+
+def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
+    """Parse a manifest of any format.
+
+    Args:
+        data: The file's content.
+        suffix: One of ``SUFFIXES``.
+        problems: Where what is wrong is noted; its ``unit`` is set.
+
+    Returns:
+        A mapping with ``videos`` (a list) and perhaps ``edits``, or what YAML holds instead.
+
+    Raises:
+        ManifestError: the content is too large, or reading cannot go on.
+    """
+    if len(data) > (limit := byte_limit(suffix)):
+        problems.fail(0, f"has {len(data)} bytes, but the limit is {limit}: split it, or use JSONL")
+    if suffix == ".parquet":
+        problems.unit = "row"
+        return parquet_tree(data, problems)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.fail(line, f"is not UTF-8 ({error.reason}): save it as UTF-8")
+    if suffix == ".csv":
+        return csv_tree(text, problems)
+    return _jsonl_tree(text, problems) if suffix == ".jsonl" else _yaml_tree(text, problems)
+
+
+def _jsonl_tree(text: str, problems: Problems) -> Node:
+    videos = []
+    for line, row in enumerate(text.split("\n"), start=1):
+        if not row.strip():
+            continue
+        try:
+            value = json.loads(
+                row, object_pairs_hook=_distinct_keys, parse_constant=_refused_constant
+            )
+            videos.append(to_node(value, line))
+        except (ValueError, RecursionError) as error:
+            problems.add(line, f"is no JSON of a video: {error}")
+    return Node({"videos": Node(videos, 1)}, 1)
+
+
+def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        again = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {again!r} is given twice: keep one")
+    return found
+
+
+def _refused_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _yaml_tree(text: str, problems: Problems) -> Node:
+    try:
+        _check_depth(text, problems)
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return Node(None, 1)
+            return _YamlReader(loader, problems).convert(root, 1, 0)
+        finally:
+            loader.dispose()
+    except yaml.MarkedYAMLError as error:
+        mark: Any = error.problem_mark or error.context_mark
+        reason = ", ".join(filter(None, [error.context, error.problem]))
+        problems.fail(mark.line + 1 if mark else 0, f"is no YAML: {reason}")
+    except yaml.YAMLError as error:
+        problems.fail(0, f"is no YAML: {error}")
+
+
+def _check_depth(text: str, problems: Problems) -> None:
+    """Bound the nesting before anything recurses over it (libyaml's composer is C code)."""
+    depth = 0
+    events: Any = yaml.parse(text, Loader=_Loader)
+    for event in events:
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1
+            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: a manifest needs 6")
+
+
+class _YamlReader:
+    """Turns YAML nodes into ours; aliases are expanded within a bound."""
+
+    def __init__(self, loader: Any, problems: Problems) -> None:
+        self._loader = loader
+        self._problems = problems
+        self._count = 0
+
+    def convert(self, node: Any, line: int, depth: int) -> Node:
+        self._count += 1
+        if self._count > MAX_NODES or depth > MAX_DEPTH:
+            self._problems.fail(
+                line,
+                f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
+                "are expanded: write the values out",
+            )
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, line, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return Node(
+                [self.convert(item, item.start_mark.line + 1, depth + 1) for item in node.value],
+                line,
+            )
+        try:
+            return Node(self._loader.construct_object(node), line)
+        except ValueError as error:  # an integer of thousands of digits, an impossible date
+            self._problems.add(line, f"holds no usable value: {error}")
+            return Node(None, line)
+
+    def _mapping(self, node: Any, line: int, depth: int) -> Node:
+        found: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            key = self.convert(key_node, key_line, depth + 1).value
+            if not isinstance(key, str):
+                kind = type(key).__name__
+                self._problems.add(key_line, f"a key is of type {kind}, but must be text: quote it")
+            elif key in found:
+                self._problems.add(key_line, f"the key {key!r} is given twice: keep one")
+            else:
+                found[key] = self.convert(value_node, key_line, depth + 1)
+        return Node(found, line)

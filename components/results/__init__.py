@@ -1,0 +1,1 @@
+"""What users take away: the gallery, the scored table, a picture."""

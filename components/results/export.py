@@ -1,0 +1,236 @@
+"""The scored edits as one table, for other programs and for people."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import html
+import io
+import json
+import math
+import os
+import re
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import TransientError, UserError
+from components.storage.store import Store, open_store, split_uri
+from components.storage.tables import Row, read_table
+from eval.measures import MEASURES, Values, filled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FROM_SCORE = ("method", "protocol", *MEASURES)
+_FROM_MODEL = ("score_model", "score_revision")
+COLUMNS = (
+    *("video_id", "edit_id", "category", "source_prompt", "prompt"),
+    *_FROM_SCORE,
+    *("seconds", "seed", "num_frames", "fps", "base_model", "base_revision"),
+    *_FROM_MODEL,
+    *("video_uri", "sha256", "video_key", "adapter_key", "edit_key"),
+    *("config_hash", "code_version", "device", "created_at"),
+)
+"""Of the exported table. ``seconds``, ``device`` and ``created_at`` are those of sampling the edit;
+``video_uri`` is relative to the run's root."""
+
+_READABLE = ("video_id", "edit_id", "category", "prompt", "protocol")
+_TYPES = {
+    "float64": {*MEASURES, "seconds", "fps"},
+    "int64": {"seed", "num_frames"},
+    "timestamp": {"created_at"},
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def current_edits(
+    store: Store,
+    edit_keys: Collection[str] | None = None,
+    edit_ids: Collection[str] | None = None,
+) -> list[Row]:
+    """Rows of ``edits`` in order of video and edit; those with a key and an id given, or all."""
+    chosen = [
+        row
+        for row in read_table(store, "edits")
+        if (edit_keys is None or row["edit_key"] in edit_keys)
+        and (edit_ids is None or row["edit_id"] in edit_ids)
+    ]
+    return sorted(chosen, key=lambda row: (row["video_id"], row["edit_id"]))
+
+
+def current_scores(
+    store: Store, score_keys: Collection[str] | None = None
+) -> dict[tuple[str, str], list[Row]]:
+    """Rows of ``scores`` by (edit_id, edit_key), the last of each protocol and model."""
+    names = ("edit_id", "edit_key", "protocol", *_FROM_MODEL)
+    latest = {
+        tuple(row[name] for name in names): row
+        for row in read_table(store, "scores")
+        if score_keys is None or row["score_key"] in score_keys
+    }
+    found: dict[tuple[str, str], list[Row]] = {}
+    for key in sorted(latest):
+        found.setdefault((key[0], key[1]), []).append(latest[key])
+    return found
+
+
+def score_table(
+    store: Store,
+    edit_keys: Collection[str] | None = None,
+    *,
+    edit_ids: Collection[str] | None = None,
+    score_keys: Collection[str] | None = None,
+) -> list[Row]:
+    """Join edits and scores: one row for each edit, protocol and CLIP model (see ``COLUMNS``).
+
+    An edit without a score has one row whose score columns are none.
+
+    Args:
+        store: The run's store.
+        edit_keys: The edits that the current plan asks for; none means all.
+        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
+        score_keys: The scores that count; none means all of those edits.
+    """
+    edits = current_edits(store, edit_keys, edit_ids)
+    scores = current_scores(store, score_keys)
+    unscored: Row = dict.fromkeys((*_FROM_SCORE, *_FROM_MODEL))
+    rows = []
+    for edit in edits:
+        for score in scores.get((edit["edit_id"], edit["edit_key"]), [unscored]):
+            joined = edit | {name: score[name] for name in unscored}
+            rows.append({name: joined[name] for name in COLUMNS})
+    return rows
+
+
+def export(rows: Sequence[Row], target: str) -> None:
+    """Write a table; the suffix says how. The file appears whole or not at all.
+
+    Args:
+        rows: From ``score_table``.
+        target: A local path or ``s3://bucket/key`` that ends in .parquet, .csv, .jsonl or .md.
+
+    Raises:
+        UserError: another suffix or scheme, or the target cannot be written.
+    """
+    writers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".md": _markdown}
+    suffix = Path(target).suffix.lower()
+    if suffix not in writers:
+        raise UserError(
+            f"cannot export to {target!r}: its suffix is {suffix!r}, but must be one of "
+            f"{', '.join(writers)}"
+        )
+    _write_whole(target, writers[suffix](rows))
+
+
+def _filled(rows: Sequence[Row]) -> tuple[str, ...]:
+    return filled(Values(**{name: row[name] for name in MEASURES}) for row in rows)
+
+
+def number(value: float | None) -> str:
+    """Two decimals, or a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.2f}"
+
+
+def _parquet(rows: Sequence[Row]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, _arrow_type(name)) for name in COLUMNS])
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    import pyarrow as pa
+
+    if name in _TYPES["timestamp"]:
+        return pa.timestamp("us", tz="UTC")
+    if name in _TYPES["int64"]:
+        return pa.int64()
+    return pa.float64() if name in _TYPES["float64"] else pa.string()
+
+
+def _csv(rows: Sequence[Row]) -> bytes:
+    sink = io.StringIO(newline="")
+    writer = csv.writer(sink)
+    writer.writerow(COLUMNS)
+    writer.writerows([_csv_cell(row[name]) for name in COLUMNS] for row in rows)
+    return _utf8(sink.getvalue())
+
+
+def _csv_cell(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text like one gets a ``'`` before it."""
+    value = _json_value(value)
+    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def _jsonl(rows: Sequence[Row]) -> bytes:
+    lines = (
+        json.dumps({name: _json_value(row[name]) for name in COLUMNS}, allow_nan=False)
+        for row in rows
+    )
+    return _utf8("".join(f"{line}\n" for line in lines))
+
+
+def _json_value(value: Any) -> Any:
+    """JSON knows neither times nor NaN: ISO 8601, and null as for every missing score."""
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _markdown(rows: Sequence[Row]) -> bytes:
+    numbers = (*_filled(rows), "seconds")
+    rules = [*("---" for _ in _READABLE), *("---:" for _ in numbers)]
+    cells = [
+        [*(_markdown_cell(row[name]) for name in _READABLE), *(number(row[n]) for n in numbers)]
+        for row in rows
+    ]
+    lines = [[*_READABLE, *numbers], rules, *cells]
+    return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))
+
+
+def _markdown_cell(value: Any) -> str:
+    if value is None:
+        return "–"
+    text = " ".join(str(value).split())
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(text, quote=False))
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace")
+
+
+def _write_whole(target: str, data: bytes) -> None:
+    scheme, location = split_uri(target)
+    if scheme == "s3":
+        folder, _, name = target.rpartition("/")
+        try:
+            open_store(folder).write_bytes(name, data)
+        except (TransientError, ValueError) as error:
+            raise UserError(f"cannot export to {target!r}: {error}") from error
+        return
+    path = Path(location)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=path.parent, delete=False) as handle:
+            try:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+                Path(handle.name).chmod(0o644)
+                Path(handle.name).replace(path)
+            except BaseException:
+                Path(handle.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise UserError(
+            f"cannot export to {target!r} ({error.strerror}): give a path that can be written"
+        ) from error

@@ -1,0 +1,106 @@
+"""A picture of a run's edits, frame by frame, to show where a gallery of videos cannot be."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from components.errors import UserError
+from components.results.export import current_edits
+from components.storage.store import Store
+from components.storage.tables import read_table
+from components.video.io import read_mp4_frames
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Frames = npt.NDArray[np.uint8]
+
+FRAMES = 3
+"""Shown of each video: the first, the last, and some evenly between."""
+_SIDE = 88
+_GAP = 10
+_LABEL = 16
+
+
+def strip(store: Store, edit_keys: Collection[str], *, videos: int = 8) -> bytes:
+    """Draw a row for each video: some frames of the source, then of each of its edits.
+
+    Args:
+        store: The run's store.
+        edit_keys: The edits that the current plan asks for.
+        videos: Rows at most.
+
+    Returns:
+        A PNG file's bytes.
+
+    Raises:
+        UserError: the run holds none of these edits.
+        TransientError: a video cannot be read.
+    """
+    sources = {
+        (row["video_id"], row["video_key"]): (row["clip_uri"], row["clip_sha256"])
+        for row in read_table(store, "videos")
+    }
+    rows: dict[str, list[tuple[str, Frames]]] = {}
+    for edit in current_edits(store, edit_keys):
+        if edit["video_id"] not in rows:
+            if len(rows) == videos:
+                break
+            source = _frames(store, *sources[edit["video_id"], edit["video_key"]])
+            rows[edit["video_id"]] = [(edit["source_prompt"], source)]
+        label = edit["edit_id"].rpartition("/")[2]
+        rows[edit["video_id"]].append((label, _frames(store, edit["video_uri"], edit["sha256"])))
+    if not rows:
+        raise UserError(f"{store.root} holds no edit to show: finish its sample step first")
+    return _png(list(rows.values()))
+
+
+def _frames(store: Store, uri: str, sha256: str) -> Frames:
+    """Some frames of one of the run's videos, evenly from first to last."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "video.mp4")
+        store.fetch_checked(uri, target, sha256)
+        frames = read_mp4_frames(target)
+    shown: Frames = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]
+    return shown
+
+
+def _png(rows: Sequence[Sequence[tuple[str, Frames]]]) -> bytes:
+    from PIL import Image, ImageDraw, ImageFont
+
+    wide, tall = FRAMES * _SIDE + _GAP, _SIDE + _LABEL + _GAP
+    columns = max(len(row) for row in rows)
+    picture = Image.new("RGB", (columns * wide + _GAP, len(rows) * tall + _GAP), "white")
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
+    for down, row in enumerate(rows):
+        for right, (label, frames) in enumerate(row):
+            x, y = _GAP + right * wide, _GAP + down * tall
+            draw.text((x, y - 2), _fitting(font, label, wide - _GAP), fill="black", font=font)
+            for index, frame in enumerate(frames):
+                picture.paste(_square(Image.fromarray(frame)), (x + index * _SIDE, y + _LABEL))
+    sink = io.BytesIO()
+    picture.save(sink, "PNG", optimize=True)
+    return sink.getvalue()
+
+
+def _fitting(font: Any, label: str, width: int) -> str:
+    """The label, cut where it would run into the next one."""
+    shown = label
+    while font.getlength(shown) > width:
+        shown = f"{shown.rstrip('…')[:-1]}…"
+    return shown
+
+
+def _square(frame: Image.Image) -> Image.Image:
+    from PIL import Image, ImageOps
+
+    if max(frame.size) < _SIDE:
+        frame = frame.resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+    return ImageOps.pad(frame, (_SIDE, _SIDE), color="white")

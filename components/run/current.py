@@ -1,0 +1,252 @@
+"""The rows that count now: of all that a run holds, those that manifest and configuration ask for.
+
+A run keeps the rows of earlier configurations and prompts. Everything here is arithmetic on keys;
+nothing is computed and nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+
+from components.config import RunConfig, VideoConfig
+from components.errors import ItemError
+from components.keys import NUMERICS_VERSION, content_key
+from components.manifest.edits import VideoEntry, expand_edit
+from components.manifest.load import Manifest
+from components.steps.caption import captioner_name
+from components.steps.score import score_key
+from components.storage.store import Store
+from components.storage.tables import Row, read_table
+from eval.protocols import reads_frames
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revisions:
+    """What the configured models are exactly: a hub commit or a folder's digest."""
+
+    base: str
+    caption: str
+    score: str
+    reader: str = ""
+    """Of tinyworld's reader; empty where no protocol asks for it."""
+
+    def of_protocol(self, protocol: str) -> str:
+        """What judges under this protocol."""
+        return self.reader if reads_frames(protocol) else self.score
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedEdit:
+    """One edit of the manifest with its prompt filled in."""
+
+    edit_id: str
+    """``<video id>/<edit name>``."""
+    edit_key: str
+    prompt: str
+    category: str
+    problem: str | None = None
+    """Why the template cannot be filled in; the edit then fails when its turn comes."""
+
+
+class State:
+    """One reading of the tables. Make a new one after each step."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        manifest: Manifest,
+        store: Store,
+        revisions: Revisions,
+    ) -> None:
+        self.config = config
+        self.manifest = manifest
+        self.revisions = revisions
+        self.store = store
+
+    def video_config(self, entry: VideoEntry) -> VideoConfig:
+        """The run's video configuration with the manifest's overrides for one video."""
+        return dataclasses.replace(self.config.video, **(entry.video or {}))
+
+    @functools.cached_property
+    def videos(self) -> dict[str, Row]:
+        """Ingested videos that are what the manifest and the configuration ask for, by id."""
+        found: dict[str, Row] = {}
+        entries = {entry.video_id: entry for entry in self.manifest.videos}
+        for row in read_table(self.store, "videos"):
+            entry = entries.get(row["video_id"])
+            if entry is None or row["uri"] != entry.uri:
+                continue
+            video = self.video_config(entry)
+            if row["video_key"] == content_key(sha256=row["sha256"], video=video):
+                found[row["video_id"]] = row
+        return found
+
+    @functools.cached_property
+    def captions(self) -> dict[str, str]:
+        """Source prompts by video id: the manifest's own, else BLIP-2's."""
+        captioner = captioner_name(self.config.caption, self.revisions.caption)
+        written = {
+            (row["video_id"], row["video_key"], row["captioner"]): row["caption"]
+            for row in read_table(self.store, "captions")
+        }
+        found = {}
+        for entry in self.manifest.videos:
+            if (video := self.videos.get(entry.video_id)) is None:
+                continue
+            name = captioner if entry.prompt is None else "manifest"
+            caption = written.get((entry.video_id, video["video_key"], name))
+            if caption is not None and entry.prompt in (None, caption):
+                found[entry.video_id] = caption
+        return found
+
+    @functools.cached_property
+    def adapter_keys(self) -> dict[str, str]:
+        """The key that each captioned video's adapter has or will have, by video id."""
+        # Where the base model lies does not matter, only what it is: its revision stands for it.
+        model = dataclasses.replace(self.config.model, base="-", revision=None)
+        return {
+            video_id: content_key(
+                kind="adapter",
+                video_key=self.videos[video_id]["video_key"],
+                source_prompt=caption,
+                base_revision=self.revisions.base,
+                model=model,
+                tune=self.config.tune,
+                seed=self.config.seed,
+                numerics=NUMERICS_VERSION,
+            )
+            for video_id, caption in self.captions.items()
+        }
+
+    @property
+    def inversion(self) -> str:
+        """Names the inversion of this configuration, as in ``latents.inversion``."""
+        invert = self.config.invert
+        return f"ddim-{invert.steps}-{content_key(invert=invert)[:8]}"
+
+    @functools.cached_property
+    def adapters(self) -> dict[str, Row]:
+        """Committed adapters of this configuration, by video id."""
+        return {
+            row["video_id"]: row
+            for row in read_table(self.store, "adapters")
+            if self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
+        }
+
+    @functools.cached_property
+    def latents(self) -> dict[str, Row]:
+        """Inversions of this configuration, by video id, without the tensors themselves."""
+        columns = ("video_id", "adapter_key", "inversion")
+        return {
+            row["video_id"]: row
+            for row in read_table(self.store, "latents", columns, with_part=True)
+            if row["inversion"] == self.inversion
+            and self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
+        }
+
+    @functools.cached_property
+    def planned_edits(self) -> dict[str, PlannedEdit]:
+        """Every edit of a captioned video, by edit id; templates need the caption."""
+        planned = {}
+        for entry in self.manifest.videos:
+            if (caption := self.captions.get(entry.video_id)) is None:
+                continue
+            for edit in entry.edits:
+                prompt, problem = "", None
+                try:
+                    prompt = expand_edit(edit, caption)
+                except ItemError as error:
+                    problem = str(error)
+                edit_id = f"{entry.video_id}/{edit.name}"
+                planned[edit_id] = PlannedEdit(
+                    edit_id=edit_id,
+                    edit_key=self._edit_key(self.adapter_keys[entry.video_id], prompt or edit_id),
+                    prompt=prompt,
+                    category=edit.category,
+                    problem=problem,
+                )
+        return planned
+
+    def _edit_key(self, adapter_key: str, prompt: str) -> str:
+        return content_key(
+            kind="edit",
+            adapter_key=adapter_key,
+            inversion=self.inversion,
+            prompt=prompt,
+            sample=self.config.sample,
+            output=self.config.output,
+            seed=self.config.seed,
+        )
+
+    @functools.cached_property
+    def edits(self) -> dict[str, Row]:
+        """Sampled edits of this configuration, by edit id."""
+        planned = self.planned_edits
+        return {
+            row["edit_id"]: row
+            for row in read_table(self.store, "edits")
+            if row["edit_id"] in planned and planned[row["edit_id"]].edit_key == row["edit_key"]
+        }
+
+    @functools.cached_property
+    def scores(self) -> dict[tuple[str, str], Row]:
+        """Scores of those edits under this configuration's protocols, by edit id and protocol."""
+        found = {}
+        for row in read_table(self.store, "scores"):
+            edit = self.edits.get(row["edit_id"])
+            protocol = row["protocol"]
+            if edit is None or protocol not in self.config.score.protocols:
+                continue
+            if row["score_key"] == self.score_key(edit["edit_key"], protocol):
+                found[row["edit_id"], protocol] = row
+        return found
+
+    def score_key(self, edit_key: str, protocol: str) -> str:
+        """The key that an edit's scores under a protocol have or will have."""
+        return score_key(edit_key, protocol, self.revisions.of_protocol(protocol))
+
+    @functools.cached_property
+    def failures(self) -> dict[tuple[str, str, str], Row]:
+        """The last failure of each (step, item key, edit or video id)."""
+        return {
+            (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
+            for row in read_table(self.store, "failures")
+        }
+
+    @functools.cached_property
+    def open_failures(self) -> list[Row]:
+        """Failures of work that is still asked for and still not done, the last of each item."""
+        captioner = captioner_name(self.config.caption, self.revisions.caption)
+        undone: dict[str, set[tuple[str, str]]] = {
+            "caption": {
+                (content_key(video_key=row["video_key"], captioner=captioner), video_id)
+                for video_id, row in self.videos.items()
+                if video_id not in self.captions
+            },
+            "tune": {
+                (key, video_id)
+                for video_id, key in self.adapter_keys.items()
+                if video_id not in self.adapters or video_id not in self.latents
+            },
+            "sample": {
+                (planned.edit_key, edit_id)
+                for edit_id, planned in self.planned_edits.items()
+                if edit_id not in self.edits
+            },
+            "score": {
+                (self.score_key(row["edit_key"], protocol), edit_id)
+                for edit_id, row in self.edits.items()
+                for protocol in self.config.score.protocols
+                if (edit_id, protocol) not in self.scores
+            },
+        }
+        asked = {entry.video_id for entry in self.manifest.videos}
+        return [
+            row
+            for (step, key, item_id), row in self.failures.items()
+            if (key, item_id) in undone.get(step, ())
+            # The key of a reading holds the source's version, which no row of ours knows.
+            or (step == "ingest" and item_id in asked and item_id not in self.videos)
+        ]

@@ -1,0 +1,221 @@
+"""What a run still has to do: items without a row, as work for each step.
+
+Everything here is arithmetic on keys, so `tav status` and a second `tav run` cost seconds and need
+no Ray.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from components.config import VideoConfig
+from components.keys import content_key
+from components.manifest.edits import VideoEntry
+from components.run.current import State
+from components.steps.caption import CaptionItem, captioner_name
+from components.steps.ingest import IngestItem
+from components.steps.sample import SampleItem
+from components.steps.score import ScoreItem
+from components.steps.tune import TuneItem
+from components.storage.tables import Row
+from eval.protocols import reads_frames
+
+STEPS = ("ingest", "caption", "tune", "sample", "score")
+"""The steps that compute, in order."""
+
+
+def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
+    """Content key of reading one version of one source."""
+    return content_key(video_id=entry.video_id, uri=entry.uri, version=version, video=video)
+
+
+def clip_reference(row: Row) -> Row:
+    """The columns of a ``videos`` row that lead back to the clip's frames, as JSON values."""
+    names = ("video_id", "video_key", "uri", "sha256", "num_frames", "width", "height", "fit")
+    return {name: row[name] for name in (*names, "fps", "frame_indices")}
+
+
+def adapter_reference(row: Row) -> Row:
+    """The columns of an ``adapters`` row that name its object, as JSON values."""
+    return {name: row[name] for name in ("adapter_key", "uri", "sha256")}
+
+
+class Plan:
+    """The work that one reading of the tables leaves."""
+
+    def __init__(self, state: State, *, retry_failed: bool = False) -> None:
+        self.state = state
+        self._retry_failed = retry_failed
+
+    def items(self, step: str, versions: dict[str, str]) -> list[Any]:
+        """The items of a step by its name (see ``STEPS``)."""
+        if step == "ingest":
+            return self.ingest_items(versions)
+        work: dict[str, Callable[[], list[Any]]] = {
+            "caption": self.caption_items,
+            "tune": self.tune_items,
+            "sample": self.sample_items,
+            "score": self.score_items,
+        }
+        return work[step]()
+
+    def attempt(self, step: str, item_key: str, item_id: str) -> int | None:
+        """Which try comes next, or none when the item has failed for good."""
+        failure = self.state.failures.get((step, item_key, item_id))
+        if failure is None:
+            return 1
+        attempt = int(failure["attempt"]) + 1
+        again = failure["retryable"] and attempt <= self.state.config.max_attempts
+        return attempt if again or self._retry_failed else None
+
+    def ingest_items(self, versions: dict[str, str]) -> list[IngestItem]:
+        """Videos to read.
+
+        Args:
+            versions: The current version of each source by video id (see ``sources``); a video
+                that is absent here is not asked for.
+        """
+        items = []
+        for entry in self.state.manifest.videos:
+            version = versions.get(entry.video_id)
+            row = self.state.videos.get(entry.video_id)
+            if version is None or (row is not None and row["source_version"] == version):
+                continue
+            video = self.state.video_config(entry)
+            key = ingest_key(entry, version, video)
+            if (attempt := self.attempt("ingest", key, entry.video_id)) is not None:
+                items.append(
+                    IngestItem(
+                        item_key=key,
+                        video_id=entry.video_id,
+                        uri=entry.uri,
+                        source_version=version,
+                        video=asdict(video),
+                        attempt=attempt,
+                    )
+                )
+        return items
+
+    def manifest_captions(self) -> list[tuple[Row, str]]:
+        """Video rows and prompts that the manifest gives and no row holds yet."""
+        return [
+            (self.state.videos[entry.video_id], entry.prompt)
+            for entry in self.state.manifest.videos
+            if entry.prompt is not None
+            and entry.video_id in self.state.videos
+            and entry.video_id not in self.state.captions
+        ]
+
+    def caption_items(self) -> list[CaptionItem]:
+        """Videos that BLIP-2 has to describe."""
+        captioner = captioner_name(self.state.config.caption, self.state.revisions.caption)
+        items = []
+        for entry in self.state.manifest.videos:
+            row = self.state.videos.get(entry.video_id)
+            if row is None or entry.prompt is not None or entry.video_id in self.state.captions:
+                continue
+            key = content_key(video_key=row["video_key"], captioner=captioner)
+            if (attempt := self.attempt("caption", key, entry.video_id)) is not None:
+                items.append(
+                    CaptionItem(
+                        item_key=key,
+                        video_id=entry.video_id,
+                        video_key=row["video_key"],
+                        video_row=clip_reference(row),
+                        captioner=captioner,
+                        attempt=attempt,
+                    )
+                )
+        return items
+
+    def tune_items(self) -> list[TuneItem]:
+        """Videos to tune and invert, or only to invert when their adapter is there."""
+        items = []
+        for video_id, key in self.state.adapter_keys.items():
+            if video_id in self.state.adapters and video_id in self.state.latents:
+                continue
+            adapter = self.state.adapters.get(video_id)
+            if (attempt := self.attempt("tune", key, video_id)) is not None:
+                items.append(
+                    TuneItem(
+                        item_key=key,
+                        video_id=video_id,
+                        video_row=clip_reference(self.state.videos[video_id]),
+                        source_prompt=self.state.captions[video_id],
+                        inversion=self.state.inversion,
+                        adapter=adapter_reference(adapter) if adapter else None,
+                        attempt=attempt,
+                    )
+                )
+        return items
+
+    def sample_items(self) -> list[SampleItem]:
+        """Adapters with the edits that are still to be sampled from each."""
+        items = []
+        for entry in self.state.manifest.videos:
+            video_id = entry.video_id
+            if video_id not in self.state.adapters or video_id not in self.state.latents:
+                continue
+            edits = []
+            for edit in entry.edits:
+                planned = self.state.planned_edits[f"{video_id}/{edit.name}"]
+                attempt = self.attempt("sample", planned.edit_key, planned.edit_id)
+                if planned.edit_id not in self.state.edits and attempt is not None:
+                    edits.append(
+                        {
+                            "item_key": planned.edit_key,
+                            "edit_id": planned.edit_id,
+                            "video_id": video_id,
+                            "prompt": planned.prompt,
+                            "category": planned.category,
+                            "problem": planned.problem,
+                            "attempt": attempt,
+                        }
+                    )
+            if edits:
+                items.append(
+                    SampleItem(
+                        video_id=video_id,
+                        video_key=self.state.videos[video_id]["video_key"],
+                        fps=self.state.videos[video_id]["fps"],
+                        source_prompt=self.state.captions[video_id],
+                        adapter=adapter_reference(self.state.adapters[video_id]),
+                        inversion=self.state.inversion,
+                        latents_part=self.state.latents[video_id]["part"],
+                        edits=edits,
+                    )
+                )
+        return items
+
+    def score_items(self) -> list[ScoreItem]:
+        """Edits and protocols without a score; the protocols of one edit stand together."""
+        items = []
+        for edit_id, row in self.state.edits.items():
+            for protocol in self.state.config.score.protocols:
+                key = self.state.score_key(row["edit_key"], protocol)
+                attempt = self.attempt("score", key, edit_id)
+                if (edit_id, protocol) in self.state.scores or attempt is None:
+                    continue
+                items.append(
+                    ScoreItem(
+                        item_key=key,
+                        video_id=row["video_id"],
+                        edit_id=edit_id,
+                        edit_key=row["edit_key"],
+                        prompt=row["prompt"],
+                        category=row["category"],
+                        video_uri=row["video_uri"],
+                        sha256=row["sha256"],
+                        protocol=protocol,
+                        source=self._source(row) if reads_frames(protocol) else None,
+                        attempt=attempt,
+                    )
+                )
+        return items
+
+    def _source(self, edit: Row) -> Row:
+        """The clip that an edit was made from, with its prompt."""
+        video = clip_reference(self.state.videos[edit["video_id"]])
+        return video | {"source_prompt": edit["source_prompt"]}

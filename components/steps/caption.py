@@ -1,0 +1,156 @@
+"""The caption step: a source prompt for every video, the manifest's own or BLIP-2's."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from components.config import CaptionConfig
+from components.errors import ItemError
+from components.failures import expected_errors
+from components.keys import content_key
+from components.log import VideoLog
+from components.provenance import provenance
+from components.steps.step import Outcome, StepContext, record_failure
+from components.storage.store import Store
+from components.storage.tables import Row, append_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+
+MANIFEST = "manifest"
+"""Captioner and source of the prompts that the manifest gives."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionItem:
+    """One video that BLIP-2 describes."""
+
+    item_key: str
+    video_id: str
+    video_key: str
+    video_row: Row
+    """What ``ingest.load_clip`` needs of the videos row."""
+    captioner: str
+    """See ``captioner_name``."""
+    attempt: int = 1
+
+
+class CaptionWorker:
+    """Loads BLIP-2 once and captions the middle frame of one batch of clips after another."""
+
+    def __init__(self, context: StepContext) -> None:
+        from components.revisions import hub_revision
+        from components.steps.captioner import Blip2Captioner
+
+        self._context = context
+        self._store = context.store()
+        config = context.config.caption
+        self._captioner = Blip2Captioner(config, revision=hub_revision(context.caption_revision))
+
+    def __call__(self, items: Sequence[CaptionItem]) -> list[Outcome]:
+        """Caption a batch and commit its rows in one part; a bad video leaves the others alone."""
+        started = time.perf_counter()
+        errors: dict[str, ItemError] = {}
+        frames: dict[str, NDArray[np.uint8]] = {}
+        for item in items:
+            try:
+                with expected_errors():
+                    frames[item.item_key] = _middle_frame(item)
+            except ItemError as error:
+                errors[item.item_key] = error
+        captions = self._describe(frames, errors)
+        seconds = (time.perf_counter() - started) / max(len(items), 1)
+        described = [item for item in items if item.item_key in captions]
+        if described:
+            rows = [self._row(item, captions[item.item_key], started) for item in described]
+            append_rows(self._store, "captions", [row | {"seconds": seconds} for row in rows])
+        return [self._outcome(item, errors.get(item.item_key), seconds) for item in items]
+
+    def _describe(
+        self, frames: dict[str, NDArray[np.uint8]], errors: dict[str, ItemError]
+    ) -> dict[str, str]:
+        """Captions by item key; what fails is added to the errors."""
+        try:
+            with expected_errors():
+                texts = self._captioner(list(frames.values()))
+        except ItemError as error:
+            errors.update(dict.fromkeys(frames, error))
+            return {}
+        captions = dict(zip(frames, texts, strict=True))
+        for key in [key for key, text in captions.items() if not text]:
+            del captions[key]
+            errors[key] = ItemError(
+                "BLIP-2 gave an empty caption for the clip's middle frame: "
+                "give the video a prompt in the manifest, or set caption.prompt"
+            )
+        return captions
+
+    def _row(self, item: CaptionItem, caption: str, started: float) -> Row:
+        VideoLog(logger, step="caption", video_id=item.video_id).info("caption: %s", caption)
+        return _caption_row(
+            {"video_key": item.video_key, "video_id": item.video_id},
+            item.captioner,
+            caption,
+            source="blip2",
+        ) | provenance(
+            config_hash=self._context.config_hash,
+            device=str(self._captioner.device),
+            started=started,
+        )
+
+    def _outcome(self, item: CaptionItem, error: ItemError | None, seconds: float) -> Outcome:
+        if error is not None:
+            return record_failure(self._store, "caption", item, error, self._context)
+        return Outcome(item.video_id, None, seconds)
+
+
+def commit_manifest_captions(
+    store: Store, prompts: Sequence[tuple[Row, str]], context: StepContext
+) -> None:
+    """Commit prompts that the manifest gives, each with its row of ``videos``, in one part."""
+    started = time.perf_counter()
+    rows = [
+        _caption_row(video, MANIFEST, prompt, source=MANIFEST)
+        | provenance(config_hash=context.config_hash, device="cpu", started=started)
+        for video, prompt in prompts
+    ]
+    if rows:
+        append_rows(store, "captions", rows)
+
+
+def captioner_name(config: CaptionConfig, revision: str) -> str:
+    """Name a captioner by what its captions depend on: the model's content and the settings.
+
+    Args:
+        config: Its model's address does not count, only the revision does.
+        revision: See ``revisions.resolve_revision``.
+    """
+    settings = dataclasses.replace(config, model="-", revision=None)
+    return f"blip2:{content_key(caption=settings, revision=revision)[:12]}"
+
+
+def _middle_frame(item: CaptionItem) -> NDArray[np.uint8]:
+    """(H, W, 3), uint8, RGB."""
+    from components.steps.ingest import load_clip
+
+    frames = load_clip(item.video_row).frames
+    middle: NDArray[np.uint8] = frames[len(frames) // 2]
+    return middle
+
+
+def _caption_row(video: Row, captioner: str, caption: str, *, source: str) -> Row:
+    return {
+        "video_key": video["video_key"],
+        "captioner": captioner,
+        "video_id": video["video_id"],
+        "caption": caption,
+        "source": source,
+    }

@@ -1,0 +1,128 @@
+"""The ingest step: read a source video, check it, hash it, and commit what its clip is."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from components.config import VideoConfig
+from components.errors import SourceError
+from components.keys import content_key
+from components.log import VideoLog
+from components.provenance import provenance
+from components.steps.step import Outcome, StepContext, attempt_item
+from components.storage.store import file_sha256
+from components.storage.tables import Row, append_rows
+from components.video.io import Clip, decode_clip, decode_frames, encode_mp4
+from components.video.sources import fetch_source, source_sha256
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestItem:
+    """One source to read."""
+
+    item_key: str
+    video_id: str
+    uri: str
+    source_version: str
+    """See ``sources.SourceInfo``."""
+    video: dict[str, Any]
+    """The fields of the ``VideoConfig`` that applies to this video."""
+    attempt: int
+
+
+class IngestWorker:
+    """Reads sources one by one; needs no model."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._store = context.store()
+
+    def __call__(self, items: Sequence[IngestItem]) -> list[Outcome]:
+        """Commit a ``videos`` row or a ``failures`` row for each item."""
+        return [
+            attempt_item("ingest", self._context, item, partial(self._ingest, item), edit_id=None)
+            for item in items
+        ]
+
+    def _ingest(self, item: IngestItem) -> None:
+        started = time.perf_counter()
+        log = VideoLog(logger, step="ingest", video_id=item.video_id)
+        with tempfile.TemporaryDirectory(prefix="tav-ingest-") as name:
+            folder = Path(name)
+            path = fetch_source(item.uri, folder)
+            sha256 = source_sha256(path)
+            video = VideoConfig(**item.video)
+            clip = decode_clip(path, video)
+            row = _video_row(item, video, clip, sha256)
+            row |= self._write_preview(row, clip, folder / "preview.mp4")
+        row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
+        append_rows(self._store, "videos", [row])
+        log.info("%d of %d frames", row["num_frames"], row["source_frames"])
+
+    def _write_preview(self, row: Row, clip: Clip, target: Path) -> Row:
+        """Write the clip as mp4, for the report; tuning reads the source itself."""
+        encode_mp4(target, clip.frames, fps=clip.fps, crf=self._context.config.output.crf)
+        address = f"media/sources/{row['video_id']}-{row['video_key'][:12]}.mp4"
+        self._store.write_file(address, target)
+        return {"clip_uri": address, "clip_sha256": file_sha256(target)}
+
+
+def video_key(sha256: str, video: VideoConfig) -> str:
+    """Content key of a clip: the source's bytes, and which frames become what."""
+    return content_key(sha256=sha256, video=video)
+
+
+def load_clip(row: Row) -> Clip:
+    """Read the clip of a ``videos`` row from its source again, frame for frame.
+
+    Args:
+        row: Its ``uri``, ``sha256``, ``fps``, ``frame_indices``, ``width``, ``height`` and ``fit``
+            are read.
+
+    Raises:
+        SourceError: the source is gone, damaged, or no longer what was ingested.
+        TransientError: S3 did not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="tav-clip-") as name:
+        path = fetch_source(row["uri"], Path(name))
+        found = source_sha256(path)
+        if found != row["sha256"]:
+            raise SourceError(
+                f"{row['uri']} has sha256 {found}, but {row['sha256']} was ingested: it changed; "
+                "run again, and its new content is ingested"
+            )
+        indices = tuple(int(index) for index in row["frame_indices"])
+        frames = decode_frames(
+            path, indices, width=row["width"], height=row["height"], fit=row["fit"]
+        )
+    return Clip(frames=frames, fps=row["fps"], frame_indices=indices)
+
+
+def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) -> Row:
+    source = clip.source
+    assert source is not None  # decode_clip gives it
+    return {
+        "video_key": video_key(sha256, video),
+        "video_id": item.video_id,
+        "uri": item.uri,
+        "source_version": item.source_version,
+        "sha256": sha256,
+        "num_frames": len(clip.frames),
+        "source_frames": source.num_frames,
+        "fps": clip.fps,
+        "source_width": source.width,
+        "source_height": source.height,
+        "width": video.width,
+        "height": video.height,
+        "frame_indices": list(clip.frame_indices),
+        "fit": video.fit,
+    }

@@ -1,0 +1,249 @@
+"""The score step: metrics of every edit, under each protocol of the configuration."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import ItemError, UserError
+from components.keys import content_key
+from components.log import VideoLog
+from components.provenance import provenance
+from components.revisions import hub_revision
+from components.steps.step import Outcome, StepContext, attempt_item
+from components.storage.tables import Row, append_rows
+from eval.measures import MEASURES
+
+if TYPE_CHECKING:
+    from eval.clip_encoder import ClipEncoder
+    from eval.protocols import ClipProtocol, Embedding, Frames, Protocol, TruthProtocol
+    from tinyworld.reader import Reader, Reading
+
+logger = logging.getLogger(__name__)
+
+METHOD = "tune-a-video"
+"""What made the edits, as in ``scores.method``."""
+READER = "tinyworld/reader"
+"""What reads frames for ground truth, as in ``scores.score_model``."""
+
+
+class ScoreError(ItemError):
+    """An edit cannot be scored."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreItem:
+    """One edit under one protocol. The protocols of one edit stand together in a batch."""
+
+    item_key: str
+    """The score's key (see ``score_key``)."""
+    video_id: str
+    edit_id: str
+    edit_key: str
+    prompt: str
+    category: str
+    video_uri: str
+    """The edit's mp4, relative to the run's root."""
+    sha256: str
+    protocol: str
+    source: Row | None = None
+    """What leads back to the source clip's frames (see ``plan.clip_reference``) and its
+    ``source_prompt``; none where the protocol asks for neither."""
+    attempt: int = 1
+
+
+def score_key(edit_key: str, protocol: str, revision: str) -> str:
+    """Content key of one edit's scores.
+
+    Args:
+        edit_key: Of the edit.
+        protocol: The protocol's name, which ends in its version.
+        revision: What the CLIP model or the reader is exactly: a hub commit or a folder's digest.
+    """
+    return content_key(kind="score", edit_key=edit_key, protocol=protocol, score_revision=revision)
+
+
+def check_protocols(names: Sequence[str]) -> None:
+    """Refuse unknown protocols before any work.
+
+    Raises:
+        UserError: names what is unknown, the nearest name and the list of all.
+    """
+    from eval.protocols import get_protocol
+
+    for name in names:
+        try:
+            get_protocol(name)
+        except ValueError as error:
+            raise UserError(f"score.protocols: {error}") from error
+
+
+class _Edit:
+    """The edit that is being scored: decoded once, embedded once for each preprocessing."""
+
+    def __init__(self, video_uri: str, sha256: str, frames: Frames) -> None:
+        self.identity = (video_uri, sha256)
+        self.frames = frames
+        self.embeddings: dict[tuple[int, int] | None, Embedding] = {}
+
+
+class ScoreWorker:
+    """Loads what the protocols judge with once, and scores edit after edit."""
+
+    def __init__(self, context: StepContext) -> None:
+        from eval.errors import EncoderError
+        from eval.protocols import reads_frames
+
+        self._context = context
+        self._store = context.store()
+        self._edit: _Edit | None = None
+        self._source: tuple[Row, Reading] | None = None
+        readers = {reads_frames(name) for name in context.config.score.protocols}
+        try:
+            self._encoder = _load_encoder(context) if False in readers else None
+            self._reader = _load_reader(context) if True in readers else None
+        except EncoderError as error:
+            raise UserError(f"the score step cannot start: {error}") from error
+        if self._encoder is not None:
+            # The protocols of one edit share its prompt.
+            self._encode_text = functools.lru_cache(maxsize=16)(self._encoder.encode_text)
+
+    def __call__(self, items: Sequence[ScoreItem]) -> list[Outcome]:
+        """Score each item; one that fails leaves the others alone."""
+        return [
+            attempt_item(
+                "score",
+                self._context,
+                item,
+                functools.partial(self._score, item),
+                edit_id=item.edit_id,
+            )
+            for item in items
+        ]
+
+    def _score(self, item: ScoreItem) -> None:
+        from eval.errors import EvalError
+        from eval.protocols import get_protocol
+
+        started = time.perf_counter()
+        try:
+            scores = self._judge(item, get_protocol(item.protocol))
+        except EvalError as error:
+            raise ScoreError(f"edit {item.edit_id!r}, protocol {item.protocol}: {error}") from error
+        append_rows(self._store, "scores", [self._row(item, scores, started)])
+        VideoLog(logger, step="score", video_id=item.video_id).info(
+            "edit=%s protocol=%s %s",
+            item.edit_id,
+            item.protocol,
+            " ".join(f"{k}={v:.2f}" for k, v in scores.items() if v is not None),
+        )
+
+    def _judge(self, item: ScoreItem, protocol: Protocol) -> dict[str, float | None]:
+        from eval.protocols import ClipProtocol, TruthProtocol, score_embeddings
+
+        if isinstance(protocol, TruthProtocol):
+            return self._compare(item, protocol)
+        assert isinstance(protocol, ClipProtocol)  # there is no third kind
+        # The prompt first: one that is too long need not cost a download.
+        text = self._encode_text(item.prompt)
+        return {**score_embeddings(protocol, self._embed(item, protocol), text)}
+
+    def _compare(self, item: ScoreItem, protocol: TruthProtocol) -> dict[str, float | None]:
+        assert item.source is not None  # the plan gives it
+        edit = self._read(self._edited(item).frames)
+        source = self._read_source(item.source)
+        return protocol.metrics(edit, source, item.source["source_prompt"], item.prompt)
+
+    def _row(
+        self, item: ScoreItem, scores: dict[str, float | None], started: float
+    ) -> dict[str, Any]:
+        from eval.protocols import reads_frames
+
+        context = self._context
+        settings = context.config.score
+        reads = reads_frames(item.protocol)
+        return {
+            "edit_key": item.edit_key,
+            "protocol": item.protocol,
+            "score_key": item.item_key,
+            "edit_id": item.edit_id,
+            "video_id": item.video_id,
+            "prompt": item.prompt,
+            "category": item.category,
+            "method": METHOD,
+            **{name: scores.get(name) for name in MEASURES},
+            "score_model": READER if reads else settings.model,
+            "score_revision": context.reader_revision if reads else context.score_revision,
+            **provenance(config_hash=context.config_hash, device=settings.device, started=started),
+        }
+
+    def _embed(self, item: ScoreItem, protocol: ClipProtocol) -> Embedding:
+        from eval.protocols import embed_frames
+
+        assert self._encoder is not None  # a protocol of the configuration asked for it
+        edit = self._edited(item)
+        if protocol.frame_size not in edit.embeddings:
+            embedding = embed_frames(protocol, self._encoder, edit.frames)
+            edit.embeddings[protocol.frame_size] = embedding
+        return edit.embeddings[protocol.frame_size]
+
+    def _read(self, frames: Frames) -> Reading:
+        from eval.errors import EvalError
+
+        assert self._reader is not None  # a protocol of the configuration asked for it
+        try:
+            return self._reader.read(frames)
+        except ValueError as error:
+            raise EvalError(str(error)) from error
+
+    def _read_source(self, source: Row) -> Reading:
+        """Read the source clip; the edits of one video mostly follow each other."""
+        from components.steps.ingest import load_clip
+
+        if self._source is None or self._source[0] != source:
+            self._source = (source, self._read(load_clip(source).frames))
+        return self._source[1]
+
+    def _edited(self, item: ScoreItem) -> _Edit:
+        if self._edit is None or self._edit.identity != (item.video_uri, item.sha256):
+            self._edit = None  # two edits at once would double the memory
+            self._edit = _Edit(item.video_uri, item.sha256, self._frames(item))
+        return self._edit
+
+    def _frames(self, item: ScoreItem) -> Frames:
+        from components.video.io import read_mp4_frames
+
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder, Path(item.video_uri).name)  # the name that messages show
+            self._store.fetch_checked(item.video_uri, target, item.sha256)
+            return read_mp4_frames(target)
+
+
+def _load_encoder(context: StepContext) -> ClipEncoder:
+    from eval.clip_encoder import ClipEncoder
+
+    settings = context.config.score
+    return ClipEncoder(
+        settings.model,
+        device=settings.device,
+        batch_size=settings.batch_size,
+        revision=hub_revision(context.score_revision),
+    )
+
+
+def _load_reader(context: StepContext) -> Reader:
+    from eval.clip_encoder import checked_device
+    from eval.errors import EncoderError
+    from tinyworld.reader import Reader
+
+    device = str(checked_device(context.config.score.device))
+    try:
+        return Reader.load(device=device)
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"tinyworld's reader cannot be loaded: {error}") from error

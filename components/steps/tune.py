@@ -1,0 +1,220 @@
+"""The tune step's work on one video: tune an adapter, then invert the clip with it.
+
+`shards.py` runs it on Ray Train, many videos to a worker.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.keys import item_seed
+from components.log import VideoLog
+from components.provenance import model_columns, provenance
+from components.steps.step import Outcome, StepContext, attempt_item
+from components.storage.latents import latents_columns
+from components.storage.store import file_sha256
+from components.storage.tables import Row, append_rows
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tav_model.state import TuneState
+    from tav_model.vae import Moments
+
+logger = logging.getLogger(__name__)
+
+_LOG_SECONDS = 10.0
+"""At most one progress line per video in this time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuneItem:
+    """One video to tune and invert."""
+
+    item_key: str
+    """The adapter's key."""
+    video_id: str
+    video_row: Row
+    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
+    source_prompt: str
+    inversion: str
+    adapter: Row | None
+    """``adapter_key``, ``uri`` and ``sha256`` when only the inversion is missing."""
+    attempt: int
+
+
+class TuneWorker:
+    """Loads the base model once and tunes video after video, each from the same start."""
+
+    def __init__(self, context: StepContext) -> None:
+        from tav_model.load import load_base  # 20 s that the driver need not pay
+
+        self._context = context
+        self._store = context.store()
+        self._base = load_base(context.config.model)
+
+    def __call__(self, item: TuneItem) -> Outcome:
+        """Tune and invert one video and commit its rows, or its failure."""
+        return attempt_item("tune", self._context, item, lambda: self._work(item), edit_id=None)
+
+    def _work(self, item: TuneItem) -> None:
+        from components.steps.ingest import load_clip
+        from tav_model.frames import to_model_range
+        from tav_model.vae import encode_moments
+
+        clip = load_clip(item.video_row)
+        moments = encode_moments(self._base, to_model_range(clip.frames))
+        if item.adapter is None:
+            self._tune(item, moments)
+        else:
+            self._load(item.adapter)
+        self._invert(item, moments, clip.frames)
+        # Kept until now: a worker that dies while inverting need not tune again.
+        self._store.delete(_checkpoint(item))
+
+    def _load(self, adapter: Row) -> None:
+        from tav_model.adapter import load_adapter
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "adapter.safetensors"
+            self._store.fetch_checked(adapter["uri"], path, adapter["sha256"])
+            load_adapter(self._base, path)
+
+    def _tune(self, item: TuneItem, moments: Moments) -> None:
+        from tav_model.adapter import save_adapter
+        from tav_model.tune import tune
+
+        started = time.perf_counter()
+        config = self._context.config
+        checkpoint = _checkpoint(item)
+        result = tune(
+            self._base,
+            moments,
+            item.source_prompt,
+            config.tune,
+            seed=item_seed(config.seed, item.item_key),
+            on_step=_progress(item.video_id, config.tune.steps),
+            on_checkpoint=lambda state: self._save_state(checkpoint, state),
+            resume=self._load_state(checkpoint, item.video_id),
+        )
+        uri = f"adapters/{item.item_key}.safetensors"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "adapter.safetensors"
+            save_adapter(
+                path,
+                result.adapter,
+                {**result.metadata, "base_revision": self._context.base_revision},
+            )
+            self._store.write_file(uri, path)
+            sha256, nbytes = file_sha256(path), path.stat().st_size
+        row = {
+            "adapter_key": item.item_key,
+            "video_id": item.video_id,
+            "video_key": item.video_row["video_key"],
+            "source_prompt": item.source_prompt,
+            "uri": uri,
+            "sha256": sha256,
+            "nbytes": nbytes,
+            "num_params": result.num_params,
+            "steps": config.tune.steps,
+            "final_loss": result.losses[-1] if result.losses else None,
+            "peak_bytes": result.peak_bytes,
+            **self._origin(started),
+        }
+        append_rows(self._store, "adapters", [row])
+
+    def _invert(self, item: TuneItem, moments: Moments, frames: NDArray[np.uint8]) -> None:
+        """Invert the clip, and see how well sampling leads back to it."""
+        import torch
+
+        from tav_model.config import SampleConfig
+        from tav_model.invert import invert
+        from tav_model.sample import sample
+        from tav_model.vae import decode, sample_latents
+
+        started = time.perf_counter()
+        config = self._context.config
+        generator = torch.Generator().manual_seed(item_seed(config.seed, item.item_key))
+        inverted = invert(self._base, sample_latents(moments, generator), config.invert)
+        columns = latents_columns(inverted.float().cpu().numpy())
+        back = SampleConfig(steps=config.invert.steps, guidance_scale=1.0)
+        (latents,) = sample(self._base, inverted, [item.source_prompt], back)
+        row = {
+            "adapter_key": item.item_key,
+            "inversion": item.inversion,
+            "video_id": item.video_id,
+            "reconstruction_psnr": psnr(decode(self._base, latents), frames),
+            **columns,
+            **self._origin(started),
+        }
+        append_rows(self._store, "latents", [row])
+
+    def _origin(self, started: float) -> Row:
+        config = self._context.config
+        return {
+            **model_columns(config.model.base, self._context.base_revision, config.seed),
+            **provenance(
+                config_hash=self._context.config_hash, device=config.model.device, started=started
+            ),
+        }
+
+    def _save_state(self, path: str, state: TuneState) -> None:
+        with _scratch_file() as local:
+            state.save(local)
+            self._store.write_file(path, local)
+
+    def _load_state(self, path: str, video_id: str) -> TuneState | None:
+        from tav_model.errors import CheckpointError
+        from tav_model.state import TuneState
+
+        if self._store.stat(path) is None:
+            return None
+        log = VideoLog(logger, step="tune", video_id=video_id)
+        with _scratch_file() as local:
+            self._store.fetch(path, local)
+            try:
+                state = TuneState.load(local)
+            except CheckpointError as error:
+                # Only time is lost by starting over, and the same bytes come out.
+                log.warning("checkpoint unusable, tuning from step 0: %s", error)
+                return None
+        log.info("resuming at step %d", state.step)
+        return state
+
+
+def _checkpoint(item: TuneItem) -> str:
+    return f"checkpoints/{item.item_key}.safetensors"
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 clips of one shape; infinite when equal."""
+    error = float(((a.astype("float64") - b.astype("float64")) ** 2).mean())
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+@contextlib.contextmanager
+def _scratch_file() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "state.safetensors"
+
+
+def _progress(video_id: str, steps: int) -> Any:
+    log = VideoLog(logger, step="tune", video_id=video_id)
+    last = time.monotonic()
+
+    def on_step(step: int, loss: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOG_SECONDS or step == steps:
+            last = time.monotonic()
+            log.info("step %d/%d loss %.4f", step, steps, loss)
+
+    return on_step

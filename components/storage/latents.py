@@ -1,0 +1,75 @@
+"""Inverted latents in Parquet: half-precision tensors beside their shape.
+
+The column is a list with its shape beside it and not a fixed-shape tensor, since a manifest may ask
+for another number of frames per video and all parts of a table share one schema.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from components.errors import TransientError
+from components.storage.parts import read_part
+from components.storage.store import Store
+from components.storage.tables import Row, read_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+_COLUMNS = ("adapter_key", "inversion", "latents", "latents_shape")
+
+
+def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:
+    """The columns that hold one clip's inverted latents, rounded to float16.
+
+    Args:
+        latents_CFHW: Inverted latents (channels, frames, height, width) of the VAE's latent space.
+    """
+    half = latents_CFHW.astype("float16")
+    return {"latents": half.ravel(), "latents_shape": list(half.shape)}
+
+
+def read_latents(store: Store, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
+    """Read one clip's inverted latents, float16 (C, F, H, W).
+
+    Args:
+        store: The run's store.
+        part: The part that held them when the tables were read.
+        adapter_key: The adapter's key.
+        inversion: The inversion's name.
+
+    Raises:
+        TransientError: the part holds no such row, or it is gone and so is the row.
+    """
+    key = (adapter_key, inversion)
+    try:
+        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
+    except FileNotFoundError as error:
+        rows = read_table(store, "latents", _COLUMNS[:2], with_part=True)
+        # Compaction has moved the row into another part.
+        moved = [row["part"] for row in rows if (row["adapter_key"], row["inversion"]) == key]
+        if not moved:
+            raise TransientError(
+                f"{store.root}/{part} is gone: run again to invert anew"
+            ) from error
+        part = moved[-1]
+        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
+    if found is None:
+        raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
+    return found
+
+
+def _last_row(rows: pa.Table, adapter_key: str, inversion: str) -> NDArray[np.float16] | None:
+    """The latents of the last row of a key, unless it withdraws them."""
+    import pyarrow.compute as pc
+
+    same = pc.and_(
+        pc.equal(rows["adapter_key"], adapter_key), pc.equal(rows["inversion"], inversion)
+    )
+    matching = rows.filter(same)
+    if not len(matching) or (shape := matching["latents_shape"][-1].as_py()) is None:
+        return None
+    latents: NDArray[np.float16] = matching["latents"][-1].values.to_numpy(zero_copy_only=False)
+    return latents.reshape(shape)

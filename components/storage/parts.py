@@ -1,0 +1,119 @@
+"""The Parquet files of a table: the rows of one commit each, or of several that were merged.
+
+A commit is known by the name of the part that it was written as. A merged part says in its Parquet
+metadata which commits it holds, so a reader counts each commit once, in its own place, in whichever
+and however many files it finds it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.errors import UserError
+from components.storage.schemas import SCHEMAS, TABLES_VERSION
+from components.storage.store import Store
+
+COMMIT_NAME = re.compile(r"part-\d{20}-[0-9a-f]{32}\.parquet")
+MERGED_NAME = re.compile(r"merged-[0-9a-f]{32}\.parquet")
+"""Sorts before all names of commits, so that a listing tells first what need not be read."""
+
+_COMMITS = "tav_commits"
+
+Commits = tuple[tuple[str, int], ...]
+"""Names of commits in order, each with the number of its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file's content."""
+
+    rows: pa.Table
+    commits: Commits
+    whole: bool
+    """Whether the file has no columns but those that were read."""
+
+    def split(self) -> Iterator[tuple[str, pa.Table]]:
+        """The rows of each commit, by its name."""
+        start = 0
+        for name, count in self.commits:
+            yield name, self.rows.slice(start, count)
+            start += count
+
+
+def encode_part(rows: pa.Table, commits: Commits = ()) -> bytes:
+    """A part as bytes, with the commits that it holds where it is a merged one."""
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+        writer.write_table(rows)
+        if commits:
+            # Not in the schema's metadata, which Parquet stores twice.
+            writer.add_key_value_metadata({_COMMITS: json.dumps(commits)})
+    return sink.getvalue()
+
+
+def part_digest(data: bytes) -> str:
+    """What the name of a part with this content ends in."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None = None) -> Part:
+    """Read one part file; a column that came after it was written is null.
+
+    Args:
+        store: The run's store.
+        table: The table's name.
+        path: The part's path.
+        columns: The columns wanted; none means all.
+
+    Raises:
+        FileNotFoundError: there is no such part (any more).
+        UserError: it is damaged or of another version of the tables; the message names it.
+    """
+    data = store.read_bytes(path)
+    wanted = [name for name in SCHEMAS[table].names if columns is None or name in columns]
+    try:
+        return _decode(data, path.removeprefix(f"tables/{table}/"), SCHEMAS[table], wanted)
+    except _OtherVersionError as error:
+        raise UserError(
+            f"{store.root}/{path} is of tables version {error}, but this release reads "
+            f"{TABLES_VERSION}: use the release that wrote it, or another run root"
+        ) from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
+            "move it away and run again; its rows are then computed anew"
+        ) from error
+
+
+class _OtherVersionError(Exception):
+    pass
+
+
+def _decode(data: bytes, name: str, schema: pa.Schema, wanted: Sequence[str]) -> Part:
+    named = re.search(r"-([0-9a-f]{32})\.parquet$", name)
+    if named and named[1] != part_digest(data):
+        raise pa.ArrowInvalid(f"its SHA-256 begins with {part_digest(data)}, its name says other")
+    file = pq.ParquetFile(io.BytesIO(data))
+    found = file.schema_arrow
+    version = (found.metadata or {}).get(b"tav_tables_version", b"none").decode()
+    if version != TABLES_VERSION:
+        raise _OtherVersionError(version)
+    read = file.read(columns=[column for column in wanted if column in found.names])
+    count = file.metadata.num_rows
+    arrays = [
+        read[column] if column in found.names else pa.nulls(count, schema.field(column).type)
+        for column in wanted
+    ]
+    # The types are the file's own: only a merge insists on the table's.
+    rows = pa.Table.from_arrays(arrays, names=list(wanted))
+    listed = (file.metadata.metadata or {}).get(_COMMITS.encode())
+    commits = tuple((str(one), int(size)) for one, size in json.loads(listed)) if listed else ()
+    return Part(rows, commits or ((name, count),), whole=set(found.names) <= set(wanted))

@@ -1,0 +1,280 @@
+"""Source videos to clips of frames, and frames to mp4 or PNG files.
+
+A video is decoded twice, once to count its frames and once to keep the selected ones, so memory
+holds the clip and never the video. Frames are scaled by swscale BILINEAR, as in the official code
+(showlab/Tune-A-Video reads with decord, which uses it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from components.config import VideoConfig
+from components.errors import SourceError
+from components.video.read import (
+    MAX_FRAME_PIXELS,
+    Probe,
+    SourceFrame,
+    check_limit,
+    probe,
+    read_frames,
+)
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Frames = NDArray[np.uint8]
+    """(F, H, W, 3), uint8, RGB."""
+
+__all__ = [
+    "Clip",
+    "Probe",
+    "decode_clip",
+    "decode_frames",
+    "encode_mp4",
+    "probe",
+    "read_mp4_frames",
+    "select_frames",
+    "write_png_frames",
+]
+
+Fit = Literal["crop", "pad", "stretch"]
+MAX_CLIP_PIXELS = 1 << 30
+"""Pixels of all frames of a clip held in memory at once: 3 GiB."""
+_MAX_FPS_DENOMINATOR = 1001
+"""Broadcast rates are n·1000/1001: 29.97 is written as 30000/1001 exactly."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """The frames of a video that are tuned on and edited."""
+
+    frames: Frames
+    """(F, H, W, 3), uint8, RGB."""
+    fps: float
+    """The source's frames per second, at which the clip and its edits play."""
+    frame_indices: tuple[int, ...]
+    """Which frames of the source these are (0-based, ascending)."""
+    source: Probe | None = None
+    """What the whole source holds; none when known frames of it were read."""
+
+
+def decode_clip(path: Path, video: VideoConfig) -> Clip:
+    """Decode the selected frames of a video at the clip's size.
+
+    Args:
+        path: mp4, mov, webm, mkv or gif file, or a folder of png, jpg or webp frames.
+        video: Frame selection, size and fit.
+
+    Raises:
+        SourceError: the source is missing, unsupported, damaged, over a limit, or too short.
+    """
+    found = probe(path)
+    indices = select_frames(found.num_frames, video, path.name)
+    return Clip(
+        frames=decode_frames(path, indices, width=video.width, height=video.height, fit=video.fit),
+        fps=found.fps,
+        frame_indices=indices,
+        source=found,
+    )
+
+
+def select_frames(available: int, video: VideoConfig, name: str) -> tuple[int, ...]:
+    """Choose frame indices, in integers and therefore equal on every machine.
+
+    ``uniform``: index i is ``start + floor(i * (available - start) / num_frames)``, i.e. the floors
+    of ``linspace(start, available, num_frames, endpoint=False)`` (the paper: "32 uniform frames").
+    ``stride``: index i is ``start + i * stride`` (the official dataset).
+
+    Args:
+        available: Frames that the source holds.
+        video: The selection.
+        name: The source, for the message.
+
+    Raises:
+        SourceError: the source has too few frames; none is ever repeated.
+    """
+    count, start = video.num_frames, video.start
+    if video.selection == "uniform":
+        needed = start + count
+    else:
+        needed = start + (count - 1) * video.stride + 1
+    if available < needed:
+        raise SourceError(
+            f"{name} has {available} frames, but {needed} are needed ({video.selection} selection "
+            f"of {count} frames, start {start}, stride {video.stride}): lower video.num_frames, "
+            "video.start or video.stride, or use a longer video"
+        )
+    if video.selection == "uniform":
+        return tuple(start + i * (available - start) // count for i in range(count))
+    return tuple(start + i * video.stride for i in range(count))
+
+
+def decode_frames(
+    path: Path, indices: Sequence[int], *, width: int, height: int, fit: Fit
+) -> Frames:
+    """Decode given frames of a video at a given size.
+
+    Args:
+        path: Video file or folder of frames.
+        indices: Ascending, distinct, 0-based.
+        width: Pixels.
+        height: Pixels.
+        fit: See ``VideoConfig.fit``.
+
+    Returns:
+        (F, H, W, 3), uint8, RGB.
+
+    Raises:
+        SourceError: the source is missing, damaged, over a limit, or shorter than asked.
+    """
+    import numpy as np
+
+    pixels = len(indices) * width * height
+    check_limit("the clip", "pixels", pixels, MAX_CLIP_PIXELS, "lower video.num_frames or the size")
+    frames = np.zeros((len(indices), height, width, 3), np.uint8)
+    for place, frame in enumerate(read_frames(path, indices)):
+        _fit_into(frames[place], frame, fit, path.name)
+    return frames
+
+
+def _fit_into(canvas: Frames, frame: SourceFrame, fit: Fit, name: str) -> None:
+    """Scale a frame and lay it centred on a black canvas (H, W, 3), cutting what sticks out."""
+    import numpy as np
+
+    height, width = canvas.shape[:2]
+    new_width, new_height = width, height
+    if fit != "stretch":
+        shown_width, shown_height = frame.display_size()
+        factors = (width / shown_width, height / shown_height)
+        factor = max(factors) if fit == "crop" else min(factors)
+        bound = max if fit == "crop" else min
+        new_width = max(1, bound(width, round(shown_width * factor)))
+        new_height = max(1, bound(height, round(shown_height * factor)))
+        pixels = new_width * new_height
+        remedy = f"its shape is far from {width}×{height}; use video.fit pad or stretch"
+        check_limit(name, "pixels when scaled to cover", pixels, MAX_FRAME_PIXELS, remedy)
+    size = (new_height, new_width) if frame.rotation % 180 else (new_width, new_height)
+    scaled = frame.image.reformat(
+        width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1
+    ).to_ndarray()
+    upright = np.rot90(scaled, frame.rotation // 90)
+    target, source = _centred(width, new_width), _centred(height, new_height)
+    canvas[source[0], target[0]] = upright[source[1], target[1]]
+
+
+def _centred(canvas: int, content: int) -> tuple[slice, slice]:
+    """Along one axis: where on the canvas, and which part of the content."""
+    overlap = min(canvas, content)
+    on, of = (canvas - overlap) // 2, (content - overlap) // 2
+    return slice(on, on + overlap), slice(of, of + overlap)
+
+
+def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
+    """Write frames as h264 yuv420p mp4 that starts playing before it is loaded.
+
+    Equal frames give equal bytes with one build of PyAV. Colours are BT.709, limited range, tagged.
+
+    Args:
+        path: The mp4 file.
+        frames: (F, H, W, 3), uint8, RGB; H and W even.
+        fps: Frames per second, taken as the nearest fraction with a denominator up to 1001.
+        crf: x264 quality; 0 is lossless, which few browsers play.
+
+    Raises:
+        ValueError: wrong shape or type, no frames, odd size, or an fps that is no positive rate.
+    """
+    import av
+
+    rate = Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR)
+    if rate <= 0:
+        raise ValueError(f"fps is {fps}, but a rate of at least 1/{_MAX_FPS_DENOMINATOR} is needed")
+    _check_frames(frames)
+    _, height, width, _ = frames.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"frames are {width}×{height}, but yuv420p needs even sizes: crop or pad")
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream: Any = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.thread_count = 1  # with several, the bytes depend on the machine
+        context.options = {"crf": str(crf), "preset": "medium"}
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        context.color_range = 1  # limited
+        for frame in frames:
+            container.mux(stream.encode(_yuv_frame(frame)))
+        container.mux(stream.encode())
+
+
+def _yuv_frame(frame: Frames) -> av.VideoFrame:
+    import av
+    from av.video.reformatter import Interpolation
+
+    return av.VideoFrame.from_ndarray(frame, "rgb24").reformat(
+        format="yuv420p",
+        dst_colorspace="ITU709",
+        dst_color_range="MPEG",
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        threads=1,
+    )
+
+
+def read_mp4_frames(path: Path) -> Frames:
+    """Read all frames of one of the run's own videos at its own size.
+
+    Colours are converted with rounding: the plain BILINEAR that sources are read with, as the
+    official code does, darkens by one grey level.
+
+    Returns:
+        (F, H, W, 3), uint8, RGB.
+
+    Raises:
+        SourceError: the file is missing, damaged, or over a limit.
+    """
+    import numpy as np
+    from av.video.reformatter import Interpolation
+
+    found = probe(path)
+    pixels = found.num_frames * found.width * found.height
+    check_limit(path.name, "pixels", pixels, MAX_CLIP_PIXELS, "it does not fit into memory")
+    exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    frames = np.empty((found.num_frames, found.height, found.width, 3), np.uint8)
+    for place, frame in enumerate(read_frames(path, range(found.num_frames))):
+        frames[place] = frame.image.reformat(
+            width=found.width, height=found.height, format="rgb24", interpolation=exact, threads=1
+        ).to_ndarray()
+    return frames
+
+
+def write_png_frames(folder: Path, frames: Frames) -> list[Path]:
+    """Write frames as ``00000.png``, ``00001.png``, …, lossless; return the files in order.
+
+    Args:
+        folder: Made if absent.
+        frames: (F, H, W, 3), uint8, RGB.
+
+    Raises:
+        ValueError: wrong shape or type, or no frames.
+    """
+    from PIL import Image
+
+    _check_frames(frames)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{index:05d}.png" for index in range(len(frames))]
+    for file, frame in zip(files, frames, strict=True):
+        Image.fromarray(frame).save(file, "PNG")
+    return files
+
+
+def _check_frames(frames: Frames) -> None:
+    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != "uint8" or not len(frames):  # noqa: PLR2004
+        raise ValueError(
+            f"frames are {frames.dtype}{list(frames.shape)}, but uint8 [F, H, W, 3] with F ≥ 1 is "
+            "needed"
+        )

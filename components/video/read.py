@@ -1,0 +1,292 @@
+"""Opens video files and folders of frames, however damaged or hostile, one frame at a time.
+
+Every limit is checked before the work that it bounds. FFmpeg is told which container to expect and
+may open local files only: it would otherwise take a text file for a playlist and follow its links.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.errors import SourceError
+from components.video.whole import check_whole
+
+if TYPE_CHECKING:
+    import av
+
+CONTAINERS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mp4",
+    ".webm": "webm",
+    ".mkv": "webm",
+    ".gif": "gif",
+}
+"""File suffix → FFmpeg's demuxer."""
+FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""Images that make a folder a video."""
+
+MAX_FILE_BYTES = 8 << 30
+"""Bytes of one source video, or of all images of a folder of frames."""
+MAX_FRAME_PIXELS = 8192 * 4320
+"""Pixels of one source frame: 8K."""
+MAX_SOURCE_FRAMES = 100_000
+"""Frames of one source video: an hour at 27 frames a second."""
+MAX_DECODED_PIXELS = MAX_SOURCE_FRAMES * 1920 * 1080
+"""Pixels of all frames of one source video: an hour of full HD."""
+FRAME_FOLDER_FPS = 24.0
+"""A folder of frames has no clock: it plays at DAVIS's rate."""
+_FPS_RANGE = (0.1, 1000.0)
+_CLOCK_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """What a source video holds, found by decoding it."""
+
+    num_frames: int
+    """Frames that decode (of a folder: images in it)."""
+    fps: float
+    """Frames per second; the mean rate when it varies."""
+    width: int
+    """Pixels of the first frame as displayed (rotated, square pixels)."""
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFrame:
+    """One decoded frame and how to display it."""
+
+    image: av.VideoFrame
+    rotation: int
+    """Degrees to turn counter-clockwise: a multiple of 90."""
+    pixel_aspect: float
+    """Width of a pixel / its height."""
+
+    def display_size(self) -> tuple[int, int]:
+        """Width and height in square pixels, after rotation."""
+        width = max(1, round(self.image.width * self.pixel_aspect))
+        return (self.image.height, width) if self.rotation % 180 else (width, self.image.height)
+
+
+def probe(path: Path) -> Probe:
+    """Decode a whole video, keeping nothing, to learn what it really holds.
+
+    Args:
+        path: A video file or a folder of frames.
+
+    Raises:
+        SourceError: missing, unsupported, damaged, empty, or over a limit.
+    """
+    if path.is_dir():
+        names = frame_files(path)
+        width, height = next(iter(read_frames(path, [0]))).display_size()
+        return Probe(num_frames=len(names), fps=FRAME_FOLDER_FPS, width=width, height=height)
+    with _explained(path), _opened(path) as (container, stream):
+        count, first = 0, None
+        times: list[Fraction] = []  # the first and the last
+        for frame in _decoded(container, stream, path):
+            count += 1
+            first = first or frame
+            if frame.image.pts is not None:
+                times = [*times[:1], frame.image.pts * stream.time_base]
+        if first is None:
+            raise SourceError(f"{path.name} holds 0 frames that decode, but at least 1 is needed")
+        width, height = first.display_size()
+        fps = _frame_rate(stream, count, times)
+    return Probe(num_frames=count, fps=fps, width=width, height=height)
+
+
+def read_frames(path: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
+    """Yield the frames of the given ascending, distinct indices; decode no further than the last.
+
+    Raises:
+        SourceError: missing, unsupported, damaged, over a limit, or shorter than the indices say.
+    """
+    wanted = set(indices)
+    if path.is_dir():
+        yield from _folder_frames(path, sorted(wanted))
+        return
+    found = 0
+    with _explained(path), _opened(path) as (container, stream):
+        for index, frame in enumerate(_decoded(container, stream, path)):
+            if index in wanted:
+                found += 1
+                yield frame
+            if found == len(wanted):
+                return
+    raise SourceError(
+        f"{path.name} holds {found} of the {len(wanted)} frames asked for (last index "
+        f"{max(wanted)}): it changed since it was probed; run ingest again"
+    )
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """The images of a folder of frames in natural order (2.png before 10.png).
+
+    Raises:
+        SourceError: there are none, or too many.
+    """
+    with _explained(folder):
+        found = [
+            entry
+            for entry in folder.iterdir()
+            if entry.suffix.lower() in FRAME_SUFFIXES
+            and not entry.name.startswith(".")
+            and entry.is_file()
+        ]
+    if not found:
+        raise SourceError(
+            f"the folder {folder.name!r} holds 0 frames: it needs images that end in "
+            f"{', '.join(FRAME_SUFFIXES)}"
+        )
+    check_limit(folder.name, "frames", len(found), MAX_SOURCE_FRAMES, "split it")
+    return sorted(found, key=lambda entry: natural_key(entry.name))
+
+
+def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sort key under which ``frame2`` comes before ``frame10``; the name itself breaks ties."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(1, int(p), "") if i % 2 else (0, 0, p) for i, p in enumerate(parts)], name
+
+
+def check_limit(name: str, what: str, value: int, limit: int, remedy: str) -> None:
+    """Raise a SourceError that names value, limit, item and remedy when value > limit."""
+    if value > limit:
+        raise SourceError(f"{name} has {value} {what}, but the limit is {limit}: {remedy}")
+
+
+def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
+    import av
+    import numpy as np
+
+    files = frame_files(folder)
+    with _explained(folder):
+        total = sum(file.stat().st_size for file in files)
+    check_limit(folder.name, "bytes", total, MAX_FILE_BYTES, "split it, or encode it as mp4")
+    size = None
+    for index in indices:
+        if index >= len(files):
+            raise SourceError(
+                f"{folder.name} holds {len(files)} frames, but frame {index} is asked for: it "
+                "changed since it was probed; run ingest again"
+            )
+        image = _image(files[index])
+        size = size or image.size
+        if image.size != size:
+            raise SourceError(
+                f"{folder.name}/{files[index].name} is {image.width}×{image.height}, but the "
+                f"frames before it are {size[0]}×{size[1]}: give all frames one size"
+            )
+        yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"), 0, 1.0)
+
+
+def _image(file: Path) -> Any:
+    from PIL import Image, ImageOps
+
+    name = f"{file.parent.name}/{file.name}"
+    try:
+        # Formats are named, or PIL would also try its parsers of PostScript, icons and the like.
+        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
+            pixels = image.width * image.height
+            check_limit(name, "pixels", pixels, MAX_FRAME_PIXELS, "scale the frames down")
+            if image.mode.startswith(("I", "F")):
+                raise SourceError(f"{name} has mode {image.mode}: save it with 8 bits a channel")
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise SourceError(f"{name} is no readable image: {error}; save it again") from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Open a video file's container and its first video stream."""
+    import av
+
+    if path.suffix.lower() not in CONTAINERS:
+        raise SourceError(
+            f"{path.name} has the suffix {path.suffix!r}, but supported are "
+            f"{', '.join(CONTAINERS)} and folders of {', '.join(FRAME_SUFFIXES)}: convert it"
+        )
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise SourceError(f"{path} is no regular file: copy its content to one")
+    check_limit(path.name, "bytes", status.st_size, MAX_FILE_BYTES, "cut or re-encode it")
+    demuxer = CONTAINERS[path.suffix.lower()]
+    check_whole(path, demuxer)
+    container: Any = av.open(
+        f"file:{path.absolute()}",
+        format=demuxer,
+        options={"protocol_whitelist": "file"},
+        metadata_errors="replace",  # titles in Latin-1 are common
+    )
+    with container:
+        if not container.streams.video:
+            raise SourceError(f"{path.name} holds 0 video streams, but 1 is needed")
+        stream = container.streams.video[0]
+        if stream.codec_context is None:
+            raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
+        # One thread: errors are concealed differently by several, and the step's workers
+        # already fill the machine. `explode` makes damage an error instead of grey blocks.
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        stream.codec_context.options = {
+            "err_detect": "explode",
+            "max_pixels": str(MAX_FRAME_PIXELS),
+        }
+        pixels = stream.codec_context.width * stream.codec_context.height
+        check_limit(path.name, "pixels a frame", pixels, MAX_FRAME_PIXELS, "scale it down")
+        yield container, stream
+
+
+def _decoded(container: Any, stream: Any, path: Path) -> Iterator[SourceFrame]:
+    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+    frames = pixels = 0
+    for packet in container.demux(stream):
+        if packet.is_corrupt:
+            raise SourceError(
+                f"{path.name} is damaged or truncated after frame {frames}: copy it again"
+            )
+        for image in packet.decode():
+            frames += 1
+            pixels += image.width * image.height
+            check_limit(path.name, "frames", frames, MAX_SOURCE_FRAMES, "cut it")
+            check_limit(path.name, "pixels", pixels, MAX_DECODED_PIXELS, "cut it or scale it down")
+            if image.is_corrupt:
+                raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
+            yield SourceFrame(image, round(image.rotation / 90) * 90, aspect)
+
+
+def _frame_rate(stream: Any, count: int, times: Sequence[Fraction]) -> float:
+    """The header's rate while it agrees with the frames' own times, else the latter's."""
+    rate = stream.average_rate or stream.guessed_rate
+    declared = float(rate) if rate else 0.0
+    lowest, highest = _FPS_RANGE
+    if len(times) > 1 and times[-1] > times[0]:
+        measured = float((count - 1) / (times[-1] - times[0]))
+        if abs(declared - measured) > _CLOCK_TOLERANCE * measured:
+            declared = measured
+    return declared if lowest <= declared <= highest else FRAME_FOLDER_FPS
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn what the file system and FFmpeg raise into a SourceError that names the video."""
+    import av
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"{path} does not exist: check the manifest's uri") from error
+    except av.FFmpegError as error:
+        raise SourceError(
+            f"{path.name} cannot be decoded ({error.strerror}): it is damaged, truncated or not "
+            f"what its suffix {path.suffix!r} says; play it, then copy or convert it"
+        ) from error
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}") from error

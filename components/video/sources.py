@@ -1,0 +1,237 @@
+"""Where source videos come from: local files, folders of frames, and objects on S3.
+
+Names are the user's own and may hold anything that a file name or an S3 key may: they are never
+joined into a path that is written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import posixpath
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from components.errors import SourceError, UserError
+from components.keys import content_key
+from components.storage.store import ObjectInfo, file_sha256, modified_at, split_uri
+from components.video.read import (
+    CONTAINERS,
+    FRAME_SUFFIXES,
+    MAX_FILE_BYTES,
+    MAX_SOURCE_FRAMES,
+    check_limit,
+    frame_files,
+    natural_key,
+)
+
+MAX_NAME_BYTES = 200
+"""UTF-8 bytes of the name of one image of a folder on S3 (local file systems take 255)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What is known of a source without reading it."""
+
+    version: str
+    """Changes when the content may have changed (S3: ETags; local: sizes and times)."""
+    size: int
+    """Bytes; of a folder of frames, of all its images."""
+
+
+def resolve_uri(uri: str, base: str) -> str:
+    """Make an address of a manifest whole.
+
+    Args:
+        uri: A path, ``file://`` or ``s3://`` address; a relative path is taken from ``base``.
+        base: The manifest's folder or bucket prefix.
+
+    Raises:
+        UserError: unknown scheme, or an S3 address without a bucket.
+    """
+    scheme, location = split_uri(uri)
+    if "://" in uri or location.startswith("/"):
+        return uri
+    scheme, folder = split_uri(base)
+    if scheme == "file":
+        # Not resolve(): a link stays what the user calls it.
+        return posixpath.normpath(posixpath.join(Path(folder).absolute().as_posix(), location))
+    bucket, _, prefix = folder.partition("/")
+    key = posixpath.normpath(posixpath.join("/", prefix, location)).lstrip("/")
+    return f"s3://{bucket}/{key}"
+
+
+def stat_source(uri: str) -> SourceInfo:
+    """Find out whether a source is there and in which version.
+
+    Args:
+        uri: An absolute path, ``file://`` or ``s3://`` address of a video or a folder of frames.
+
+    Raises:
+        SourceError: it is missing, empty, unreadable, or over a limit.
+        TransientError: S3 did not answer.
+    """
+    with _explained(uri):
+        scheme, location = split_uri(uri)
+        if scheme == "s3":
+            return _info(_members(location))
+        path = Path(location)
+        if path.is_dir():
+            return _info(_local_info(file) for file in frame_files(path))
+        return _info([_local_info(path)])
+
+
+def fetch_source(uri: str, folder: Path) -> Path:
+    """Make a source readable as a local file or folder of frames.
+
+    Args:
+        uri: As for ``stat_source``. A local source is used where it lies.
+        folder: An empty local folder that an S3 source may be written to.
+
+    Raises:
+        SourceError: it is missing, empty, unreadable, or over a limit.
+        TransientError: S3 did not answer, or the connection broke.
+    """
+    with _explained(uri):
+        scheme, location = split_uri(uri)
+        if scheme == "file":
+            stat_source(uri)
+            return Path(location)
+        from components.storage.s3 import fetch_object
+
+        bucket, _, key = location.partition("/")
+        members = list(_members(location))
+        _info(members)  # checks the sizes before anything is downloaded
+        if [member.path for member in members] == [key]:
+            target = folder / f"source{PurePosixPath(key).suffix.lower()[:8]}"
+            fetch_object(bucket, key, target)
+            return target
+        frames = folder / "frames"
+        frames.mkdir()
+        for member in members:
+            fetch_object(bucket, member.path, frames / posixpath.basename(member.path))
+        return frames
+
+
+def source_sha256(path: Path) -> str:
+    """SHA-256 of a video file, or of the sorted names and SHA-256s of a folder's images.
+
+    Returns:
+        64 hex digits.
+
+    Raises:
+        SourceError: the source vanished or cannot be read.
+    """
+    with _explained(str(path)):
+        if path.is_dir():
+            members = sorted([file.name, file_sha256(file)] for file in frame_files(path))
+            canonical = json.dumps(members, separators=(",", ":"))  # ASCII, whatever the names
+            return hashlib.sha256(canonical.encode()).hexdigest()
+        return file_sha256(path)
+
+
+def list_videos(uri: str) -> list[str]:
+    """Addresses of all videos below a folder or bucket prefix, in natural order.
+
+    A video is a file with a known suffix, or a folder that holds images directly. Hidden names
+    (``.…``) are skipped; symbolic links to folders are not followed.
+
+    Raises:
+        UserError: the folder is missing, or the store cannot be read.
+    """
+    scheme, location = split_uri(uri)
+    if scheme == "s3":
+        bucket, _, prefix = location.partition("/")
+        root, names = f"s3://{bucket}", _s3_names(bucket, prefix.strip("/"))
+    else:
+        folder = Path(location).absolute()
+        if not folder.is_dir():
+            raise UserError(f"the folder {uri!r} does not exist: check the manifest's address")
+        root, names = folder.as_posix().rstrip("/"), _local_names(folder)
+    videos = set()
+    for name in names:
+        suffix = PurePosixPath(name).suffix.lower()
+        if suffix in CONTAINERS:
+            videos.add(posixpath.join(root, name))
+        elif suffix in FRAME_SUFFIXES:
+            videos.add(posixpath.join(root, posixpath.dirname(name)).rstrip("/"))
+    return sorted(videos, key=natural_key)
+
+
+def _local_names(folder: Path) -> Iterator[str]:
+    for found in sorted(folder.rglob("*")):
+        relative = found.relative_to(folder)
+        if found.is_file() and not any(part.startswith(".") for part in relative.parts):
+            yield relative.as_posix()
+
+
+def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
+    from components.storage.s3 import list_objects
+
+    below = f"{prefix}/" if prefix else ""
+    for info in list_objects(bucket, below):
+        if not any(part.startswith(".") for part in info.path.removeprefix(below).split("/")):
+            yield info.path
+
+
+def _members(location: str) -> Iterator[ObjectInfo]:
+    """The object itself, else the images directly below it, in natural order."""
+    from components.storage.s3 import list_objects, stat_object
+
+    bucket, _, key = location.partition("/")
+    if key and not key.endswith("/") and (info := stat_object(bucket, key)) is not None:
+        yield info
+        return
+    below = f"{key.rstrip('/')}/"
+    frames: list[ObjectInfo] = []
+    for info in list_objects(bucket, below):
+        name = info.path.removeprefix(below)
+        if "/" in name or name.startswith("."):
+            continue
+        if PurePosixPath(name).suffix.lower() in FRAME_SUFFIXES:
+            _check_name(name)
+            frames.append(info)
+            check_limit(below, "frames", len(frames), MAX_SOURCE_FRAMES, "split it")
+    if not frames:
+        raise FileNotFoundError(key)
+    yield from sorted(frames, key=lambda info: natural_key(info.path))
+
+
+def _check_name(name: str) -> None:
+    length = len(name.encode("utf-8", errors="replace"))
+    check_limit(f"the name {name[:40]!r}…", "bytes", length, MAX_NAME_BYTES, "rename the image")
+    if not name.isprintable():
+        raise SourceError(f"the image {name!r} has control characters in its name: rename it")
+
+
+def _local_info(file: Path) -> ObjectInfo:
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
+        raise SourceError(f"{file} is no regular file: copy its content to one")
+    version = f"{status.st_size}-{status.st_mtime_ns}"
+    return ObjectInfo(file.name, status.st_size, version, modified_at(status))
+
+
+def _info(members: Iterable[ObjectInfo]) -> SourceInfo:
+    found = list(members)
+    size = sum(member.size for member in found)
+    check_limit(found[0].path, "bytes in all", size, MAX_FILE_BYTES, "cut or re-encode it")
+    if len(found) == 1:
+        return SourceInfo(found[0].version, size)
+    return SourceInfo(content_key(members=[[info.path, info.version] for info in found]), size)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """Turn what a source's address may cause into a SourceError: the run goes on without it."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SourceError(f"{uri} does not exist: check the manifest's uri") from error
+    except OSError as error:
+        raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
+    except (UserError, ValueError) as error:
+        raise SourceError(f"{uri!r} cannot be read: {error}") from error

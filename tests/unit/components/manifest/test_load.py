@@ -1,0 +1,266 @@
+"""Manifests of every format, folders of videos, and saved manifests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.manifest.edits import default_name
+from components.manifest.lint import valid_id
+from components.manifest.load import (
+    Category,
+    EditEntry,
+    Manifest,
+    ManifestError,
+    VideoEntry,
+    from_document,
+    load_manifest,
+    to_document,
+)
+from tests.manifest_files import problems, write
+from tests.sample_videos import write_folder
+
+YAML = """\
+videos:
+  - id: rabbit
+    uri: videos/a rabbit.mp4
+    prompt: a rabbit is eating a watermelon
+    frames: {num_frames: 8, selection: stride, start: 1, stride: 2}
+    edits:
+      - {id: puppy, category: object, replace: {rabbit: puppy}}
+      - {id: cartoon, category: style, prompt: "{caption}, cartoon style"}
+  - id: car
+    uri: s3://bucket/car.mp4
+    edits:
+      - prompt: a car on the beach
+"""
+
+
+JSONL = """\
+{"id": "rabbit", "uri": "videos/a rabbit.mp4", "prompt": "a rabbit is eating a watermelon", \
+"frames": {"num_frames": 8, "selection": "stride", "start": 1, "stride": 2}, "edits": \
+[{"id": "puppy", "category": "object", "replace": {"rabbit": "puppy"}}, \
+{"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"}]}
+
+{"id": "car", "uri": "s3://bucket/car.mp4", "edits": [{"prompt": "a car on the beach"}]}
+"""
+
+
+CSV = """\
+id,uri,prompt,edit_id,category,edit_prompt,replace,num_frames,selection,start,stride
+rabbit,videos/a rabbit.mp4,a rabbit is eating a watermelon,puppy,object,,rabbit=puppy,8,stride,1,2
+car,s3://bucket/car.mp4,,,,a car on the beach,,,,,
+rabbit,,,cartoon,style,"{caption}, cartoon style",,,,,
+"""
+
+
+def expected(folder: Path) -> Manifest:
+    rabbit = VideoEntry(
+        video_id="rabbit",
+        uri=f"{folder}/videos/a rabbit.mp4",
+        prompt="a rabbit is eating a watermelon",
+        video={"num_frames": 8, "selection": "stride", "start": 1, "stride": 2},
+        edits=(
+            EditEntry(name="puppy", category="object", replace={"rabbit": "puppy"}),
+            EditEntry(name="cartoon", category="style", prompt="{caption}, cartoon style"),
+        ),
+    )
+    name = default_name("a car on the beach", None)
+    car = VideoEntry(
+        video_id="car",
+        uri="s3://bucket/car.mp4",
+        edits=(EditEntry(name=name, category="other", prompt="a car on the beach"),),
+    )
+    return Manifest(name="set", videos=(rabbit, car))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"),
+    [(".yaml", YAML), (".yml", YAML), (".jsonl", JSONL), (".csv", CSV), (".csv", "\ufeff" + CSV)],
+)
+def test_every_text_format_says_the_same(tmp_path: Path, suffix: str, content: str) -> None:
+    assert load_manifest(write(tmp_path, f"set{suffix}", content)) == expected(tmp_path)
+
+
+def test_json_is_yaml(tmp_path: Path) -> None:
+    videos = [json.loads(line) for line in JSONL.splitlines() if line]
+    path = write(tmp_path, "set.json", json.dumps({"videos": videos}, indent=1))
+    assert load_manifest(path) == expected(tmp_path)
+
+
+def test_parquet_says_the_same_and_counts_rows(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    source = write(tmp_path, "source.csv", CSV)
+    table = pyarrow.csv.read_csv(source)  # empty cells become nulls, frame numbers integers
+    assert table.schema.field("num_frames").type == pa.int64()
+    pq.write_table(table, tmp_path / "set.parquet")
+    assert load_manifest(f"{tmp_path}/set.parquet") == expected(tmp_path)
+    bad = pa.table({"id": ["a", "a/b"], "uri": ["a.mp4", "b.mp4"], "start": [0, -1]})
+    pq.write_table(bad, tmp_path / "bad.parquet")
+    lines = problems(f"{tmp_path}/bad.parquet")
+    assert [line[:6] for line in lines] == ["row 2:", "row 2:"]
+    assert "must be at least 0" in lines[1]
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    for suffix, content, lines in [(".yaml", YAML, [2, 9]), (".jsonl", JSONL, [1, 3])]:
+        manifest = load_manifest(write(tmp_path, f"set{suffix}", content))
+        assert [entry.line for entry in manifest.videos] == lines
+
+
+def test_common_edits_go_to_every_video_after_its_own(tmp_path: Path) -> None:
+    text = YAML + "edits:\n  - {id: snow, category: background, prompt: '{caption}, in snow'}\n"
+    manifest = load_manifest(write(tmp_path, "set.yaml", text))
+    names = [[edit.name for edit in entry.edits] for entry in manifest.videos]
+    assert names == [["puppy", "cartoon", "snow"], [names[1][0], "snow"]]
+
+
+def test_a_folder_of_videos_is_a_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "my videos"
+    write_folder(folder / "walk_frames", ["1.png"])
+    for name in ["walk.mp4", "my walk.mp4", "sub/walk.webm", "sub/run.v2.mov"]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    manifest = load_manifest(str(folder))
+    assert manifest.name == "my-videos"
+    ids = {
+        Path(entry.uri).relative_to(folder).as_posix(): entry.video_id for entry in manifest.videos
+    }
+    assert ids["walk.mp4"] == "walk"
+    assert ids["walk_frames"] == "walk_frames"
+    assert ids["my walk.mp4"].startswith("my-walk-")
+    assert ids["sub/walk.webm"].startswith("sub-walk-")
+    assert all(valid_id(name) for name in ids.values())
+    assert all(entry.edits == () and entry.line is None for entry in manifest.videos)
+    (folder / "edits.yaml").write_text("edits:\n  - {id: snow, prompt: '{caption}, in snow'}\n")
+    edited = load_manifest(folder.as_uri())
+    assert {entry.edits[0].name for entry in edited.videos} == {"snow"}
+    assert {entry.video_id for entry in edited.videos} == set(ids.values())
+    (folder / "edits.yaml").write_text("edits:\n  - {id: snow}\nvideos: []\n")
+    with pytest.raises(ManifestError, match=r"edits\.yaml: 1 problem.*\n.*line 1: must hold edits"):
+        load_manifest(str(folder))
+    (folder / "edits.yaml").write_text("edits:\n  - {id: snow}\n")
+    with pytest.raises(ManifestError, match=r"edits\.yaml.*\n.*line 2: .*prompt or replace"):
+        load_manifest(str(folder))
+
+
+def test_two_videos_of_a_folder_may_not_share_an_id(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.webm"):
+        (tmp_path / name).touch()
+    (line,) = problems(str(tmp_path))
+    assert "'a' is used twice" in line
+    assert "a.mp4" in line
+    assert "a.webm" in line
+
+
+def test_size_is_bounded_before_parsing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = write(tmp_path, "set.yaml", YAML)
+    monkeypatch.setattr("components.manifest.read.MAX_YAML_BYTES", 100)
+    assert f"has {len(YAML)} bytes, but the limit is 100: split it" in problems(uri)[0]
+
+
+def test_honest_aliases_are_expanded(tmp_path: Path) -> None:
+    first_video = "  - {id: a, uri: a.mp4, edits: &e [{prompt: x}]}\n"
+    text = "videos:\n" + first_video + "  - {id: b, uri: b.mp4, edits: *e}\n"
+    first, second = load_manifest(write(tmp_path, "set.yaml", text)).videos
+    assert first.edits == second.edits
+
+
+safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True)
+
+
+texts = (
+    st.text(
+        st.characters(
+            exclude_categories=("Cc", "Cs", "Zl", "Zp"),
+            exclude_characters="{}\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
+        ),
+        min_size=1,
+        max_size=40,
+    )
+    .map(str.strip)
+    .filter(bool)
+)
+
+
+categories = st.sampled_from(get_args(Category))
+
+
+edits = st.one_of(
+    st.builds(EditEntry, name=safe_ids, category=categories, prompt=texts),
+    st.builds(
+        EditEntry,
+        name=safe_ids,
+        category=categories,
+        replace=st.dictionaries(texts, texts, min_size=1, max_size=1),
+    ),
+)
+
+
+frames = st.fixed_dictionaries(
+    {},
+    optional={
+        "num_frames": st.integers(1, 99),
+        "start": st.integers(0, 99),
+        "width": st.sampled_from([8, 512]),
+        "fit": st.sampled_from(["crop", "pad", "stretch"]),
+    },
+).filter(bool)
+
+
+videos = st.builds(
+    VideoEntry,
+    video_id=safe_ids,
+    uri=st.sampled_from(["/v/a b.mp4", "s3://b/ä?.mp4", "file:///x%20.mov"]),
+    prompt=st.none() | texts,
+    video=st.none() | frames,
+    edits=st.lists(
+        edits, max_size=4, unique_by=(lambda e: e.name, lambda e: (e.prompt, str(e.replace)))
+    ).map(tuple),
+)
+
+
+@given(
+    st.builds(
+        Manifest,
+        name=safe_ids,
+        videos=st.lists(videos, min_size=1, max_size=4, unique_by=lambda v: v.video_id).map(tuple),
+    )
+)
+def test_a_saved_manifest_is_read_back_equal(manifest: Manifest) -> None:
+    assert from_document(json.loads(json.dumps(to_document(manifest)))) == manifest
+
+
+def test_a_saved_manifest_of_another_version_is_refused() -> None:
+    with pytest.raises(ManifestError, match="of version 99, but this release reads 1"):
+        from_document({"version": 99})
+
+
+def test_a_large_manifest_is_read_in_seconds(tmp_path: Path) -> None:
+    row: dict[str, Any] = {"uri": "s3://b/v.mp4", "frames": {"num_frames": 8}}
+    row["edits"] = [{"id": f"e{i}", "prompt": f"{{caption}}, style {i}"} for i in range(4)]
+    rows = "\n".join(json.dumps({"id": f"v{i}", **row}) for i in range(20_000))
+    started = time.perf_counter()
+    assert len(load_manifest(write(tmp_path, "set.jsonl", rows)).videos) == 20_000
+    assert time.perf_counter() - started < 20
+
+
+def test_the_module_loads_quickly_and_without_heavy_libraries() -> None:
+    code = (
+        "import sys, components.manifest.load;"
+        "print(sorted({'av', 'boto3', 'numpy', 'pyarrow', 'pydantic', 'ray', 'torch'}"
+        " & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

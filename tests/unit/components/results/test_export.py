@@ -1,0 +1,182 @@
+"""The joined table and its files, read back as other programs would."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from components.errors import UserError
+from components.results.export import COLUMNS, export, score_table
+from components.storage.store import LocalStore
+from components.storage.tables import Row
+from tests.finished_run import AT, drawn_clip, write_edit, write_run, write_score
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "run")
+
+
+def row(**changes: Any) -> Row:
+    full = dict.fromkeys(COLUMNS) | {
+        "video_id": "car",
+        "edit_id": "car/snow",
+        "category": "background",
+        "prompt": "a jeep",
+        "protocol": "tav_paper_v1",
+        "frame_consistency": 91.25,
+        "textual_alignment": -1.5,
+        "seconds": 61.5,
+        "seed": 33,
+        "created_at": AT,
+    }
+    return full | changes
+
+
+def test_one_row_for_each_edit_and_protocol(store: LocalStore) -> None:
+    edits = write_run(store)
+    write_score(store, edits[0], 70.0, 7.0, protocol="b_v1")
+    write_edit(store, "car", "unscored", "a boat", drawn_clip(0.9))
+    rows = score_table(store)
+    assert [(one["edit_id"], one["protocol"]) for one in rows] == [
+        ("car/cartoon", "tav_paper_v1"),
+        ("car/swap", "tav_paper_v1"),
+        ("car/unscored", None),
+        ("rabbit/cartoon", "tav_paper_v1"),
+        ("rabbit/swap", "tav_paper_v1"),
+        ("surfer/cartoon", "tav_paper_v1"),
+        ("surfer/swap", "b_v1"),
+        ("surfer/swap", "tav_paper_v1"),
+    ]
+    found = rows[1]
+    assert tuple(found) == COLUMNS
+    assert found["source_prompt"] == "a jeep is moving on the road"
+    assert (found["frame_consistency"], found["textual_alignment"]) == (92.0, 28.0)
+    assert (found["seconds"], found["seed"], found["method"]) == (61.5, 33, "tune-a-video")
+    assert found["base_model"] == "CompVis/stable-diffusion-v1-4"
+    assert rows[2]["frame_consistency"] is None
+
+
+def test_the_plans_edits_and_scores_alone(store: LocalStore) -> None:
+    write_run(store)
+    (only,) = score_table(store, {"e-car-swap"}, score_keys=set())
+    assert (only["edit_id"], only["protocol"]) == ("car/swap", None)
+    assert score_table(store, set()) == []
+
+
+def test_two_edits_of_one_prompt_keep_their_own_scores(store: LocalStore) -> None:
+    write_run(store)
+    twin = write_edit(store, "car", "twin", "same", drawn_clip(0.9), edit_key="e-car-swap")
+    write_score(store, twin, 1.0, 2.0)
+    rows = {one["edit_id"]: one for one in score_table(store, {"e-car-swap"})}
+    assert rows["car/twin"]["frame_consistency"] == 1.0
+    assert rows["car/swap"]["frame_consistency"] == 92.0
+
+
+def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
+    write_run(store)
+    write_edit(store, "car", "renamed", "same", drawn_clip(0.9), edit_key="e-car-swap")
+    (only,) = score_table(store, {"e-car-swap"}, edit_ids={"car/renamed"})
+    assert only["edit_id"] == "car/renamed"
+
+
+def test_parquet_keeps_types_even_when_a_column_is_empty(tmp_path: Path) -> None:
+    target = tmp_path / "scores.parquet"
+    export([row(frame_consistency=None)], str(target))
+    table = pq.read_table(target)
+    assert tuple(table.column_names) == COLUMNS
+    types = {name: str(table.schema.field(name).type) for name in COLUMNS}
+    assert types["frame_consistency"] == types["fps"] == "double"
+    assert types["seed"] == "int64"
+    assert types["created_at"] == "timestamp[us, tz=UTC]"
+    assert table.to_pylist()[0] == row(frame_consistency=None)
+
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", '=HYPERLINK("x")']
+
+
+@pytest.mark.parametrize("prompt", FORMULAS)
+def test_csv_text_is_never_a_formula(tmp_path: Path, prompt: str) -> None:
+    target = tmp_path / "scores.csv"
+    export([row(prompt=prompt)], str(target))
+    with target.open(newline="", encoding="utf-8") as handle:
+        (read,) = csv.DictReader(handle)
+    assert read["prompt"] == f"'{prompt}"
+
+
+def test_csv_numbers_stay_numbers_and_text_stays_text(tmp_path: Path) -> None:
+    target = tmp_path / "scores.csv"
+    prompt = 'a "red", blue\nfish | 2-1'
+    export([row(prompt=prompt, frame_consistency=math.nan)], str(target))
+    with target.open(newline="", encoding="utf-8") as handle:
+        (read,) = csv.DictReader(handle)
+    assert tuple(read) == COLUMNS
+    assert float(read["textual_alignment"]) == -1.5
+    assert (read["seed"], read["frame_consistency"], read["prompt"]) == ("33", "", prompt)
+    assert read["created_at"] == "2026-11-20T09:30:00+00:00"
+
+
+def test_jsonl_is_one_strict_json_object_a_line(tmp_path: Path) -> None:
+    target = tmp_path / "scores.jsonl"
+    export([row(prompt="a\nb\u2028\ud800"), row(frame_consistency=math.nan)], str(target))
+    lines = target.read_text(encoding="utf-8").split("\n")
+    first, second = (json.loads(line) for line in lines[:2])
+    assert lines[2:] == [""]
+    assert first["prompt"] == "a\nb\u2028\ud800"
+    assert second["frame_consistency"] is None
+    assert second["created_at"] == "2026-11-20T09:30:00+00:00"
+
+
+def test_markdown_cells_cannot_break_the_table_or_become_html(tmp_path: Path) -> None:
+    target = tmp_path / "scores.md"
+    prompt = "a|b\n| c <script>alert(1)</script> [x](javascript:y) `z` \\|"
+    export([row(prompt=prompt, frame_consistency=None)], str(target))
+    header, rule, line, rest = target.read_text(encoding="utf-8").split("\n")
+    assert rest == ""
+    assert rule.count("---:") == 3
+    assert "<" not in line
+    bare = line.replace("\\\\", "").replace("\\|", "")
+    assert bare.count("|") == header.count("|")
+    assert "\\[x\\](" in line
+    assert "–" in line
+    assert "-1.50" in line
+
+
+@pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.csv.gz"])
+def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match=r"one of \.parquet, \.csv, \.jsonl, \.md"):
+        export([row()], str(tmp_path / name))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_appear_whole_and_replace_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "new folder" / "my scores.CSV"
+    export([row()], f"file://{str(target).replace(' ', '%20')}")
+    before = target.read_bytes()
+
+    def broken(_handle: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("components.results.export.os.fsync", broken)
+    with pytest.raises(UserError, match="No space left on device"):
+        export([row(), row()], str(target))
+    assert target.read_bytes() == before
+    assert [path.name for path in target.parent.iterdir()] == ["my scores.CSV"]
+
+
+def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(UserError, match="give a path that can be written"):
+        export([row()], str(tmp_path / "file" / "scores.csv"))
+    with pytest.raises(UserError, match="unknown scheme 'ftp'"):
+        export([row()], "ftp://host/scores.csv")
+    with pytest.raises(UserError, match="cannot export to"):
+        export([row()], "s3://bucket/folder/my scores.csv")

@@ -1,0 +1,166 @@
+"""What is missing, worked out from tables that the tests fill in row by row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.config import RunConfig, parse
+from components.keys import content_key
+from components.manifest.edits import EditEntry, VideoEntry
+from components.manifest.load import Manifest
+from components.run.current import Revisions, State
+from components.run.plan import Plan
+from components.run.status import run_status
+from components.storage.latents import latents_columns, read_latents
+from components.storage.store import LocalStore
+from components.storage.tables import Row, append_rows
+from tests.unit.components.storage.test_tables import make_row
+
+REVISIONS = Revisions(base="b", caption="c", score="s")
+SHA256 = "0" * 64
+
+
+class Run:
+    """One video with one edit, whose rows are committed one after the other."""
+
+    def __init__(self, root: Path, **changes: Any) -> None:
+        document = {"run": str(root), "manifest": "m", "model": {"base": "x"}} | changes
+        self.config = parse(RunConfig, document, "test")
+        self.store = LocalStore(root)
+        edit = EditEntry(name="e", category="style", prompt="{caption}, cartoon style")
+        self.entry = VideoEntry(video_id="v", uri="/v.mp4", prompt="a fish", edits=(edit,))
+
+    @property
+    def state(self) -> State:
+        manifest = Manifest(name="m", videos=(self.entry,))
+        return State(self.config, manifest, self.store, REVISIONS)
+
+    def plan(self, **options: bool) -> Plan:
+        return Plan(self.state, **options)
+
+    def commit(self, table: str, **columns: Any) -> None:
+        append_rows(self.store, table, [make_row(table, video_id="v", **columns)])
+
+    def ingest(self) -> None:
+        key = content_key(sha256=SHA256, video=self.config.video)
+        self.commit("videos", video_key=key, uri="/v.mp4", sha256=SHA256, source_version="1")
+
+    def caption(self) -> None:
+        key = self.state.videos["v"]["video_key"]
+        self.commit("captions", video_key=key, captioner="manifest", caption="a fish")
+
+    def tune(self) -> None:
+        key = self.state.adapter_keys["v"]
+        self.commit("adapters", adapter_key=key)
+        self.commit("latents", adapter_key=key, inversion=self.state.inversion)
+
+    def sample(self) -> None:
+        key = self.state.planned_edits["v/e"].edit_key
+        self.commit("edits", edit_id="v/e", edit_key=key)
+
+    def fail(self, step: str, key: str, **columns: Any) -> None:
+        row: Row = {"step": step, "item_key": key, "edit_id": None, "attempt": 1}
+        self.commit("failures", **(row | columns))
+
+
+@pytest.fixture
+def a_run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_each_row_makes_the_next_step_possible(a_run: Run) -> None:
+    (item,) = a_run.plan().ingest_items({"v": "1"})
+    assert item.video["num_frames"] == a_run.config.video.num_frames
+    assert a_run.plan().tune_items() == []
+    a_run.ingest()
+    assert a_run.plan().ingest_items({"v": "1"}) == []
+    assert a_run.plan().caption_items() == []  # the manifest gives the prompt
+    assert [prompt for _, prompt in a_run.plan().manifest_captions()] == ["a fish"]
+    a_run.caption()
+    assert a_run.plan().manifest_captions() == []
+    (tune,) = a_run.plan().tune_items()
+    assert (tune.source_prompt, tune.adapter) == ("a fish", None)
+    a_run.tune()
+    assert a_run.plan().tune_items() == []
+    (sample,) = a_run.plan().sample_items()
+    assert [edit["prompt"] for edit in sample.edits] == ["a fish, cartoon style"]
+    a_run.sample()
+    assert a_run.plan().sample_items() == []
+    (score,) = a_run.plan().score_items()
+    assert score.edit_id == "v/e"
+    status = run_status(a_run.state)
+    assert [step.left for step in status.steps.values()] == [0, 0, 0, 0, 1]
+
+
+def test_a_changed_source_is_read_again(a_run: Run) -> None:
+    a_run.ingest()
+    assert len(a_run.plan().ingest_items({"v": "2"})) == 1
+
+
+def test_only_the_inversion_is_missing(a_run: Run) -> None:
+    a_run.ingest()
+    a_run.caption()
+    a_run.commit("adapters", adapter_key=a_run.state.adapter_keys["v"], uri="a", sha256=SHA256)
+    (item,) = a_run.plan().tune_items()
+    assert item.adapter == {"adapter_key": item.item_key, "uri": "a", "sha256": SHA256}
+
+
+@pytest.mark.parametrize(
+    ("changes", "retunes"),
+    [
+        ({"tune": {"steps": 3}}, True),
+        ({"seed": 4}, True),
+        ({"model": {"base": "x", "attention_mode": "full"}}, True),
+        ({"model": {"base": "moved", "device": "cuda"}}, False),
+        ({"tune": {"gradient_checkpointing": True, "checkpoint_every": 7}}, False),
+        ({"sample": {"guidance_scale": 7.5}, "invert": {"steps": 3}}, False),
+        ({"ray": {"workers": 3}}, False),
+    ],
+)
+def test_keys_hold_what_can_change_the_result(
+    tmp_path: Path,
+    changes: dict[str, Any],
+    retunes: bool,  # noqa: FBT001
+) -> None:
+    keys = []
+    for run in (Run(tmp_path), Run(tmp_path, **changes)):
+        run.ingest()
+        run.caption()
+        keys.append(run.state.adapter_keys["v"])
+    assert (keys[0] != keys[1]) == retunes
+
+
+def test_what_failed_for_good_waits_for_the_user(a_run: Run) -> None:
+    a_run.ingest()
+    a_run.caption()
+    key = a_run.state.adapter_keys["v"]
+    a_run.fail("tune", key, retryable=False)
+    assert a_run.plan().tune_items() == []
+    assert [item.attempt for item in a_run.plan(retry_failed=True).tune_items()] == [2]
+    status = run_status(a_run.state)
+    assert status.steps["tune"].failed == 1
+    assert status.steps["score"].failed == 1  # its edit waits for the tuning
+    assert status.failed_fraction == 1
+    a_run.tune()
+    assert a_run.state.open_failures == []
+
+
+def test_what_may_pass_is_tried_up_to_the_bound(a_run: Run) -> None:
+    a_run.ingest()
+    a_run.caption()
+    key = a_run.state.adapter_keys["v"]
+    for attempt in range(1, a_run.config.max_attempts + 1):
+        assert [item.attempt for item in a_run.plan().tune_items()] == [attempt]
+        a_run.fail("tune", key, attempt=attempt, retryable=True)
+    assert a_run.plan().tune_items() == []
+
+
+def test_latents_are_read_back_in_their_shape(a_run: Run) -> None:
+    latents = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    a_run.commit("latents", adapter_key="a", inversion="i", **latents_columns(latents))
+    (part,) = [info.path for info in a_run.store.list("tables/latents")]
+    assert np.array_equal(read_latents(a_run.store, part, "a", "i"), latents.astype(np.float16))

@@ -1,0 +1,126 @@
+"""The ingest step on real videos and a local store."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from components.config import RunConfig, VideoConfig
+from components.errors import SourceError
+from components.steps.ingest import IngestItem, IngestWorker, load_clip, video_key
+from components.steps.step import Outcome, StepContext
+from components.storage.store import file_sha256
+from components.storage.tables import Row, read_table
+from components.video.io import decode_clip, probe, read_mp4_frames
+from components.video.sources import source_sha256, stat_source
+from tav_model.config import ModelConfig
+from tests.sample_videos import levels, write_folder, write_video
+
+VIDEO = VideoConfig(num_frames=4, width=32, height=24)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> StepContext:
+    config = RunConfig(run=str(tmp_path / "run"), manifest="unused", model=ModelConfig(base="-"))
+    return StepContext(config=config, config_hash="c0ffee")
+
+
+def make_item(path: Path, video: VideoConfig = VIDEO, **changes: Any) -> IngestItem:
+    item = IngestItem(
+        item_key="key",
+        video_id="walk",
+        uri=str(path),
+        source_version=stat_source(str(path)).version if path.exists() else "gone",
+        video=dataclasses.asdict(video),
+        attempt=1,
+    )
+    return dataclasses.replace(item, **changes)
+
+
+def ingest(context: StepContext, *items: IngestItem) -> tuple[list[Outcome], list[Row]]:
+    outcomes = IngestWorker(context)(items)
+    return outcomes, read_table(context.store(), "videos")
+
+
+def test_a_video_becomes_a_row_and_a_preview(context: StepContext, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "a walk.mp4", 12, fps=12)
+    (outcome,), (row,) = ingest(context, make_item(path))
+    assert (outcome.video_id, outcome.edit_id, outcome.error) == ("walk", None, None)
+    assert row["sha256"] == file_sha256(path)
+    assert row["video_key"] == video_key(row["sha256"], VIDEO)
+    assert (row["num_frames"], row["source_frames"], row["fps"]) == (4, 12, 12.0)
+    assert (row["source_width"], row["source_height"]) == (64, 48)
+    assert (row["width"], row["height"], row["fit"]) == (32, 24, "crop")
+    assert row["frame_indices"] == [0, 3, 6, 9]
+    assert (row["config_hash"], row["device"]) == ("c0ffee", "cpu")
+    preview = tmp_path / "run" / row["clip_uri"]
+    assert file_sha256(preview) == row["clip_sha256"]
+    assert levels(read_mp4_frames(preview)) == [0, 3, 6, 9]
+    assert probe(preview).fps == 12
+
+
+@pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "folder"])
+def test_a_clip_is_loaded_frame_for_frame(context: StepContext, tmp_path: Path, kind: str) -> None:
+    if kind == "folder":
+        path = write_folder(tmp_path / "frames", [f"{i}.png" for i in range(12)])
+    else:
+        path = write_video(tmp_path / f"a.{kind}", 12)
+    video = dataclasses.replace(VIDEO, selection="stride", start=2, stride=3, fit="pad")
+    _, (row,) = ingest(context, make_item(path, video))
+    clip = load_clip(row)
+    expected = decode_clip(path, video)
+    assert np.array_equal(clip.frames, expected.frames)
+    assert (clip.frame_indices, clip.fps) == ((2, 5, 8, 11), expected.fps)
+    assert row["sha256"] == source_sha256(path)
+
+
+def test_a_source_that_changed_is_not_the_clip_any_more(
+    context: StepContext, tmp_path: Path
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 12)
+    _, (row,) = ingest(context, make_item(path))
+    write_video(path, 13)
+    with pytest.raises(SourceError, match=r"a\.mp4 has sha256 .* it changed"):
+        load_clip(row)
+    path.unlink()
+    with pytest.raises(SourceError, match=r"a\.mp4 does not exist"):
+        load_clip(row)
+
+
+def test_equal_bytes_are_one_clip_wherever_they_lie(context: StepContext, tmp_path: Path) -> None:
+    first = write_video(tmp_path / "a.mp4", 12)
+    second = tmp_path / "copy.mp4"
+    shutil.copy(first, second)
+    items = [make_item(first, video_id="a"), make_item(second, video_id="b")]
+    other = dataclasses.replace(VIDEO, start=1)
+    items.append(make_item(first, other, video_id="c"))
+    _, rows = ingest(context, *items)
+    keys = {row["video_id"]: row["video_key"] for row in rows}
+    assert keys["a"] == keys["b"] != keys["c"]
+
+
+def test_a_second_ingest_writes_equal_objects(context: StepContext, tmp_path: Path) -> None:
+    item = make_item(write_video(tmp_path / "a.mp4", 12))
+    _, (first,) = ingest(context, item)
+    _, (second,) = ingest(context, item)
+    assert first["clip_sha256"] == second["clip_sha256"]
+    assert first["video_key"] == second["video_key"]
+
+
+def test_a_bad_video_is_a_row_and_the_others_go_on(context: StepContext, tmp_path: Path) -> None:
+    good = write_video(tmp_path / "good.mp4", 12)
+    items = [make_item(tmp_path / "gone.mp4", video_id="gone", attempt=2), make_item(good)]
+    outcomes, rows = ingest(context, *items)
+    assert [row["video_id"] for row in rows] == ["walk"]
+    (failure,) = read_table(context.store(), "failures")
+    assert (failure["step"], failure["video_id"], failure["edit_id"]) == ("ingest", "gone", None)
+    assert (failure["error_type"], failure["attempt"]) == ("SourceError", 2)
+    assert failure["retryable"] is False
+    assert outcomes[0].error == f"SourceError: {failure['message']}"
+    assert outcomes[1].error is None
+    assert list((tmp_path / "run" / "media").rglob("*gone*")) == []

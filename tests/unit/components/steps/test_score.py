@@ -1,0 +1,237 @@
+"""The score step on real mp4 files, a tiny real CLIP model and a local store."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from components.config import RunConfig, ScoreConfig
+from components.errors import UserError
+from components.steps.score import ScoreItem, ScoreWorker, check_protocols, score_key
+from components.steps.step import StepContext
+from components.storage.store import LocalStore, file_sha256
+from components.storage.tables import read_table
+from components.video.io import encode_mp4, read_mp4_frames
+from eval import protocols
+from eval.clip_encoder import ClipEncoder
+from tav_model.config import ModelConfig
+from tinyworld.clips import write_clip
+from tinyworld.scenes import FRAMES, Scene
+
+REVISION = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def context(tmp_path: Path, tiny_models: Path) -> StepContext:
+    config = RunConfig(
+        run=str(tmp_path / "run"),
+        manifest="unused",
+        model=ModelConfig(base=str(tiny_models / "base")),
+        score=ScoreConfig(model=str(tiny_models / "clip")),
+    )
+    return StepContext(config=config, config_hash="c0ffee", score_revision=REVISION)
+
+
+def write_edit(store: LocalStore, folder: Path, name: str, frames: int = 4) -> tuple[str, str]:
+    pixels = np.random.default_rng(len(name)).integers(0, 256, (frames, 32, 48, 3), dtype=np.uint8)
+    path = folder / f"{name}.mp4"
+    encode_mp4(path, pixels, fps=8, crf=12)
+    store.write_file(f"edits/{name}.mp4", path)
+    return f"edits/{name}.mp4", file_sha256(path)
+
+
+def paper() -> protocols.ClipProtocol:
+    protocol = protocols.get_protocol("tav_paper_v1")
+    assert isinstance(protocol, protocols.ClipProtocol)
+    return protocol
+
+
+def item(uri: str, sha256: str, **changes: Any) -> ScoreItem:
+    edit_key = changes.pop("edit_key", "e1")
+    protocol = changes.pop("protocol", "tav_paper_v1")
+    columns = {
+        "item_key": score_key(edit_key, protocol, REVISION),
+        "video_id": "fish",
+        "edit_id": "fish/red",
+        "edit_key": edit_key,
+        "prompt": "a red fish",
+        "category": "style",
+        "video_uri": uri,
+        "sha256": sha256,
+        "protocol": protocol,
+    }
+    return ScoreItem(**{**columns, **changes})
+
+
+def test_a_scored_edit_is_one_row_with_its_provenance(context: StepContext, tmp_path: Path) -> None:
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    scored = item(uri, sha256)
+    (outcome,) = ScoreWorker(context)([scored])
+    assert (outcome.video_id, outcome.edit_id, outcome.error) == ("fish", "fish/red", None)
+    (row,) = read_table(store, "scores")
+    encoder = ClipEncoder(context.config.score.model)
+    expected = protocols.score_clip(
+        paper(),
+        encoder,
+        read_mp4_frames(tmp_path / "a.mp4"),
+        "a red fish",
+    )
+    assert row["frame_consistency"] == pytest.approx(expected["frame_consistency"], abs=1e-5)
+    assert row["textual_alignment"] == pytest.approx(expected["textual_alignment"], abs=1e-5)
+    assert row["score_key"] == scored.item_key
+    assert row["method"] == "tune-a-video"
+    assert row["score_model"] == context.config.score.model
+    assert row["score_revision"] == REVISION
+    assert (row["config_hash"], row["device"], row["category"]) == ("c0ffee", "cpu", "style")
+    assert row["seconds"] > 0
+
+
+def test_one_bad_edit_leaves_the_others(context: StepContext, tmp_path: Path) -> None:
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    still, still_sha256 = write_edit(store, tmp_path, "still", frames=1)
+    store.write_bytes("edits/text.mp4", b"no video at all")
+    text_sha256 = file_sha256(Path(store.root, "edits/text.mp4"))
+    bad = [
+        item(uri, sha256, edit_id="fish/long", prompt="fish " * 90),
+        item(uri, sha256, edit_id="fish/empty", prompt=""),
+        item("edits/gone.mp4", sha256, edit_id="fish/gone"),
+        item(uri, "0" * 64, edit_id="fish/changed"),
+        item(still, still_sha256, edit_id="fish/still"),
+        item("edits/text.mp4", text_sha256, edit_id="fish/text"),
+    ]
+    outcomes = ScoreWorker(context)([*bad, item(uri, sha256, edit_id="fish/good")])
+    assert [outcome.error is None for outcome in outcomes] == [False] * 6 + [True]
+    assert [row["edit_id"] for row in read_table(store, "scores")] == ["fish/good"]
+    failures = {row["edit_id"]: row for row in read_table(store, "failures")}
+    assert "reads 77: shorten the prompt" in failures["fish/long"]["message"]
+    assert failures["fish/long"]["error_type"] == "ScoreError"
+    assert "prompt is empty" in failures["fish/empty"]["message"]
+    assert "is gone, but a row names it" in failures["fish/gone"]["message"]
+    assert "its row says" in failures["fish/changed"]["message"]
+    assert "at least 2" in failures["fish/still"]["message"]
+    assert "text.mp4 cannot be decoded" in failures["fish/text"]["message"]
+    assert {name for name, row in failures.items() if row["retryable"]} == {
+        "fish/gone",
+        "fish/changed",
+    }
+    assert all(row["step"] == "score" and row["item_key"] for row in failures.values())
+
+
+def test_protocols_of_one_edit_embed_its_frames_once(
+    context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metrics = paper().metrics
+    extra = [
+        protocols.ClipProtocol(name="same_view_v1", source="a test", metrics=metrics),
+        protocols.ClipProtocol(
+            name="small_view_v1", source="a test", metrics=metrics, frame_size=(16, 16)
+        ),
+    ]
+    monkeypatch.setattr(
+        protocols, "PROTOCOLS", {protocol.name: protocol for protocol in [paper(), *extra]}
+    )
+    seen: list[tuple[int, ...]] = []
+    encode_frames = ClipEncoder.encode_frames
+
+    def counting(encoder: ClipEncoder, frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        seen.append(frames.shape)
+        return encode_frames(encoder, frames)
+
+    monkeypatch.setattr(ClipEncoder, "encode_frames", counting)
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    other, other_sha256 = write_edit(store, tmp_path, "bb", frames=3)
+    names = ("tav_paper_v1", "same_view_v1", "small_view_v1")
+    first = [item(uri, sha256, protocol=name) for name in names]
+    second = item(other, other_sha256, edit_key="e2", edit_id="fish/blue")
+    ScoreWorker(context)([*first, second])
+    assert seen == [(4, 32, 48, 3), (4, 16, 16, 3), (3, 32, 48, 3)]
+    rows = {(row["edit_id"], row["protocol"]): row for row in read_table(store, "scores")}
+    paper_row, same = rows["fish/red", "tav_paper_v1"], rows["fish/red", "same_view_v1"]
+    assert paper_row["frame_consistency"] == same["frame_consistency"]
+    assert rows["fish/blue", "tav_paper_v1"]["frame_consistency"] != same["frame_consistency"]
+
+
+def test_a_model_that_is_not_there_stops_the_step(tmp_path: Path, tiny_models: Path) -> None:
+    config = RunConfig(
+        run=str(tmp_path / "run"),
+        manifest="unused",
+        model=ModelConfig(base=str(tiny_models / "base")),
+        score=ScoreConfig(model=str(tmp_path / "absent")),
+    )
+    context = StepContext(config=config, config_hash="c0ffee", score_revision=REVISION)
+    with pytest.raises(UserError, match=r"the score step cannot start: .*no such folder"):
+        ScoreWorker(context)
+
+
+def test_the_key_tells_edits_protocols_and_models_apart() -> None:
+    keys = {
+        score_key("e1", "a_v1", "r1"),
+        score_key("e2", "a_v1", "r1"),
+        score_key("e1", "b_v1", "r1"),
+        score_key("e1", "a_v1", "r2"),
+    }
+    assert len(keys) == 4
+    assert score_key("e1", "a_v1", "r1") in keys
+
+
+def test_unknown_protocols_are_refused_before_any_work() -> None:
+    check_protocols(["tav_paper_v1"])
+    with pytest.raises(UserError, match=r"score\.protocols: unknown protocol 'tav_paper'.*did you"):
+        check_protocols(["tav_paper_v1", "tav_paper"])
+
+
+def test_ground_truth_compares_an_edit_with_its_source_clip(
+    context: StepContext, tmp_path: Path
+) -> None:
+    store = LocalStore(context.config.run)
+    source, edited = (
+        Scene(color=color, shape="fish", background="sea", motion="rising", seed=2)
+        for color in ("red", "blue")
+    )
+    reader_revision = "sha256:" + "1" * 64
+    for name, scene in (("source", source), ("edited", edited)):
+        write_clip(scene, tmp_path / f"{name}.mp4")
+    store.write_file("edits/x.mp4", tmp_path / "edited.mp4")
+    clip = {
+        "uri": str(tmp_path / "source.mp4"),
+        "sha256": file_sha256(tmp_path / "source.mp4"),
+        "frame_indices": list(range(FRAMES)),
+        "fps": 8.0,
+        **dict.fromkeys(("width", "height"), 64),
+        "fit": "crop",
+        "source_prompt": source.caption(),
+    }
+    truth = item(
+        "edits/x.mp4",
+        file_sha256(tmp_path / "edited.mp4"),
+        protocol="tinyworld_v1",
+        prompt=edited.caption(),
+        source=clip,
+    )
+    both = dataclasses.replace(context.config.score, protocols=("tav_paper_v1", "tinyworld_v1"))
+    worker = ScoreWorker(
+        dataclasses.replace(
+            context,
+            config=dataclasses.replace(context.config, score=both),
+            reader_revision=reader_revision,
+        )
+    )
+    alien = dataclasses.replace(truth, item_key="alien", prompt="a panda eats bamboo")
+    outcomes = worker([truth, alien])
+    assert [outcome.error is None for outcome in outcomes] == [True, False]
+    (row,) = read_table(store, "scores")
+    assert (row["score_model"], row["score_revision"]) == ("tinyworld/reader", reader_revision)
+    assert (row["edited_right"], row["unedited_kept"], row["flicker"]) == (100, 100, 0)
+    assert row["motion_correlation"] == pytest.approx(1, abs=0.01)
+    assert row["jitter"] < 1
+    assert row["frame_consistency"] is None
+    (failure,) = read_table(store, "failures")
+    assert "names nothing of the tiny world" in failure["message"]

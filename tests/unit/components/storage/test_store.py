@@ -1,0 +1,141 @@
+"""The local store, and addresses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.errors import UserError
+from components.storage.store import (
+    LocalStore,
+    Store,
+    Unfinished,
+    checked_path,
+    open_store,
+    split_uri,
+)
+from tests.store_contract import StoreContract
+
+
+class TestLocalStore(StoreContract):
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return open_store(str(tmp_path / "the run's root"))
+
+    def test_a_failed_write_leaves_the_old_object_and_nothing_else(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        store.write_bytes("a", b"old")
+        unreadable = tmp_path / "folder"
+        unreadable.mkdir()
+        with pytest.raises(IsADirectoryError):
+            store.write_file("a", unreadable)
+        assert store.read_bytes("a") == b"old"
+        assert [p.name for p in (tmp_path / "the run's root").iterdir()] == ["a"]
+
+    def test_unfinished_writes_never_show(self, store: Store, tmp_path: Path) -> None:
+        store.write_bytes("a/b", b"")
+        (tmp_path / "the run's root" / "a" / ".tmp-left-by-a-crash").write_bytes(b"half")
+        assert [info.path for info in store.list()] == ["a/b"]
+
+    def test_unfinished_writes_can_be_discarded_and_nothing_else(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        store.write_bytes("a/b", b"")
+        left = tmp_path / "the run's root" / "a" / ".tmp-left-by-a-crash"
+        left.write_bytes(b"half")
+        (left.parent / ".tmp-folder").mkdir()
+        (write,) = store.unfinished("a")
+        assert (write.path, write.size) == ("a/.tmp-left-by-a-crash", 4)
+        assert list(store.unfinished("b")) == []
+        store.discard(write)
+        store.discard(write)
+        assert not left.exists()
+        for path in ("a/b", "../.tmp-x", "/.tmp-x", ".tmp-x/b"):
+            with pytest.raises(ValueError, match=r"temporary|segment"):
+                store.discard(Unfinished(path, 0, write.modified))
+        assert store.read_bytes("a/b") == b""
+
+    def test_what_is_removed_during_a_listing_is_left_out(self, store: Store) -> None:
+        for path in ("a/1", "a/2", "a/3"):
+            store.write_bytes(path, b"")
+        listing = store.list()
+        assert next(listing).path == "a/1"
+        store.delete("a/2")
+        assert [info.path for info in listing] == ["a/3"]
+
+    def test_folders_and_broken_links_are_no_objects(self, store: Store, tmp_path: Path) -> None:
+        store.write_bytes("a/b", b"")
+        root = tmp_path / "the run's root"
+        (root / "gone").symlink_to(root / "nowhere")
+        (root / "loop").symlink_to(root / "loop")
+        for path in ("a", "a/b/c", "gone", "loop"):
+            assert store.stat(path) is None
+        assert [info.path for info in store.list()] == ["a/b"]
+
+    def test_objects_are_readable_by_others(self, store: Store, tmp_path: Path) -> None:
+        store.write_bytes("a", b"")
+        assert (tmp_path / "the run's root" / "a").stat().st_mode & 0o777 == 0o644
+
+
+@given(st.text(max_size=30))
+def test_a_checked_path_stays_below_the_root(path: str) -> None:
+    try:
+        checked_path(path)
+    except ValueError:
+        return
+    root = Path("/root of the run")
+    whole = Path(os.path.normpath(root / path))
+    assert root in whole.parents
+    assert path.isascii()
+    assert path.isprintable()
+    assert not any(part.startswith((".", "-")) for part in path.split("/"))
+
+
+@given(st.lists(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}", fullmatch=True), min_size=1))
+def test_plain_segments_are_taken(segments: list[str]) -> None:
+    assert checked_path("/".join(segments)) == "/".join(segments)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("runs/demo", ("file", "runs/demo")),
+        ("/data/a b#1?x%20", ("file", "/data/a b#1?x%20")),
+        ("file:///data/a%20b#1.mp4", ("file", "/data/a b#1.mp4")),
+        ("FILE://localhost/data", ("file", "/data")),
+        ("s3://bucket", ("s3", "bucket")),
+        ("s3://bucket/a b/ü%20#1?.mp4", ("s3", "bucket/a b/ü%20#1?.mp4")),
+        ("S3://bucket/key", ("s3", "bucket/key")),
+    ],
+)
+def test_addresses_are_split_without_loss(uri: str, expected: tuple[str, str]) -> None:
+    assert split_uri(uri) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("ftp://host/a", "unknown scheme 'ftp'"),
+        ("://a", "unknown scheme ''"),
+        ("http://[bad", "unknown scheme 'http'"),
+        ("s3://", "names no bucket"),
+        ("s3:///key", "names no bucket"),
+        ("file://data/a", "is no absolute address"),
+        ("file://", "is no absolute address"),
+    ],
+)
+def test_addresses_that_mean_nothing_are_refused(uri: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        split_uri(uri)
+    with pytest.raises(UserError, match=message):
+        open_store(uri)
+
+
+def test_file_addresses_and_paths_open_the_same_store(tmp_path: Path) -> None:
+    open_store(tmp_path.as_uri()).write_bytes("a", b"x")
+    assert LocalStore(tmp_path).read_bytes("a") == b"x"

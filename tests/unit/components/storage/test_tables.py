@@ -1,0 +1,132 @@
+"""Rows to Parquet and back, and what a crash or a damaged disk leaves behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from components.errors import UserError
+from components.storage.schemas import KEYS, SCHEMAS
+from components.storage.store import LocalStore
+from components.storage.tables import append_rows, read_table
+
+MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+_VALUES: dict[pa.DataType, Any] = {
+    pa.string(): "tëxt",
+    pa.float64(): 0.5,
+    pa.int32(): 3,
+    pa.int64(): 2**40,
+    pa.bool_(): True,
+    pa.timestamp("us", tz="UTC"): MOMENT,
+    pa.list_(pa.int32()): [1, 2],
+    pa.list_(pa.float16()): [0.5, -1.0],
+}
+
+
+def make_row(table: str, **changes: Any) -> dict[str, Any]:
+    return {column.name: _VALUES[column.type] for column in SCHEMAS[table]} | changes
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path)
+
+
+@pytest.mark.parametrize("table", list(SCHEMAS))
+def test_every_table_returns_what_was_committed(store: LocalStore, table: str) -> None:
+    assert read_table(store, table) == []
+    append_rows(store, table, [make_row(table)])
+    assert read_table(store, table) == [make_row(table)]
+
+
+def test_of_equal_keys_the_later_row_counts(store: LocalStore) -> None:
+    rows = [make_row("videos", video_id=name, fps=fps) for name, fps in [("a", 1.0), ("b", 2.0)]]
+    append_rows(store, "videos", rows)
+    append_rows(store, "videos", [rows[0] | {"fps": 3.0}])
+    found = {row["video_id"]: row["fps"] for row in read_table(store, "videos")}
+    assert found == {"a": 3.0, "b": 2.0}
+
+
+def test_failures_are_all_kept(store: LocalStore) -> None:
+    for attempt in (1, 2):
+        append_rows(store, "failures", [make_row("failures", attempt=attempt)])
+    assert [row["attempt"] for row in read_table(store, "failures")] == [1, 2]
+
+
+def test_some_columns_are_read_with_their_keys_and_part(store: LocalStore) -> None:
+    path = append_rows(store, "videos", [make_row("videos")])
+    (row,) = read_table(store, "videos", ["fps"], with_part=True)
+    assert row == {"fps": 0.5, "part": path} | dict.fromkeys(KEYS["videos"], "tëxt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fsp": 1}, r"the columns \['fsp'\]"),
+        ({"fps": "many"}, "fps"),
+        ({"num_frames": 2**40}, "num_frames"),
+        ({"video_id": 7}, "video_id"),
+        ({"frame_indices": "12"}, "frame_indices"),
+    ],
+)
+def test_wrong_rows_are_refused_and_nothing_is_written(
+    store: LocalStore, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        append_rows(store, "videos", [make_row("videos"), make_row("videos", **changes)])
+    row = make_row("videos")
+    del row["fps"]
+    with pytest.raises(ValueError, match=r"the columns \['fps'\]"):
+        append_rows(store, "videos", [row])
+    assert list(store.list()) == []
+
+
+def test_there_are_no_tables_but_the_known(store: LocalStore) -> None:
+    with pytest.raises(KeyError, match="vidoes"):
+        append_rows(store, "vidoes", [])
+
+
+def test_parts_are_named_in_the_order_of_their_commits(store: LocalStore) -> None:
+    paths = [append_rows(store, "videos", [make_row("videos")]) for _ in range(20)]
+    assert paths == sorted(paths)
+    assert [info.path for info in store.list("tables/videos")] == paths
+
+
+def test_other_files_beside_the_parts_are_left_alone(store: LocalStore) -> None:
+    append_rows(store, "videos", [make_row("videos")])
+    store.write_bytes("tables/videos/README.txt", b"notes")
+    store.write_bytes("tables/videos_old/part.parquet", b"no parquet")
+    assert len(read_table(store, "videos")) == 1
+
+
+def test_a_part_of_another_version_is_named_and_refused(store: LocalStore) -> None:
+    schema = SCHEMAS["videos"].with_metadata({"tav_tables_version": "0"})
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([make_row("videos")], schema=schema), sink)
+    store.write_bytes("tables/videos/old.parquet", sink.getvalue())
+    with pytest.raises(UserError, match=r"old\.parquet is of tables version 0, but .* reads 1"):
+        read_table(store, "videos")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_part_with_any_byte_damaged_is_named_and_refused(
+    store: LocalStore, data: st.DataObject
+) -> None:
+    path = append_rows(store, "captions", [make_row("captions")])
+    content = bytearray(store.read_bytes(path))
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+    cut = data.draw(st.none() | st.integers(0, len(content) - 1))
+    store.write_bytes(path, bytes(content[:cut]))
+    with pytest.raises(UserError, match=path):
+        read_table(store, "captions")
+    store.delete(path)
