@@ -5,7 +5,7 @@
     storage/    objects and tables         results/   gallery, scored table, picture
 
 `cli` is the `tav` command; a step reads committed rows, computes what is missing and appends rows.
-What all share is beside it: `config`, `keys`, `errors`, `failures`, `provenance`, `revisions`, `log`.
+What all share stands beside it: config, keys, errors, failures, provenance, revisions, log.
 
 Nothing heavy is imported at the top of these modules: `tav --help` answers in under a second.
 """

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.cli_look import export, failures, print_status, status, status_document, strip
 from components.cli_upkeep import compact, gc
 from components.errors import ItemError, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from components.run.current import State
     from components.run.runner import Runner, RunResult
-    from components.run.status import Status
 
 EXIT_FAILED_ITEMS = 3
 """More items failed than `max_failed_fraction` allows."""
@@ -119,66 +118,8 @@ def report(
     click.echo(json.dumps({"report": address}) if as_json else address)
 
 
-@main.command()
-@click.argument("run_uri", metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(run_uri: str, as_json: bool) -> None:
-    """Show where a run stands. RUN is its folder or s3:// address."""
-    from components.run.runner import load_run
-    from components.run.status import run_status
-
-    found = run_status(load_run(run_uri))
-    if as_json:
-        click.echo(json.dumps(_status_document(found)))
-    else:
-        _print_status(found)
-
-
-@main.command()
-@click.argument("run_uri", metavar="RUN")
-@click.option("--to", "target", required=True, help="A .parquet, .csv, .jsonl or .md file.")
-def export(run_uri: str, target: str) -> None:
-    """Write a run's scored edits as one table, a row for each edit and protocol."""
-    from components.results.export import export as write
-    from components.results.export import score_table
-    from components.run.runner import load_run
-
-    state = load_run(run_uri)
-    rows = score_table(state.store, **_current(state))
-    write(rows, target)
-    click.echo(f"{len(rows)} row(s) written to {target}")
-
-
-@main.command()
-@click.argument("run_uri", metavar="RUN")
-@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
-def strip(run_uri: str, target: Path) -> None:
-    """Draw some frames of each source and its edits as one picture."""
-    from components.results.strip import strip as draw
-    from components.run.runner import load_run
-
-    state = load_run(run_uri)
-    target.write_bytes(draw(state.store, _current(state)["edit_keys"]))
-    click.echo(str(target))
-
-
-@main.command()
-@click.argument("run_uri", metavar="RUN")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON lines.")
-def failures(run_uri: str, as_json: bool) -> None:
-    """List what is missing from a run because it failed, and why."""
-    from components.run.runner import load_run
-
-    for row in load_run(run_uri).open_failures:
-        if as_json:
-            click.echo(json.dumps(row, default=str))
-        else:
-            name = row["edit_id"] or row["video_id"]
-            click.echo(f"{row['step']:8} {name}  {row['error_type']}: {row['message']}")
-
-
-main.add_command(compact)
-main.add_command(gc)
+for _command in (status, failures, export, strip, compact, gc):
+    main.add_command(_command)
 
 
 def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:
@@ -189,15 +130,6 @@ def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> 
     return Runner(config, retry_failed=retry_failed)
 
 
-def _current(state: State) -> dict[str, set[str]]:
-    """The rows that count now, as the arguments that select them."""
-    return {
-        "edit_ids": set(state.edits),
-        "edit_keys": {row["edit_key"] for row in state.edits.values()},
-        "score_keys": {row["score_key"] for row in state.scores.values()},
-    }
-
-
 def _report(runner: Runner, *, force: bool) -> str:
     from components.results.report import collect, write_report
 
@@ -205,12 +137,12 @@ def _report(runner: Runner, *, force: bool) -> str:
         return f"{runner.store.root}/report/index.html"
     state = runner.state()
     failed = {row["item_key"] for row in state.open_failures}
-    return write_report(runner.store, collect(runner.store, item_keys=failed, **_current(state)))
+    return write_report(runner.store, collect(runner.store, item_keys=failed, **state.selection()))
 
 
 def _finish(runner: Runner, result: RunResult, as_json: bool) -> None:
     if as_json:
-        document = _status_document(result.status)
+        document = status_document(result.status)
         document |= {"computed": result.computed, "used_ray": result.used_ray}
         click.echo(json.dumps(document))
     else:
@@ -232,42 +164,15 @@ def _print_result(runner: Runner, result: RunResult) -> None:
     from components.results.score_tables import print_scores
 
     if "score" in result.computed:
-        rows = score_table(runner.store, **_current(runner.state()))
+        rows = score_table(runner.store, **runner.state().selection())
         if rows:
             # Wide enough for the table where no terminal says how wide it is.
             print_scores(rows, Console(width=None if sys.stdout.isatty() else 140))
-    _print_status(result.status)
+    print_status(result.status)
     if not any(result.computed.values()):
         click.echo("Nothing to compute: every row is there already. Ray was not started.")
     if runner.store.stat("report/index.html") is not None:
         click.echo(f"Report: {runner.store.root}/report/index.html")
-
-
-def _print_status(found: Status) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("step", "total", "done", "failed", "left")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name, step in found.steps.items():
-        table.add_row(name, *map(str, (step.total, step.done, step.failed, step.left)))
-    Console().print(table)
-
-
-def _status_document(found: Status) -> dict[str, Any]:
-    return {
-        "failed_fraction": found.failed_fraction,
-        "steps": {
-            name: {
-                "total": step.total,
-                "done": step.done,
-                "failed": step.failed,
-                "left": step.left,
-            }
-            for name, step in found.steps.items()
-        },
-    }
 
 
 if __name__ == "__main__":

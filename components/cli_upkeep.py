@@ -22,7 +22,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 @click.command()
 @click.argument("run_uri", metavar="RUN")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def compact(run_uri: str, as_json: bool) -> None:  # noqa: FBT001 - click passes flags so
+def compact(run_uri: str, as_json: bool) -> None:
     """Merge the many small parts of a run's tables into few.
 
     A run may go on meanwhile. Parts that were merged are removed by the next call an hour later.
@@ -62,7 +62,7 @@ def _duration(_context: click.Context, _option: click.Parameter, text: str) -> d
     help="Leave younger orphans alone; a run in progress may still commit their rows.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def gc(run_uri: str, delete: bool, older_than: dt.timedelta, as_json: bool) -> None:  # noqa: FBT001
+def gc(run_uri: str, delete: bool, older_than: dt.timedelta, as_json: bool) -> None:
     """Find objects that no row names, and rows whose object is gone.
 
     A dry run unless --delete is given: that removes the objects, and withdraws the rows so that

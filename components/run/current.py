@@ -207,6 +207,14 @@ class State:
         """The key that an edit's scores under a protocol have or will have."""
         return score_key(edit_key, protocol, self.revisions.of_protocol(protocol))
 
+    def selection(self) -> dict[str, set[str]]:
+        """The edits and scores that count now, as the arguments of what shows them."""
+        return {
+            "edit_ids": set(self.edits),
+            "edit_keys": {row["edit_key"] for row in self.edits.values()},
+            "score_keys": {row["score_key"] for row in self.scores.values()},
+        }
+
     @functools.cached_property
     def failures(self) -> dict[tuple[str, str, str], Row]:
         """The last failure of each (step, item key, edit or video id)."""

@@ -65,5 +65,12 @@ def test_a_run_of_missing_videos_fails_with_rows_and_without_ray(
     assert CliRunner().invoke(main, [*command, "max_failed_fraction=1.0"]).exit_code == 0
     listed = CliRunner().invoke(main, ["failures", str(tmp_path / "run")])
     assert listed.output.count("gone.mp4") == 1
+    assert listed.output.startswith("ingest: SourceError, 1 item(s)\n  gone  ")
+    assert "(attempt 1; needs --retry-failed)" in listed.output
     status = CliRunner().invoke(main, ["status", str(tmp_path / "run"), "--json"])
     assert json.loads(status.output)["steps"]["score"]["failed"] == 1
+    assert json.loads(status.output)["steps"]["tune"]["gpu_seconds"] == 0
+    # Nothing is left, so there is nothing to wait for.
+    watched = CliRunner().invoke(main, ["status", str(tmp_path / "run"), "--watch"])
+    assert watched.exit_code == 0
+    assert "per hour" in watched.output

@@ -1,0 +1,81 @@
+"""How fast a run's steps go and what they cost, from the rows that they committed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from components.run.status import Status
+from components.storage.store import Store
+from components.storage.tables import read_table
+
+RECENT = 200
+"""Rows that the pace is measured on, the latest."""
+PAUSE = dt.timedelta(minutes=30)
+"""A longer time without a commit is no work: the run stood still."""
+
+_TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "ingest": ("videos",),
+        "caption": ("captions",),
+        "tune": ("adapters", "latents"),
+        "sample": ("edits",),
+        "score": ("scores",),
+    }
+)
+"""Whose rows a step commits; the last is written when an item is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """One step's speed and cost."""
+
+    per_hour: float | None
+    """Items, lately; none before there are two."""
+    left_seconds: float | None
+    """Until all that is left is done at this pace, once the step is at work."""
+    seconds: float
+    """Spent on all rows that are there, by all workers together."""
+    gpu_seconds: float
+    """Of these, on a GPU."""
+    last_commit: dt.datetime | None
+    """When a row was committed last, UTC."""
+
+
+def run_pace(store: Store, status: Status) -> dict[str, Pace]:
+    """Measure every step.
+
+    Args:
+        store: The run's store.
+        status: Says what is left.
+    """
+    return {step: _pace(store, tables, status.steps[step].left) for step, tables in _TABLES.items()}
+
+
+def _pace(store: Store, tables: Sequence[str], left: int) -> Pace:
+    columns = ("seconds", "device", "created_at")
+    rows = {table: read_table(store, table, columns) for table in tables}
+    every = [row for found in rows.values() for row in found]
+    commits = sorted(row["created_at"] for row in rows[tables[-1]])
+    speed = _per_second(commits)
+    return Pace(
+        per_hour=None if speed is None else 3600 * speed,
+        left_seconds=None if speed is None else left / speed,
+        seconds=sum(row["seconds"] for row in every),
+        gpu_seconds=sum(row["seconds"] for row in every if row["device"].startswith("cuda")),
+        last_commit=commits[-1] if commits else None,
+    )
+
+
+def _per_second(commits: Sequence[dt.datetime]) -> float | None:
+    """Commits per second since the last pause, of the latest ones."""
+    latest = commits[-RECENT:]
+    for number, (one, other) in enumerate(itertools.pairwise(latest[::-1])):
+        if one - other > PAUSE:
+            latest = latest[-number - 1 :]
+            break
+    span = (latest[-1] - latest[0]).total_seconds() if latest else 0.0
+    return (len(latest) - 1) / span if span > 0 else None
