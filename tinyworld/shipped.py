@@ -14,3 +14,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 def shipped_model(part: Literal["base", "blip2", "clip", "reader"]) -> Path:
     """Folder of one trained model: the diffusion model, BLIP-2, CLIP or the reader."""
     return WEIGHTS / part
+
+
+def public_name(model: str) -> str:
+    """What a table calls a model: one of ours by the name that users give, others as they are."""
+    return NAME if Path(model).is_relative_to(WEIGHTS) else model

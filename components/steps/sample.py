@@ -19,6 +19,7 @@ from components.steps.step import Outcome, StepContext, record_failure
 from components.storage.latents import read_latents
 from components.storage.store import file_sha256
 from components.storage.tables import Row, append_rows
+from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,7 +184,9 @@ class SampleWorker:
             "frames_uri": frames_uri,
             "num_frames": len(frames),
             "fps": item.fps,
-            **model_columns(config.model.base, self._context.base_revision, config.seed),
+            **model_columns(
+                public_name(config.model.base), self._context.base_revision, config.seed
+            ),
             **provenance(
                 config_hash=self._context.config_hash, device=config.model.device, started=began
             ),

@@ -19,6 +19,7 @@ from components.revisions import hub_revision
 from components.steps.step import Outcome, StepContext, attempt_item
 from components.storage.tables import Row, append_rows
 from eval.measures import MEASURES
+from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from eval.clip_encoder import ClipEncoder
@@ -178,7 +179,7 @@ class ScoreWorker:
             "category": item.category,
             "method": METHOD,
             **{name: scores.get(name) for name in MEASURES},
-            "score_model": READER if reads else settings.model,
+            "score_model": READER if reads else public_name(settings.model),
             "score_revision": context.reader_revision if reads else context.score_revision,
             **provenance(config_hash=context.config_hash, device=settings.device, started=started),
         }

@@ -22,6 +22,7 @@ from components.steps.step import Outcome, StepContext, attempt_item
 from components.storage.latents import latents_columns
 from components.storage.store import file_sha256
 from components.storage.tables import Row, append_rows
+from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,7 +162,9 @@ class TuneWorker:
     def _origin(self, started: float) -> Row:
         config = self._context.config
         return {
-            **model_columns(config.model.base, self._context.base_revision, config.seed),
+            **model_columns(
+                public_name(config.model.base), self._context.base_revision, config.seed
+            ),
             **provenance(
                 config_hash=self._context.config_hash, device=config.model.device, started=started
             ),

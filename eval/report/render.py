@@ -73,9 +73,8 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         now=now,
         columns=columns,
         measures=MEASURES,
-        # By label, as the aggregates have them; and those that any column has, in order.
+        # By label, as the aggregates have them.
         measures_of={column.label: column.measures for column in columns.values()},
-        shown=[name for name in MEASURES if any(name in c.measures for c in columns.values())],
         by_column=[_by_id(row) for row in data.rows],
         prompts=[compare_prompts(row.source_prompt, row.prompt) for row in data.rows],
         categories=sorted({row.category for row in data.rows}),

@@ -1,0 +1,35 @@
+"""What comes with the package: named as users name it, whole, small, and never pickled."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tinyworld.layout import MANIFEST, file_digests
+from tinyworld.shipped import NAME, WEIGHTS, public_name, shipped_model
+
+
+@pytest.mark.parametrize("part", ["base", "blip2", "clip", "reader"])
+def test_a_shipped_model_goes_by_its_public_name(part: str) -> None:
+    assert public_name(str(shipped_model(part))) == NAME  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["owner/name", "hf-hub:owner/name", "/models/base", "tinyworld"])
+def test_others_keep_theirs(model: str) -> None:
+    assert public_name(model) == model
+
+
+def test_the_manifest_names_every_file_and_how_each_model_was_made() -> None:
+    manifest = json.loads((WEIGHTS / MANIFEST).read_text())
+    assert manifest["files"] == file_digests(WEIGHTS)
+    assert set(manifest["parts"]) == {"vae", "diffusion", "reader", "clip", "blip2"}
+    for part in manifest["parts"].values():
+        assert {"command", "code", "settings", "steps_done", "date", "versions"} <= set(part)
+        assert part["steps_done"] == part["settings"]["steps"]
+
+
+def test_weights_are_safetensors_of_40_megabytes_at_most() -> None:
+    files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} <= {".json", ".safetensors"}
+    assert sum(path.stat().st_size for path in files) <= 40e6
