@@ -18,10 +18,18 @@ from tests.integration.s3_server import s3_bucket, s3_server  # noqa: F401 - fix
 os.environ["RAY_AUTH_MODE"] = "token"
 os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
+# Ray gives its own start 30 s, which a busy machine may need twice.
 HEAD = """
-import os, sys, ray
-context = ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-                   object_store_memory=500_000_000)
+import sys, ray
+for attempts_left in (2, 1, 0):
+    try:
+        context = ray.init(address="local", num_cpus=2, include_dashboard=False,
+                           log_to_driver=False, object_store_memory=500_000_000)
+        break
+    except Exception:
+        ray.shutdown()
+        if not attempts_left:
+            raise
 print(context.address_info["address"], flush=True)
 sys.stdin.read()
 """
