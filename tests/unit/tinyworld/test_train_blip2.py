@@ -63,7 +63,6 @@ def test_it_trains_on_what_the_captioner_gives_it() -> None:
         assert processor.tokenizer.decode(row[row != -100]) == f" {caption}\n"
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no trained captioner is shipped yet")
 def test_the_shipped_captioner_names_combinations_that_no_training_saw() -> None:
     rng = np.random.default_rng(5)
     scenes = [random_scene(rng, held_out=True) for _ in range(100)]

@@ -51,7 +51,6 @@ def test_the_folder_loads_as_a_scorer_that_reads_plain_words(trained: Path) -> N
         encoder.encode_text("a fish " * 16)
 
 
-@pytest.mark.skipif(not SHIPPED.is_dir(), reason="no trained scorer is shipped yet")
 def test_the_shipped_scorer_knows_combinations_that_no_training_saw() -> None:
     rng = np.random.default_rng(5)
     scenes = [random_scene(rng, held_out=True) for _ in range(100)]
