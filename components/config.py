@@ -173,6 +173,8 @@ class RunConfig:
     """The exit code is 0 only while failed items / all items stays within this bound."""
     max_attempts: int = 3
     """How often an item that failed for a passing reason is tried over all runs."""
+    lease_seconds: float = field(default=60.0, metadata=NOT_KEYED)
+    """How long after a driver's last sign of life another one may take over its run."""
     video: VideoConfig = VideoConfig()
     caption: CaptionConfig = CaptionConfig()
     tune: TuneConfig = TuneConfig()
@@ -190,6 +192,7 @@ class RunConfig:
                 f"max_failed_fraction is {self.max_failed_fraction}, but is a fraction: give 0 to 1"
             )
         _at_least("max_attempts", self.max_attempts, 1, "1 never tries again")
+        _at_least("lease_seconds", self.lease_seconds, 1, "60 rides out a short outage of S3")
 
 
 def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:

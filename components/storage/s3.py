@@ -39,6 +39,8 @@ PAGE_SIZE = 1000
 """Objects listed by one request: S3's most."""
 
 _ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
+_TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
+"""Answers to a conditional write that another one was before."""
 _PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
 _LOWEST_SERVER_ERROR = 500
 
@@ -58,6 +60,22 @@ class S3Store(Store):
     def write_bytes(self, path: str, data: bytes) -> None:
         with _explained(f"{self.root}/{path}"):
             client().put_object(Bucket=self._bucket, Key=self._key(path), Body=data)
+
+    @override
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        place = {"Bucket": self._bucket, "Key": self._key(path)}
+        with _explained(f"{self.root}/{path}"):
+            try:
+                client().put_object(**place, Body=data, IfNoneMatch="*")
+            except ClientError as error:
+                if error.response["Error"]["Code"] not in _TAKEN:
+                    raise
+            else:
+                return True
+        try:
+            return self.read_bytes(path) == data  # an earlier try may have written it
+        except FileNotFoundError:
+            return False
 
     @override
     def write_file(self, path: str, source: Path) -> None:

@@ -15,7 +15,7 @@ import re
 import stat
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,14 @@ class Store(ABC):
     @abstractmethod
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write an object whole, replacing one of the same path."""
+
+    @abstractmethod
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        """Write an object unless there is one of that path; say whether this call wrote it.
+
+        Of several writers at once exactly one succeeds. The data must be no other writer's: a
+        request that is sent again after a lost answer knows its own work by them.
+        """
 
     @abstractmethod
     def write_file(self, path: str, source: Path) -> None:
@@ -143,13 +151,24 @@ class LocalStore(Store):
             handle.write(data)
 
     @override
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        try:
+            with self._replacing(path, _link) as handle:
+                handle.write(data)
+        except FileExistsError:
+            return self._locate(path).read_bytes() == data  # as NFS may say of the first link too
+        return True
+
+    @override
     def write_file(self, path: str, source: Path) -> None:
         with self._replacing(path) as handle, source.open("rb") as original:
             while chunk := original.read(1 << 20):
                 handle.write(chunk)
 
     @contextlib.contextmanager
-    def _replacing(self, path: str) -> Iterator[Any]:
+    def _replacing(
+        self, path: str, place: Callable[[Path, Path], object] = Path.replace
+    ) -> Iterator[Any]:
         target = self._locate(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
@@ -159,7 +178,7 @@ class LocalStore(Store):
                 handle.flush()
                 os.fsync(handle.fileno())
             Path(name).chmod(0o644)
-            Path(name).replace(target)
+            place(Path(name), target)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
@@ -222,6 +241,12 @@ class LocalStore(Store):
         from pyarrow.fs import LocalFileSystem  # 0.3 s that `--help` need not pay
 
         return LocalFileSystem(), str(self._base)
+
+
+def _link(temporary: Path, target: Path) -> None:
+    """Give a file its name unless the name is taken (FileExistsError)."""
+    target.hardlink_to(temporary)
+    temporary.unlink()
 
 
 def open_store(uri: str) -> Store:

@@ -1,0 +1,290 @@
+"""One driver to a run: who gets the lease, who is told to wait, and what a lost one does."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.errors import UserError
+from components.run import lease as lease_module
+from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError, Owner
+from components.storage.store import LocalStore, ObjectInfo
+from tests.lease_drivers import HOLD, race
+
+SHORT = 0.6
+"""Seconds without a sign of life after which these leases may be taken over."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "run")
+
+
+def record(store: LocalStore, **changes: Any) -> dict[str, Any]:
+    """The newest lease's record, changed in place when changes to its owner are given."""
+    newest = max(info.path for info in store.list(FOLDER))
+    found: dict[str, Any] = json.loads(store.read_bytes(newest))
+    if changes:
+        found["owner"] |= changes
+        store.write_bytes(newest, json.dumps(found).encode())
+    return found
+
+
+def abandon(store: LocalStore, **changes: Any) -> None:
+    """Leave a lease as a killed driver does; changes say who it was."""
+    with Lease(store, SHORT):
+        left = record(store)
+    left["owner"] |= changes
+    newest = max(info.path for info in store.list(FOLDER))
+    store.write_bytes(newest, json.dumps(left).encode())
+
+
+ELSEWHERE = {"kernel": "another machine", "host": "elsewhere", "pid": 7}
+
+
+def test_a_run_has_one_driver_at_a_time(store: LocalStore) -> None:
+    with Lease(store, SHORT):
+        with pytest.raises(LeaseHeldError) as refused, Lease(store, SHORT):
+            pytest.fail("two drivers hold one run")
+        message = str(refused.value)
+        for words in (store.root, f"pid {os.getpid()} on ", " ago)", "tav status", f"{SHORT:g} s"):
+            assert words in message
+    began = time.monotonic()
+    with Lease(store, SHORT):
+        pass
+    assert time.monotonic() - began < SHORT, "a released lease is free at once"
+    assert len(list(store.list(FOLDER))) == 1
+
+
+def test_a_driver_that_works_long_keeps_its_lease(store: LocalStore) -> None:
+    with Lease(store, SHORT) as held:
+        deadline = time.monotonic() + 3 * SHORT
+        while time.monotonic() < deadline:
+            with pytest.raises(LeaseHeldError), Lease(store, SHORT):
+                pass
+        held.check()
+
+
+def test_a_killed_drivers_lease_is_free_at_once_on_its_own_machine(tmp_path: Path) -> None:
+    root = str(tmp_path / "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, root, "6"], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "held\n"
+        with pytest.raises(LeaseHeldError, match=f"pid {driver.pid} on"), Lease(LocalStore(root), 1):
+            pass
+        driver.kill()
+        assert driver.stdout.read() == ""
+        # Not reaped yet: it is a zombie, and no less dead.
+        began = time.monotonic()
+        with Lease(LocalStore(root), 6):
+            assert time.monotonic() - began < 3
+
+
+def test_a_lease_of_another_machine_is_free_after_its_time(store: LocalStore) -> None:
+    abandon(store, **ELSEWHERE)
+    began = time.monotonic()
+    with Lease(store, SHORT):
+        assert SHORT <= time.monotonic() - began < 5 * SHORT
+
+
+def test_a_pid_means_nothing_elsewhere_and_may_be_another_process_here(store: LocalStore) -> None:
+    here = Owner.here()
+    assert not here.is_dead()
+    assert dataclasses.replace(here, birth="1").is_dead()
+    assert not dataclasses.replace(here, birth="1", kernel="another machine").is_dead()
+    assert not dataclasses.replace(here, birth=None).is_dead()
+    assert not dataclasses.replace(here, birth="1", kernel=None).is_dead()
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"[]", b'{"owner": {}}', b'{"owner": 3}', b"null"])
+def test_a_lease_that_cannot_be_read_is_free_after_its_time(
+    store: LocalStore, data: bytes
+) -> None:
+    store.write_bytes(f"{FOLDER}/00000041.json", data)
+    with Lease(store, 0.2):
+        assert [info.path for info in store.list(FOLDER)] == [f"{FOLDER}/00000042.json"]
+
+
+def test_a_driver_that_lost_its_lease_stops(store: LocalStore) -> None:
+    """As after a long pause: it was taken over, and must notice by itself."""
+    with pytest.raises(LeaseLostError, match="taken over by pid 7 on elsewhere") as lost:
+        with Lease(store, SHORT):
+            taken = record(store)
+            taken["owner"] |= ELSEWHERE | {"token": "another"}
+            store.write_bytes(f"{FOLDER}/00000002.json", json.dumps(taken).encode())
+            time.sleep(30)  # is interrupted
+    assert isinstance(lost.value.__cause__, KeyboardInterrupt)
+    assert json.loads(store.read_bytes(f"{FOLDER}/00000002.json")) == taken
+
+
+def test_a_driver_off_the_main_thread_learns_of_the_loss_when_it_asks(store: LocalStore) -> None:
+    problems: list[Exception] = []
+
+    def drive() -> None:
+        try:
+            with Lease(store, SHORT) as held:
+                for info in list(store.list(FOLDER)):
+                    store.delete(info.path)
+                for _ in range(100):
+                    held.check()
+                    time.sleep(0.05)
+        except LeaseLostError as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=drive)
+    thread.start()
+    thread.join()
+    assert "someone who removed lease/" in str(problems[0])
+
+
+def test_a_paused_driver_is_taken_over_and_notices(tmp_path: Path) -> None:
+    root = str(tmp_path / "run")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, root, str(SHORT)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as driver:
+        assert driver.stdout is not None
+        assert driver.stdout.readline() == "held\n"
+        driver.send_signal(signal.SIGSTOP)
+        with Lease(LocalStore(root), SHORT) as held:
+            driver.send_signal(signal.SIGCONT)
+            said = driver.stdout.read()
+            assert driver.wait() != 0
+            assert "was taken over by" in said
+            assert f"pid {os.getpid()} on" in said
+            time.sleep(SHORT / 2)
+            held.check()
+
+
+def test_of_many_drivers_that_find_a_dead_one_exactly_one_goes_on(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    abandon(store, **ELSEWHERE)
+    assert race(store.root, drivers=6, seconds=SHORT) == 1
+
+
+class Turns:
+    """Lets threads do one call at a time, in an order that is given."""
+
+    def __init__(self, order: list[int], count: int) -> None:
+        self._order, self._left = iter(order), count
+        self._waiting: dict[int, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        event = threading.Event()
+        with self._lock:
+            self._waiting[threading.get_ident()] = event
+            self._next()
+        event.wait()
+
+    def leave(self) -> None:
+        with self._lock:
+            self._left -= 1
+            self._next()
+
+    def _next(self) -> None:
+        if self._left and len(self._waiting) == self._left:
+            names = sorted(self._waiting)
+            self._waiting.pop(names[next(self._order, 0) % len(names)]).set()
+
+
+class OrderedStore(LocalStore):
+    """A folder whose calls come in turns; what they do is the real thing."""
+
+    def __init__(self, root: str, turns: Turns) -> None:
+        super().__init__(root)
+        self._turns = turns
+
+    def _in_turn(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        self._turns.wait()
+        return call(*arguments)
+
+    def create_bytes(self, path: str, data: bytes) -> bool:
+        return bool(self._in_turn(super().create_bytes, path, data))
+
+    def read_bytes(self, path: str) -> bytes:
+        found: bytes = self._in_turn(super().read_bytes, path)
+        return found
+
+    def delete(self, path: str) -> None:
+        self._in_turn(super().delete, path)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        # Between two names of a folder anything can happen.
+        for info in super().list(prefix):
+            self._turns.wait()
+            yield info
+
+
+@settings(max_examples=200)
+@given(
+    order=st.lists(st.integers(0, 5), max_size=120),
+    drivers=st.integers(2, 4),
+    released=st.booleans(),
+    newest=st.integers(1, 3),
+)
+def test_in_any_order_of_calls_one_driver_gets_the_lease(
+    order: list[int], drivers: int, released: bool, newest: int
+) -> None:
+    """Drivers that all found the same dead one, each about to claim what comes after it."""
+    with tempfile.TemporaryDirectory() as root:
+        turns = Turns(order, drivers)
+        for number in range(1, newest + 1):
+            dead = {"owner": dataclasses.asdict(Owner.here()), "released": released}
+            LocalStore(root).write_bytes(lease_module._path(number), json.dumps(dead).encode())
+        leases = [Lease(OrderedStore(root, turns), 60) for _ in range(drivers)]
+        won: list[Lease] = []
+
+        def claim(one: Lease) -> None:
+            with contextlib.ExitStack() as stack:
+                stack.callback(turns.leave)
+                if one._claim(newest + 1):
+                    won.append(one)
+
+        threads = [threading.Thread(target=claim, args=(one,)) for one in leases]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert [info.path for info in LocalStore(root).list(FOLDER)] == [
+            lease_module._path(newest + 1)
+        ]
+
+
+@settings(max_examples=200)
+@given(late=st.integers(1, 6), newest=st.integers(2, 8))
+def test_a_claim_that_comes_late_takes_nothing(late: int, newest: int) -> None:
+    """A driver slept between its look and its claim; others came, went, and were tidied away."""
+    with tempfile.TemporaryDirectory() as root:
+        store = LocalStore(root)
+        last = Lease(store, 60)
+        assert last._claim(newest)
+        got = Lease(store, 60)._claim(late)
+        assert got == (late > newest)
+        numbers = [info.path for info in store.list(FOLDER)]
+        assert numbers == [lease_module._path(max(late, newest) if got else newest)]
+
+
+def test_errors_are_the_users(store: LocalStore) -> None:
+    assert issubclass(LeaseHeldError, UserError)
+    assert issubclass(LeaseLostError, UserError)
