@@ -15,7 +15,6 @@ import logging
 import os
 import re
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -25,6 +24,7 @@ from types import TracebackType
 from typing import Self
 
 from components.errors import ItemError, UserError
+from components.run.interrupt import interrupter
 from components.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Lease:
         self._lost: LeaseLostError | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, name="lease", daemon=True)
-        self._main = threading.current_thread() is threading.main_thread()
+        self._interrupt = interrupter()
 
     def __enter__(self) -> Self:
         """Take the lease, after a wait where it seems to be a dead driver's.
@@ -223,10 +223,11 @@ class Lease:
         if owner is not None:
             held = dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(owner.since)
             age = f" ({dt.timedelta(seconds=round(held.total_seconds()))} ago)"
+        root, seconds = self._store.root, found.seconds or self._seconds
         return (
-            f"another driver is at work on {self._store.root}: {owner}{age}. Wait for it "
-            f"(`tav status {self._store.root} --watch`), or end it and start this one again: a dead "
-            f"driver's run is taken over after {found.seconds or self._seconds:g} s, at once on its own machine"
+            f"another driver is at work on {root}: {owner}{age}. Wait for it (`tav status {root} "
+            "--watch`), or end it and start this one again: a dead driver's run is taken over "
+            f"after {seconds:g} s, at once on its own machine"
         )
 
     def _claim(self, number: int) -> bool:
@@ -269,9 +270,8 @@ class Lease:
             "this machine sleeps that long"
         )
         logger.error("%s", self._lost)
-        if self._main and not self._stop.is_set():
-            # A signal, since it may wait for a worker for hours.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if not self._stop.is_set():
+            self._interrupt()
 
     def _record(self, *, released: bool) -> bytes:
         record = {"owner": asdict(self._owner), "beats": self._beats}

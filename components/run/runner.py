@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.config import RunConfig, parse, to_document
-from components.errors import ItemError, UserError
+from components.errors import ItemError, TransientError, UserError
 from components.keys import content_key
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, from_document, load_manifest
 from components.manifest.load import to_document as manifest_document
 from components.run.cluster import Cluster
 from components.run.current import Revisions, State
+from components.run.lease import Lease
 from components.run.plan import STEPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.losses import is_loss
 from components.steps.score import check_protocols
 from components.steps.step import Outcome, StepContext, record_failure, run_items
 from components.storage.compact import compact_grown
@@ -32,6 +34,8 @@ from tinyworld.shipped import shipped_model
 logger = logging.getLogger(__name__)
 
 _STAT_THREADS = 16
+_MAX_LOSSES = 5
+"""Losses of workers or nodes in a row without an item being done; then the run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Runner:
         self.manifest: Manifest = load_manifest(config.manifest)
         self.revisions = find_revisions(config, self.manifest)
         self._retry_failed = retry_failed
+        self._losses = 0
         self._context = StepContext(
             config=config,
             config_hash=content_key(config=config),
@@ -80,33 +85,75 @@ class Runner:
         return State(self.config, self.manifest, self.store, self.revisions)
 
     def run(self, steps: Sequence[str] = STEPS) -> RunResult:
-        """Run steps in order, starting Ray only when one of them has work."""
-        changed = save_run(self.store, self.config, self.manifest, self.revisions)
+        """Run steps in order, starting Ray only when one of them has work.
+
+        Raises:
+            LeaseHeldError: another driver is at work on the run.
+            LeaseLostError: another driver has taken the run over.
+        """
         computed = {}
-        with Cluster(self.config.ray) as cluster:
+        lease = Lease(self.store, self.config.lease_seconds)
+        with lease, Cluster(self.config.ray) as cluster:
+            changed = save_run(self.store, self.config, self.manifest, self.revisions)
             for step in steps:
-                computed[step] = self._run_step(step, cluster)
+                computed[step] = self._run_step(step, cluster, lease)
                 if computed[step]:
                     compact_grown(self.store)
             used_ray = cluster.started
         return RunResult(run_status(self.state()), computed, used_ray, changed)
 
-    def _run_step(self, step: str, cluster: Cluster) -> int:
+    def _run_step(self, step: str, cluster: Cluster, lease: Lease) -> int:
+        """Compute what a step lacks, again where workers or nodes were lost; return how much."""
+        total = None
+        while True:
+            lease.check()
+            items, missing = self._missing(step)
+            count = sum(len(item.edits) if step == "sample" else 1 for item in items)
+            total = count + missing if total is None else total
+            if not items:
+                logger.info("step=%s nothing to do", step)
+                return total
+            logger.info("step=%s %d to do", step, count)
+            if self._work(step, items, count, cluster, lease):
+                return total
+
+    def _missing(self, step: str) -> tuple[list[Any], int]:
+        """A step's items to compute, and how many have become failure rows at once."""
         plan = Plan(self.state(), retry_failed=self._retry_failed)
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
         if step == "caption":
             self._commit_manifest_captions(plan)
-        items = plan.items(step, versions)
-        if not items:
-            logger.info("step=%s nothing to do", step)
-            return missing
-        total = sum(len(item.edits) if step == "sample" else 1 for item in items)
-        logger.info("step=%s %d to do", step, total)
-        cluster.start()
-        with Progress(step, total) as progress:
-            for outcome in self._outcomes(step, items):
-                progress.advance(outcome)
-        return total + missing
+        return plan.items(step, versions), missing
+
+    def _work(
+        self, step: str, items: list[Any], count: int, cluster: Cluster, lease: Lease
+    ) -> bool:
+        """Compute items; return whether all are settled, and no loss came in between."""
+        settled = 0
+        try:
+            cluster.start()
+            cluster.busy = True
+            with Progress(step, count) as progress:
+                for outcome in self._outcomes(step, items):
+                    settled += 1
+                    lease.check()
+                    progress.advance(outcome)
+        except (Exception, KeyboardInterrupt) as error:
+            lease.check()
+            if not (cluster.lost or is_loss(error)):
+                raise
+            self._losses = 0 if settled else self._losses + 1
+            what = "Ray's node died" if cluster.lost else str(error).strip().splitlines()[-1]
+            if self._losses >= _MAX_LOSSES:
+                raise TransientError(
+                    f"step {step}: given up after {self._losses} losses in a row that left nothing "
+                    f"done, the last one: {what}. What is committed counts: run again to go on"
+                ) from error
+            logger.warning("step=%s goes on after a loss: %s", step, what)
+            return False
+        finally:
+            cluster.busy = False
+        return True
 
     def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         gpus = self.config.ray.gpus_per_worker

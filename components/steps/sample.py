@@ -17,7 +17,7 @@ from components.log import VideoLog
 from components.provenance import model_columns, provenance
 from components.steps.step import Outcome, StepContext, record_failure
 from components.storage.latents import read_latents
-from components.storage.store import file_sha256
+from components.storage.store import digest_name, file_sha256
 from components.storage.tables import Row, append_rows
 from tinyworld.shipped import public_name
 
@@ -163,8 +163,9 @@ class SampleWorker:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "edit.mp4"
             encode_mp4(path, frames, fps=item.fps, crf=config.output.crf)
-            self._store.write_file(f"{name}.mp4", path)
             sha256 = file_sha256(path)
+            video_uri = f"{digest_name(name, sha256)}.mp4"
+            self._store.write_file(video_uri, path)
             if config.output.frames:
                 frames_uri = f"{name}-frames"
                 for picture in write_png_frames(Path(folder) / "frames", frames):
@@ -179,7 +180,7 @@ class SampleWorker:
             "source_prompt": item.source_prompt,
             "prompt": edit.prompt,
             "category": edit.category,
-            "video_uri": f"{name}.mp4",
+            "video_uri": video_uri,
             "sha256": sha256,
             "frames_uri": frames_uri,
             "num_frames": len(frames),

@@ -1,26 +1,33 @@
 """Tuning on Ray Train: shards of videos, each one TorchTrainer with one warm worker.
 
-A `fit()` costs tens of seconds of start-up, so a shard tunes many videos in turn. A shard whose
-worker dies is started again by Ray Train and skips what is committed; a video that was being tuned
-goes on from its last checkpoint in the run's store.
+A `fit()` costs tens of seconds of start-up, so a shard tunes many videos in turn. What a shard
+whose worker died has not done becomes a new shard; a video that was being tuned goes on from its
+last checkpoint in the run's store.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from components.errors import TransientError
 from components.log import setup_worker_logging
+from components.steps.losses import is_loss, is_worker_death
 from components.steps.step import Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
 from components.storage.tables import Row, read_commits
 
+logger = logging.getLogger(__name__)
+
 _POLL_SECONDS = 1.0
+_MAX_LOSSES = 20
+"""Shards that may be lost one after the other without a video being done."""
 
 
 def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outcome]:
@@ -35,20 +42,77 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     ledger.forget()
     waiting = list(_shards(items, context))
     running: dict[Any, list[TuneItem]] = {}
+    losses = _Losses(context)
     while waiting or running:
         while waiting and len(running) < context.config.ray.workers:
             shard = waiting.pop(0)
             running[_fit_task().remote(shard, context)] = shard
         done, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
-        yield from ledger.poll()
+        yield from losses.end_with(ledger.poll())
         for reference in done:
             shard = running.pop(reference)
-            crash = ray.get(reference)  # raises what the program did wrong
-            yield from ledger.poll()
-            if crash is not None and (left := ledger.unsettled(shard)):
-                _blame(left[0], crash, context)
+            loss = _loss(reference)
+            yield from losses.end_with(ledger.poll())
+            left = ledger.unsettled(shard)
+            if loss is not None and left:
+                left = left[losses.count(left[0], loss) :]
                 yield from ledger.poll()
-                waiting.extend([left[1:]] if left[1:] else [])
+                waiting.extend([left] if left else [])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Loss:
+    """How a shard came to an early end."""
+
+    message: str
+    of_worker: bool
+    """Whether its worker died by itself, and not its node or what looks after it."""
+
+
+class _Losses:
+    """Counts what was lost: of each video, and in a row."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._deaths: Counter[str] = Counter()
+        self._in_a_row = 0
+
+    def end_with(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Outcomes are progress: losses before them count no more."""
+        self._in_a_row = 0 if outcomes else self._in_a_row
+        return outcomes
+
+    def count(self, item: TuneItem, loss: _Loss) -> int:
+        """Count a loss; return how many items it is the end of: 1 when it is too much for this.
+
+        Raises:
+            TransientError: nothing but losses.
+        """
+        self._in_a_row += 1
+        logger.warning("step=tune video=%s its shard was lost: %s", item.video_id, loss.message)
+        if self._in_a_row > _MAX_LOSSES:
+            raise TransientError(
+                f"{self._in_a_row} tuning shards were lost one after the other without a video "
+                f"being done, the last of them so: {loss.message}"
+            )
+        self._deaths[item.item_key] += loss.of_worker
+        if self._deaths[item.item_key] <= self._context.config.ray.max_restarts:
+            return 0
+        _blame(item, loss.message, self._context)
+        return 1
+
+
+def _loss(reference: Any) -> _Loss | None:
+    """How a shard's task ended; raises what the program did wrong."""
+    import ray
+
+    try:
+        loss: _Loss | None = ray.get(reference)
+    except Exception as error:
+        if not is_loss(error):
+            raise
+        return _Loss(str(error), of_worker=False)
+    return loss
 
 
 def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[TuneItem]]:
@@ -66,9 +130,8 @@ def _fit_task() -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_fit)
 
 
-def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
-    """Run one shard; return a message when its worker died too often, none when it went through."""
-    import ray.exceptions
+def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
+    """Run one shard; return how it was lost, none when it went through."""
     from ray.train import (
         FailureConfig,
         LoggingConfig,
@@ -97,17 +160,18 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
         run_config=RunConfig(
             storage_filesystem=filesystem,
             storage_path=f"{root}/ray-train",
-            failure_config=FailureConfig(max_failures=settings.max_restarts),
+            # The driver counts the deaths of each video; Ray Train knows shards only.
+            failure_config=FailureConfig(max_failures=0),
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
     try:
         trainer.fit()
-    except WorkerGroupError as error:
-        died = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
-        if all(isinstance(failure, died) for failure in error.worker_failures.values()):
-            return str(error)
-        raise
+    except Exception as error:
+        if not is_loss(error):
+            raise
+        of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
+        return _Loss(str(error), of_worker)
     return None
 
 
@@ -123,7 +187,7 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     ledger.poll()
     for item in ledger.unsettled(items):
         worker = worker or TuneWorker(context)
-        outcome = worker(item)
+        outcome = worker(ledger.with_adapter(item))
         # Tells Ray Train's controller that the shard lives; it costs a second or two.
         ray.train.report({"video_id": outcome.video_id, "failed": outcome.error is not None})
 
@@ -137,12 +201,16 @@ class _Ledger:
         self._done: set[tuple[str, str, str]] = set()
         self._attempts: dict[tuple[str, str], int] = {}
         self._tuned: dict[str, float] = {}
+        self._adapters: dict[tuple[str, str], Row] = {}
 
     def poll(self) -> list[Outcome]:
         """Read parts that are new since the last call."""
         outcomes = []
-        for row in self._new_rows("adapters", ("video_id", "adapter_key", "seconds")):
+        columns = ("adapter_key", "uri", "sha256")
+        for row in self._new_rows("adapters", ("video_id", "seconds", *columns)):
             self._tuned[row["adapter_key"]] = row["seconds"]
+            reference = {name: row[name] for name in columns}
+            self._adapters[row["video_id"], row["adapter_key"]] = reference
         names = ("video_id", "adapter_key", "inversion")
         for row in self._new_rows("latents", (*names, "seconds", CONTENT["latents"])):
             if row[CONTENT["latents"]] is None:  # withdrawn: to be done anew
@@ -172,6 +240,13 @@ class _Ledger:
             if (item.video_id, item.item_key, item.inversion) not in self._done
             and self._attempts.get((item.video_id, item.item_key), 0) < item.attempt
         ]
+
+    def with_adapter(self, item: TuneItem) -> TuneItem:
+        """The item with its adapter when a worker that died since has committed it."""
+        adapter = self._adapters.get((item.video_id, item.item_key))
+        if adapter is None or adapter["uri"] is None:  # withdrawn
+            return item
+        return dataclasses.replace(item, adapter=adapter)
 
     def _new_rows(self, table: str, columns: Sequence[str] | None) -> Iterator[Row]:
         known = self._known.setdefault(table, set())

@@ -20,7 +20,7 @@ from components.log import VideoLog
 from components.provenance import model_columns, provenance
 from components.steps.step import Outcome, StepContext, attempt_item
 from components.storage.latents import latents_columns
-from components.storage.store import file_sha256
+from components.storage.store import digest_name, file_sha256
 from components.storage.tables import Row, append_rows
 from tinyworld.shipped import public_name
 
@@ -107,7 +107,6 @@ class TuneWorker:
             on_checkpoint=lambda state: self._save_state(checkpoint, state),
             resume=self._load_state(checkpoint, item.video_id),
         )
-        uri = f"adapters/{item.item_key}.safetensors"
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "adapter.safetensors"
             save_adapter(
@@ -115,8 +114,9 @@ class TuneWorker:
                 result.adapter,
                 {**result.metadata, "base_revision": self._context.base_revision},
             )
-            self._store.write_file(uri, path)
             sha256, nbytes = file_sha256(path), path.stat().st_size
+            uri = f"adapters/{digest_name(item.item_key, sha256)}.safetensors"
+            self._store.write_file(uri, path)
         row = {
             "adapter_key": item.item_key,
             "video_id": item.video_id,
@@ -179,13 +179,13 @@ class TuneWorker:
         from tav_model.errors import CheckpointError
         from tav_model.state import TuneState
 
-        if self._store.stat(path) is None:
-            return None
         log = VideoLog(logger, step="tune", video_id=video_id)
         with _scratch_file() as local:
-            self._store.fetch(path, local)
             try:
+                self._store.fetch(path, local)
                 state = TuneState.load(local)
+            except FileNotFoundError:
+                return None
             except CheckpointError as error:
                 # Only time is lost by starting over, and the same bytes come out.
                 log.warning("checkpoint unusable, tuning from step 0: %s", error)

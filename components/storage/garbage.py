@@ -22,10 +22,12 @@ FOLDERS = ("adapters", "checkpoints", "media", "tables")
 
 _KEPT = re.compile(r"run\.json|(lease|report|ray-train|logs)/.*", re.DOTALL)
 _KEY = "[0-9a-f]{32}"
+_DIGEST = "(-[0-9a-f]{12})?"
+"""Runs of earlier releases have none."""
 _OBJECTS = {
-    "adapters": re.compile(rf"adapters/{_KEY}\.safetensors"),
+    "adapters": re.compile(rf"adapters/{_KEY}{_DIGEST}\.safetensors"),
     "videos": re.compile(r"media/sources/[^/]+-[0-9a-f]{12}\.mp4"),
-    "edits": re.compile(rf"media/edits/[^/]+/{_KEY}(\.mp4|-frames/[^/]+\.png)"),
+    "edits": re.compile(rf"media/edits/[^/]+/{_KEY}({_DIGEST}\.mp4|-frames/[^/]+\.png)"),
 }
 """Objects by the table whose rows name them."""
 _CHECKPOINT = re.compile(rf"checkpoints/({_KEY})\.safetensors")

@@ -308,3 +308,12 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def digest_name(name: str, sha256: str) -> str:
+    """An object's name with the beginning of its content's digest.
+
+    Work that is done twice at a time, or again after a crash, may give other bytes: so named, they
+    never replace those that a row has named already.
+    """
+    return f"{name}-{sha256[:12]}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.s3_server import s3_bucket, s3_server  # noqa: F401 - fixtures
+from tests.integration.s3_fixtures import s3_bucket, s3_server  # noqa: F401 - fixtures
 
 # Ray guards a cluster with a token, which the head and every driver of it must share.
 os.environ["RAY_AUTH_MODE"] = "token"

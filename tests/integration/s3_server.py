@@ -1,4 +1,4 @@
-"""A real S3 server for the tests: Ceph's RADOS gateway on the loopback, without root.
+"""A real S3 server for tests and benchmarks: Ceph's RADOS gateway on the loopback, without root.
 
 Debian's packages are unpacked into a folder of the user's own; nothing is installed in the system.
 One monitor, one OSD that keeps objects in memory, one gateway: about 130 MB, 2 s to start.
@@ -7,7 +7,6 @@ One monitor, one OSD that keeps objects in memory, one gateway: about 130 MB, 2 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -17,13 +16,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.integration.s3_install import S3UnavailableError, environment, install
+from tests.integration.s3_install import environment, install
 
 _START_SECONDS = 60
 _STOP_SECONDS = 15
@@ -235,41 +231,20 @@ class S3Server:
                 return
 
 
+def unpacked() -> Path:
+    """The folder of the unpacked server, which the first call fills.
+
+    Raises:
+        S3UnavailableError: this machine cannot have it.
+    """
+    default = Path(__file__).parents[2] / ".cache" / "s3-ceph"
+    prefix = Path(os.environ.get("TAV_S3_PREFIX", default)).resolve()
+    install(prefix)
+    return prefix
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """The session's server; its tests are skipped where it cannot be had."""
-    default = Path(__file__).parents[2] / ".cache" / "s3-ceph"
-    prefix = Path(os.environ.get("TAV_S3_PREFIX", default)).resolve()
-    try:
-        install(prefix)
-    except S3UnavailableError as error:
-        pytest.skip(str(error))
-    server = S3Server(prefix, tmp_path_factory.mktemp("s3") / "data")
-    with contextlib.ExitStack() as stack:
-        stack.callback(server.stop)
-        server.start()
-        yield server
-
-
-@pytest.fixture
-def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of the test's own; the project's client is pointed at its server."""
-    from components.storage import s3
-
-    for name, value in s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    # The project's own to set: put here to be restored.
-    monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "")
-    monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION")
-    s3._make_client.cache_clear()
-    bucket = f"bucket-{uuid.uuid4().hex[:12]}"
-    s3_server.client().create_bucket(Bucket=bucket)
-    yield bucket
-    s3._make_client.cache_clear()

@@ -1,0 +1,204 @@
+"""Run a batch on a real S3 server while its processes are killed at random, then judge it.
+
+``python -m benchmarks.chaos --kills 50 --seed 1`` kills Ray workers, actors, the raylet, the
+driver (which is started again) and the S3 gateway (which comes back) at drawn moments, and compares
+what comes out with an undisturbed run. Exit code 0 when nothing was lost, doubled or spoiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.chaos import kills
+from benchmarks.chaos.scene import BUCKET, Scene
+from tests.integration.s3_server import S3Server, unpacked
+
+FINISHED, FAILED_ITEMS = 0, 3
+_TICK_SECONDS = 0.1
+
+
+def main() -> None:
+    """Parse the command line, run, print and exit."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--videos", type=int, default=24, help="with two edits each")
+    parser.add_argument("--captioned", type=int, default=3, help="of these, by BLIP-2")
+    parser.add_argument("--limit", type=float, default=3600, help="seconds until it is a hang")
+    parser.add_argument("--logs", type=Path, help="folder for the drivers' output")
+    parser.add_argument("--json", action="store_true", help="print the verdict alone, as JSON")
+    arguments = parser.parse_args()
+    kills.adopt_orphans()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # and all processes with it
+    with tempfile.TemporaryDirectory(prefix="tav-chaos-") as folder:
+        server = S3Server(unpacked(), Path(folder) / "s3")
+        with contextlib.ExitStack() as stack:
+            stack.callback(server.stop)
+            server.start()
+            scene = Scene(
+                folder=Path(folder),
+                server=server,
+                videos=arguments.videos,
+                captioned=arguments.captioned,
+            )
+            document = perform(scene, arguments)
+    if not arguments.json:
+        print(kills.table([kills.Kill(**one) for one in document["kills"]]))
+        document["kills"] = dict(Counter(one["target"] for one in document["kills"]))
+    print(json.dumps(document, indent=None if arguments.json else 1))
+    sys.exit(not document["verdict"]["ok"])
+
+
+def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Run in peace, run in chaos, and judge."""
+    scene.prepare()
+    os.environ.update(scene.server.environment)  # for the judge
+    os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
+    logs = arguments.logs or scene.folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    peace = Battle(scene, "peace", kills.Reaper(0, 0, 0, scene.server), logs, arguments.limit)
+    peace.fight()
+    reaper = kills.Reaper(arguments.kills, arguments.seed, scene.rows, scene.server)
+    chaos = Battle(scene, "chaos", reaper, logs, arguments.limit)
+    chaos.fight()
+
+    from benchmarks.chaos.verdict import judge
+
+    verdict = judge(scene.uri("chaos"), scene.uri("peace"))
+    verdict["processes_left"] = _survivors()
+    verdict["kills_not_made"] = len(reaper.due)
+    verdict["unfinished"] = chaos.problem or peace.problem
+    verdict["ok"] &= not (
+        verdict["processes_left"] or verdict["kills_not_made"] or verdict["unfinished"]
+    )
+    return {
+        "seed": arguments.seed,
+        "videos": scene.videos + 1,
+        "kills": [dataclasses.asdict(kill) for kill in reaper.done],
+        "seconds": {"undisturbed": peace.seconds, "chaos": chaos.seconds},
+        "driver_starts": chaos.starts,
+        "driver_exits": chaos.exits,
+        "verdict": verdict,
+    }
+
+
+class Battle:
+    """One run, whose driver is started again until the run is complete."""
+
+    def __init__(
+        self, scene: Scene, name: str, reaper: kills.Reaper, logs: Path, limit: float
+    ) -> None:
+        self._scene, self._name, self._reaper, self._limit = scene, name, reaper, limit
+        self._log = logs / f"{name}.log"
+        self._driver: subprocess.Popen[bytes] | None = None
+        self._killed = False
+        self._rows = 0
+        self._counted = 0.0
+        self.starts = 0
+        self.exits: list[int] = []
+        """Codes with which drivers that nobody killed ended before the run was complete."""
+        self.problem: str | None = None
+        self.seconds = 0.0
+
+    def fight(self) -> None:
+        """Return when the run is complete, or hopeless; then all its processes are gone."""
+        began = time.monotonic()
+        try:
+            while not self._is_over():
+                self._reaper.turn(self._count_rows(), self._kill_driver)
+                if time.monotonic() - began > self._limit:
+                    self.problem = f"not complete after {self._limit:g} s: see {self._log}"
+                    break
+                time.sleep(_TICK_SECONDS)
+        finally:
+            self.seconds = round(time.monotonic() - began, 1)
+            self._reaper.wait_for_gateway()
+            if self._driver is not None and self._driver.poll() is None:
+                self._driver.kill()
+                self._driver.wait()
+
+    def _is_over(self) -> bool:
+        if self._driver is None:
+            self._start()
+            return False
+        code = self._driver.poll()
+        if code is None:
+            return False
+        if code == FINISHED:
+            return True
+        if not self._killed:
+            self.exits.append(code)
+            if len(self.exits) > 5 + len(self._reaper.done):
+                self.problem = f"drivers ended by themselves with {self.exits}: see {self._log}"
+                return True
+        self._start()
+        return False
+
+    def _start(self) -> None:
+        self.starts += 1
+        self._killed = False
+        with self._log.open("ab") as log:
+            log.write(f"=== start {self.starts}\n".encode())
+            log.flush()
+            self._driver = subprocess.Popen(
+                self._scene.driver(self._name),
+                env=self._scene.environment,
+                cwd=self._scene.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def _kill_driver(self) -> None:
+        assert self._driver is not None
+        self._killed = True
+        self._driver.kill()
+        self._driver.wait()
+
+    def _count_rows(self) -> int:
+        """Parts of the run's tables; the last known number while the gateway is away."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if self._reaper.due and self._reaper.gateway_is_up and time.monotonic() > self._counted:
+            prefix = f"runs/{self._name}/tables/"
+            with contextlib.suppress(BotoCoreError, ClientError):
+                pages = self._scene.server.client().get_paginator("list_objects_v2")
+                self._rows = sum(
+                    len(page.get("Contents", []))
+                    for page in pages.paginate(Bucket=BUCKET, Prefix=prefix)
+                )
+            self._counted = time.monotonic() + 0.3
+        return self._rows
+
+
+def _survivors(patience: float = 15.0) -> list[str]:
+    """Processes of the runs that are still there some time after their drivers."""
+    until = time.monotonic() + patience
+    while True:
+        left = []
+        for process in kills.descendants():
+            with contextlib.suppress(psutil.Error):
+                title = " ".join(process.cmdline())
+                if "ceph" not in title and "radosgw" not in title:
+                    left.append(f"{process.pid} {title[:80]}")
+        if not left or time.monotonic() > until:
+            return left
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""What the run is about: clips, tiny models, a bucket, and the run's configuration."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.integration.s3_server import S3Server
+
+BUCKET = "chaos"
+REPOSITORY = Path(__file__).parents[2]
+
+COLORS = ("red", "yellow", "blue", "green")
+SHAPES = ("fish", "car", "star")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """One manifest, to be run once in peace and once in chaos."""
+
+    folder: Path
+    server: S3Server
+    videos: int
+    """Good videos; one more is no video and must fail."""
+    captioned: int
+    """Of these, how many BLIP-2 describes."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a driver needs in its environment."""
+        return {
+            **os.environ,
+            **self.server.environment,
+            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONUNBUFFERED": "1",
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+        }
+
+    def driver(self, name: str) -> list[str]:
+        """The command that computes what the run of this name lacks."""
+        config = self.folder / f"{name}.yaml"
+        config.write_text(yaml.safe_dump(self._config(name)), encoding="utf-8")
+        return [sys.executable, "-m", "components.cli", "run", "--config", str(config)]
+
+    def uri(self, name: str) -> str:
+        """The root of the run of this name."""
+        return f"s3://{BUCKET}/runs/{name}"
+
+    @property
+    def rows(self) -> int:
+        """Parts of tables that an undisturbed run commits at least."""
+        # A video: its own, an adapter, latents, and two edits with their scores.
+        return 7 * self.videos
+
+    def prepare(self) -> None:
+        """Make models and clips, and put the manifest and its videos into the bucket."""
+        from tests.random_models import build_all
+
+        build_all(self.folder / "models")
+        client = self.server.client()
+        client.create_bucket(Bucket=BUCKET)
+        entries = []
+        for path in _draw(self.folder / "clips", self.videos):
+            client.upload_file(str(path), BUCKET, f"in/{path.name}")
+            entries.append(_entry(path.stem, f"{path.stem.replace('-', ' ')} in the sea"))
+        for entry in entries[: self.captioned]:
+            del entry["prompt"]
+        client.put_object(Bucket=BUCKET, Key="in/broken.mp4", Body=b"no video")
+        entries.append(_entry("broken", "a broken video"))
+        manifest = yaml.safe_dump({"videos": entries})
+        client.put_object(Bucket=BUCKET, Key="in/manifest.yaml", Body=manifest.encode())
+
+    def _config(self, name: str) -> dict[str, Any]:
+        models = self.folder / "models"
+        return {
+            "run": self.uri(name),
+            "manifest": f"s3://{BUCKET}/in/manifest.yaml",
+            "model": {"base": str(models / "base")},
+            "video": {"num_frames": 4, "width": 64, "height": 64},
+            "caption": {"model": str(models / "blip2"), "max_new_tokens": 8},
+            "tune": {"steps": 6, "checkpoint_every": 2},
+            "invert": {"steps": 2},
+            "sample": {"steps": 2},
+            "score": {"model": str(models / "clip")},
+            "ray": {"num_cpus": 2, "workers": 2, "videos_per_shard": 8},
+            "max_failed_fraction": 1 / self.videos,  # the broken one
+        }
+
+
+def _entry(name: str, prompt: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "uri": f"{name}.mp4",
+        "prompt": prompt,
+        "edits": [
+            {"id": "snow", "category": "background", "prompt": "{caption}, in the snow"},
+            {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+        ],
+    }
+
+
+def _draw(folder: Path, count: int) -> list[Path]:
+    """Draw clips that differ."""
+    from tinyworld.clips import write_clips
+    from tinyworld.scenes import Scene as Drawn
+
+    scenes = {}
+    for number in range(count):
+        color, shape = COLORS[number % len(COLORS)], SHAPES[number % len(SHAPES)]
+        scenes[f"{color}-{shape}-{number}"] = Drawn(
+            color=color, shape=shape, background="sea", motion="moving right", seed=number
+        )
+    return write_clips(folder, scenes)
