@@ -147,7 +147,7 @@ class RayConfig:
     videos_per_shard: int = 8
     """Videos that one Ray Train worker tunes in turn, loading the base model once."""
     max_restarts: int = 2
-    """How often a tuning shard is started again after its worker died."""
+    """How often a video's tuning is taken up again after a worker died at it."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -156,7 +156,7 @@ class RayConfig:
         _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
         _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is the least")
-        _at_least("max_restarts", self.max_restarts, 0, "0 gives a shard one try")
+        _at_least("max_restarts", self.max_restarts, 0, "0 gives a video one try")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,23 @@ class StoreContract:
         store.write_file("media/large.bin", source)
         store.fetch("media/large.bin", target)
         assert file_sha256(target) == file_sha256(source)
+
+    def test_an_object_is_created_once(self, store: Store) -> None:
+        assert store.create_bytes("lease/1", b"mine")
+        assert not store.create_bytes("lease/1", b"another's")
+        assert store.read_bytes("lease/1") == b"mine"
+        # As a client sees it that sends a request again, since the answer was lost.
+        assert store.create_bytes("lease/1", b"mine")
+        assert [info.path for info in store.list()] == ["lease/1"]
+        assert list(store.unfinished("lease")) == []
+
+    def test_of_many_writers_at_once_one_creates_an_object(self, store: Store) -> None:
+        for race in range(8):
+            with ThreadPoolExecutor(8) as threads:
+                tries = [str(n).encode() for n in range(8)]
+                won = list(threads.map(partial(store.create_bytes, f"lease/{race}"), tries))
+            assert won.count(True) == 1
+            assert store.read_bytes(f"lease/{race}") == tries[won.index(True)]
 
     def test_absent_objects_are_absent(self, store: Store, tmp_path: Path) -> None:
         assert store.stat("gone") is None

@@ -35,6 +35,8 @@ def _says_loss(error: BaseException) -> bool:
 
     if getattr(error, "actor_init_failed", False):
         return False  # its constructor raised
+    if isinstance(error, OSError) and "AWS Error" in str(error):
+        return True  # of pyarrow, with which Ray Train writes to S3
     return isinstance(
         error,
         (

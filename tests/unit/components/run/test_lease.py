@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.cli import EXIT_FAILED_ITEMS, main
 from components.errors import UserError
 from components.run import lease as lease_module
 from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError, Owner
@@ -294,3 +297,31 @@ def test_a_claim_that_comes_late_takes_nothing(late: int, newest: int) -> None:
 def test_errors_are_the_users(store: LocalStore) -> None:
     assert issubclass(LeaseHeldError, UserError)
     assert issubclass(LeaseLostError, UserError)
+
+
+def test_a_second_driver_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "weights.safetensors").write_bytes(b"weights")
+    manifest = tmp_path / "manifest.yaml"
+    manifest.write_text("videos: [{id: a, uri: a.mp4, prompt: a fish}]", encoding="utf-8")
+    document = {
+        "run": str(tmp_path / "run"),
+        "manifest": str(manifest),
+        "model": {"base": str(model)},
+        "score": {"model": str(model)},
+        "lease_seconds": 1.0,
+    }
+    config = tmp_path / "run.yaml"
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    store = LocalStore(tmp_path / "run")
+    with Lease(store, SHORT):
+        refused = CliRunner().invoke(main, ["run", "--config", str(config)])
+        assert refused.exit_code == 1
+        assert f"another driver is at work on {store.root}: pid {os.getpid()} on" in refused.output
+        assert [info.path for info in store.list()] == [f"{FOLDER}/00000001.json"]
+    # Nothing to compute, since the video is missing: the failure is recorded, and Ray is not asked.
+    ran = CliRunner().invoke(main, ["run", "--config", str(config), "--json"])
+    assert ran.exit_code == EXIT_FAILED_ITEMS, ran.output
+    assert not json.loads(ran.stdout.splitlines()[-1])["used_ray"]
+    assert record(store)["released"]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from components.config import RunConfig, parse
-from components.steps.shards import _Ledger, _shards
-from components.steps.step import StepContext
+from components.errors import TransientError
+from components.steps.shards import _MAX_LOSSES, _Ledger, _Loss, _Losses, _shards
+from components.steps.step import Outcome, StepContext
 from components.steps.tune import TuneItem
 from components.storage.store import LocalStore
-from components.storage.tables import append_rows
+from components.storage.tables import append_rows, read_table
 from tests.unit.components.storage.test_tables import make_row
 
 
@@ -73,3 +74,54 @@ def test_the_ledger_tells_each_new_row_once(tmp_path: Path) -> None:
     assert failed[0].error.endswith(": no")
     assert ledger.poll() == []
     assert ledger.unsettled(items) == items[2:]  # its failure was that of an earlier try
+
+
+def test_an_adapter_that_a_dead_worker_committed_is_not_tuned_again(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    row = make_row("adapters", video_id="v0", adapter_key="k0")
+    append_rows(store, "adapters", [row])
+    ledger = _Ledger(store)
+    ledger.poll()
+    reference = {name: row[name] for name in ("adapter_key", "uri", "sha256")}
+    assert ledger.with_adapter(tune_item(0)).adapter == reference
+    assert ledger.with_adapter(tune_item(1)).adapter is None
+    append_rows(store, "adapters", [row | {"uri": None}])  # withdrawn: its object is gone
+    ledger.poll()
+    assert ledger.with_adapter(tune_item(0)).adapter is None
+
+
+@pytest.fixture
+def losses(tmp_path: Path) -> _Losses:
+    document = {"run": str(tmp_path), "manifest": "m", "model": {"base": "b"}}
+    document |= {"ray": {"max_restarts": 2}}
+    return _Losses(StepContext(config=parse(RunConfig, document, "test"), config_hash="h"))
+
+
+DEATH = _Loss("a worker died", of_worker=True)
+NODE_DEATH = _Loss("its node died", of_worker=False)
+
+
+def test_the_video_that_a_worker_dies_of_is_blamed_and_no_other(
+    tmp_path: Path, losses: _Losses
+) -> None:
+    # Two deaths at each of three videos: no one video is too much for its workers.
+    assert [losses.count(tune_item(number // 2), DEATH) for number in range(6)] == [0] * 6
+    assert read_table(LocalStore(tmp_path), "failures") == []
+    assert losses.count(tune_item(1), DEATH) == 1
+    (failure,) = read_table(LocalStore(tmp_path), "failures")
+    assert (failure["video_id"], failure["retryable"]) == ("v1", True)
+    for words in ("died 3 times", "a worker died", "gradient_checkpointing"):
+        assert words in failure["message"]
+
+
+def test_a_lost_node_is_no_videos_fault_and_endless_losses_end(
+    tmp_path: Path, losses: _Losses
+) -> None:
+    for _ in range(_MAX_LOSSES):
+        assert losses.count(tune_item(0), NODE_DEATH) == 0
+    losses.end_with([])
+    with pytest.raises(TransientError, match=r"lost one after the other .* its node died"):
+        losses.count(tune_item(0), NODE_DEATH)
+    losses.end_with([Outcome("v0", None, 1.0)])
+    assert losses.count(tune_item(0), NODE_DEATH) == 0
+    assert read_table(LocalStore(tmp_path), "failures") == []
