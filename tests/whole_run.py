@@ -102,8 +102,10 @@ def whole_run(root: Path) -> WholeRun:
 
 ORPHANS = [
     f"adapters/{KEY}.safetensors",
+    f"adapters/{KEY}-{KEY[:12]}.safetensors",
     f"media/sources/v-{KEY[:12]}.mp4",
     f"media/edits/v/{KEY}.mp4",
+    f"media/edits/v/{KEY}-{KEY[:12]}.mp4",
     f"media/edits/another/{KEY}-frames/0001.png",
     "media/edits/v/.tmp-0a1b2c",
     "tables/edits/.tmp-0a1b2c",
@@ -114,6 +116,8 @@ UNKNOWN = [
     "notes.txt",
     "adapters/mine.safetensors",
     f"adapters/{KEY}.safetensors.bak",
+    f"adapters/{KEY}-{KEY[:11]}.safetensors",
+    f"lease-{KEY}/00000001.json",
     f"adapters/old/{KEY}.safetensors",
     f"media/{KEY}.mp4",
     f"media/edits/{KEY}.mp4",
@@ -127,6 +131,7 @@ UNKNOWN = [
     "backup/adapters/0.safetensors",
 ]
 KEPT = [
+    "lease/00000001.json",
     "report/index.html",
     f"report/media/{KEY}{KEY}.mp4",
     "report/.tmp-0a1b2c",

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--videos", type=int, default=24, help="with two edits each")
     parser.add_argument("--captioned", type=int, default=3, help="of these, by BLIP-2")
+    parser.add_argument("--workers", type=int, default=2, help="of each step")
     parser.add_argument("--limit", type=float, default=3600, help="seconds until it is a hang")
     parser.add_argument("--logs", type=Path, help="folder for the drivers' output")
     parser.add_argument("--json", action="store_true", help="print the verdict alone, as JSON")
@@ -54,6 +55,7 @@ def main() -> None:
                 server=server,
                 videos=arguments.videos,
                 captioned=arguments.captioned,
+                workers=arguments.workers,
             )
             document = perform(scene, arguments)
     if not arguments.json:
@@ -77,8 +79,9 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     chaos.fight()
 
     from benchmarks.chaos.verdict import judge
+    from components.run.runner import load_run
 
-    verdict = judge(scene.uri("chaos"), scene.uri("peace"))
+    verdict = judge(load_run(scene.uri("chaos")), load_run(scene.uri("peace")))
     verdict["processes_left"] = _survivors()
     verdict["kills_not_made"] = len(reaper.due)
     verdict["unfinished"] = chaos.problem or peace.problem

@@ -29,6 +29,8 @@ class Scene:
     """Good videos; one more is no video and must fail."""
     captioned: int
     """Of these, how many BLIP-2 describes."""
+    workers: int
+    """Of each step."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,7 +92,7 @@ class Scene:
             "invert": {"steps": 2},
             "sample": {"steps": 2},
             "score": {"model": str(models / "clip")},
-            "ray": {"num_cpus": 2, "workers": 2, "videos_per_shard": 8},
+            "ray": {"num_cpus": 2, "workers": self.workers, "videos_per_shard": 8},
             "max_failed_fraction": 1 / self.videos,  # the broken one
         }
 

@@ -7,33 +7,33 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from components.results.export import score_table
 from components.run.current import State
-from components.run.runner import load_run
 from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
 from components.storage.store import Store, file_sha256
-from components.storage.tables import Row, read_commits, read_table
+from components.storage.tables import read_commits, read_table
 from eval.measures import MEASURES
 
 SHA256 = {"videos": "clip_sha256", "adapters": "sha256", "edits": "sha256"}
 """The column that holds the digest of a row's object."""
 
 
-def judge(uri: str, undisturbed: str) -> dict[str, Any]:
+def judge(state: State, peace: State) -> dict[str, Any]:
     """Look at a finished run.
 
     Args:
-        uri: The run.
-        undisturbed: Another run of the same manifest and settings that nobody disturbed.
+        state: The run, as its readers see it.
+        peace: Another run of the same manifest and settings that nobody disturbed.
 
     Returns:
         Counts, and ``ok``: whether nothing is wrong. Each list names the items concerned.
     """
-    state, peace = load_run(uri), load_run(undisturbed)
     expected = {
         f"{one.video_id}/{edit.name}" for one in state.manifest.videos for edit in one.edits
     }
-    scored = Counter(row["edit_id"] for row in _scores(state))
+    rows = score_table(state.store, **state.selection())
+    scored = Counter(row["edit_id"] for row in rows if row["protocol"] is not None)
     failed = _failed(state)
     found = survey(state.store)
     wrong = _wrong_objects(state.store)
@@ -58,12 +58,6 @@ def judge(uri: str, undisturbed: str) -> dict[str, Any]:
     verdict["orphans"] = len(found.orphans) + found.young
     verdict["failed_attempts"] = len(read_table(state.store, "failures"))
     return verdict
-
-
-def _scores(state: State) -> list[Row]:
-    """Rows that the readers of the run count, of the edits as they are now."""
-    keys = {row["score_key"] for row in state.scores.values()}
-    return [row for row in read_table(state.store, "scores") if row["score_key"] in keys]
 
 
 def _failed(state: State) -> dict[str, str]:
