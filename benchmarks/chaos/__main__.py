@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--captioned", type=int, default=3, help="of these, by BLIP-2")
     parser.add_argument("--workers", type=int, default=2, help="of each step")
     parser.add_argument("--limit", type=float, default=3600, help="seconds until it is a hang")
+    parser.add_argument("--plain", action="store_true", help="compare with a run without Ray")
     parser.add_argument("--logs", type=Path, help="folder for the drivers' output")
     parser.add_argument("--json", action="store_true", help="print the verdict alone, as JSON")
     arguments = parser.parse_args()
@@ -72,11 +73,13 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     os.environ["AWS_REQUEST_CHECKSUM_CALCULATION"] = "when_required"
     logs = arguments.logs or scene.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    peace = Battle(scene, "peace", kills.Reaper(0, 0, 0, scene.server), logs, arguments.limit)
-    peace.fight()
+    until = time.monotonic() + arguments.limit
+    nobody = kills.Reaper(0, 0, 0, scene.server)
+    peace = Battle(scene, "peace", nobody, logs, scene.driver("peace", plain=arguments.plain))
+    peace.fight(until)
     reaper = kills.Reaper(arguments.kills, arguments.seed, scene.rows, scene.server)
-    chaos = Battle(scene, "chaos", reaper, logs, arguments.limit)
-    chaos.fight()
+    chaos = Battle(scene, "chaos", reaper, logs, scene.driver("chaos"))
+    chaos.fight(until)
 
     from benchmarks.chaos.verdict import judge
     from components.run.runner import load_run
@@ -103,9 +106,9 @@ class Battle:
     """One run, whose driver is started again until the run is complete."""
 
     def __init__(
-        self, scene: Scene, name: str, reaper: kills.Reaper, logs: Path, limit: float
+        self, scene: Scene, name: str, reaper: kills.Reaper, logs: Path, command: list[str]
     ) -> None:
-        self._scene, self._name, self._reaper, self._limit = scene, name, reaper, limit
+        self._scene, self._name, self._reaper, self._command = scene, name, reaper, command
         self._log = logs / f"{name}.log"
         self._driver: subprocess.Popen[bytes] | None = None
         self._killed = False
@@ -117,14 +120,19 @@ class Battle:
         self.problem: str | None = None
         self.seconds = 0.0
 
-    def fight(self) -> None:
-        """Return when the run is complete, or hopeless; then all its processes are gone."""
+    def fight(self, until: float) -> None:
+        """Return when the run is complete, or hopeless; then its driver is gone.
+
+        Args:
+            until: When ``time.monotonic`` reads this, it hangs.
+        """
         began = time.monotonic()
         try:
             while not self._is_over():
                 self._reaper.turn(self._count_rows(), self._kill_driver)
-                if time.monotonic() - began > self._limit:
-                    self.problem = f"not complete after {self._limit:g} s: see {self._log}"
+                if time.monotonic() > until:
+                    seconds = time.monotonic() - began
+                    self.problem = f"not complete after {seconds:.0f} s: see {self._log}"
                     break
                 time.sleep(_TICK_SECONDS)
         finally:
@@ -158,7 +166,7 @@ class Battle:
             log.write(f"=== start {self.starts}\n".encode())
             log.flush()
             self._driver = subprocess.Popen(
-                self._scene.driver(self._name),
+                self._command,
                 env=self._scene.environment,
                 cwd=self._scene.folder,
                 stdin=subprocess.DEVNULL,

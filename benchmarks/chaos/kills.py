@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -126,6 +127,7 @@ class Reaper:
             self.due.pop(0)
             since = time.monotonic() - self._began
             self.done.append(Kill(round(since, 1), wanted, what, rows))
+            print(line(self.done[-1]), file=sys.stderr, flush=True)
             self._since = time.monotonic()
         elif time.monotonic() - self._since > _PATIENCE_SECONDS:
             self._let_another_go_first()
@@ -177,6 +179,9 @@ class Reaper:
 
 def table(kills: Sequence[Kill]) -> str:
     """The kills as lines of text."""
-    lines = [f"{'s':>7} {'target':8} {'rows':>5}  process"]
-    lines += [f"{one.seconds:7.1f} {one.target:8} {one.rows:5}  {one.what}" for one in kills]
-    return "\n".join(lines)
+    return "\n".join([f"{'s':>7} {'target':8} {'rows':>5}  process", *map(line, kills)])
+
+
+def line(kill: Kill) -> str:
+    """One kill as a line of that table."""
+    return f"{kill.seconds:7.1f} {kill.target:8} {kill.rows:5}  {kill.what}"

@@ -46,11 +46,13 @@ class Scene:
             "XDG_CACHE_HOME": str(self.folder / "cache"),
         }
 
-    def driver(self, name: str) -> list[str]:
-        """The command that computes what the run of this name lacks."""
-        config = self.folder / f"{name}.yaml"
-        config.write_text(yaml.safe_dump(self._config(name)), encoding="utf-8")
-        return [sys.executable, "-m", "components.cli", "run", "--config", str(config)]
+    def driver(self, name: str, *, plain: bool = False) -> list[str]:
+        """The command that computes what the run of this name lacks, with Ray or without."""
+        config = str(self.folder / f"{name}.yaml")
+        Path(config).write_text(yaml.safe_dump(self._config(name)), encoding="utf-8")
+        if plain:
+            return [sys.executable, "-m", "benchmarks.chaos.plain", config]
+        return [sys.executable, "-m", "components.cli", "run", "--config", config]
 
     def uri(self, name: str) -> str:
         """The root of the run of this name."""

@@ -131,10 +131,8 @@ class Runner:
         """Compute items; return whether all are settled, and no loss came in between."""
         settled = 0
         try:
-            cluster.start()
-            cluster.busy = True
             with Progress(step, count) as progress:
-                for outcome in self._outcomes(step, items):
+                for outcome in self._outcomes(step, items, cluster):
                     settled += 1
                     lease.check()
                     progress.advance(outcome)
@@ -155,7 +153,9 @@ class Runner:
             cluster.busy = False
         return True
 
-    def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+        cluster.start()
+        cluster.busy = True
         gpus = self.config.ray.gpus_per_worker
         config = self.config
         if step == "ingest":

@@ -204,7 +204,8 @@ def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.thread_count = 1  # with several, the bytes depend on the machine
-        context.options = {"crf": str(crf), "preset": "medium"}
+        # Of narrow clips mbtree reads memory that nobody wrote: the bytes would be left to chance.
+        context.options = {"crf": str(crf), "preset": "medium", "mbtree": "0"}
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # limited
         for frame in frames:

@@ -25,7 +25,7 @@ def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.chaos", "--json", "--logs", str(tmp_path)]
     # RAY_AUTH_*: the driver starts a Ray of its own.
     environment = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
-    size = ["--videos", "4", "--captioned", "0", "--workers", "1"]
+    size = ["--videos", "4", "--captioned", "0", "--workers", "1", "--plain"]
     done = subprocess.run(
         [*command, "--kills", "8", "--seed", "1", *size],
         cwd=REPOSITORY,

@@ -1,0 +1,44 @@
+"""The same run without Ray: one item after the other in this process, with nothing to kill."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from components.config import load_run_config
+from components.run.cluster import Cluster
+from components.run.runner import Runner
+from components.steps.caption import CaptionWorker
+from components.steps.ingest import IngestWorker
+from components.steps.sample import SampleWorker
+from components.steps.score import ScoreWorker
+from components.steps.step import Outcome
+from components.steps.tune import TuneWorker
+
+
+class PlainRunner(Runner):
+    """Plans, computes and commits as any run does, but for Ray."""
+
+    @override
+    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+        if step == "tune":
+            tune = TuneWorker(self._context)
+            yield from (tune(item) for item in items)
+            return
+        workers: dict[str, Any] = {
+            "ingest": IngestWorker,
+            "caption": CaptionWorker,
+            "sample": SampleWorker,
+            "score": ScoreWorker,
+        }
+        work = workers[step](self._context)
+        for item in items:
+            yield from work([item])
+
+
+if __name__ == "__main__":
+    PlainRunner(load_run_config(Path(sys.argv[1]))).run()
