@@ -199,7 +199,8 @@ def test_equal_frames_give_equal_bytes_whatever_memory_holds(tmp_path: Path, see
     path, rng = tmp_path / "a.mp4", np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (4, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
     frames = coarse + rng.integers(0, 9, coarse.shape, dtype=np.uint8)
-    found, left = set(), []
+    found: set[bytes] = set()
+    left: list[bytes] = []
     for _ in range(40):
         left = [*left[-4:], rng.bytes(int(rng.integers(1, 200_000)))]
         encode_mp4(path, frames, fps=8, crf=12)
