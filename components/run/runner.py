@@ -141,7 +141,7 @@ class Runner:
             if not (cluster.lost or is_loss(error)):
                 raise
             self._losses = 0 if settled else self._losses + 1
-            what = "Ray's node died" if cluster.lost else str(error).strip().splitlines()[-1]
+            what = "Ray's node died" if cluster.lost else _last_line(error)
             if self._losses >= _MAX_LOSSES:
                 raise TransientError(
                     f"step {step}: given up after {self._losses} losses in a row that left nothing "
@@ -219,6 +219,11 @@ class Runner:
         from components.steps.caption import commit_manifest_captions
 
         commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
+
+
+def _last_line(error: BaseException) -> str:
+    """What a long message of Ray comes down to."""
+    return f"{type(error).__name__}: {error}".strip().splitlines()[-1]
 
 
 def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
