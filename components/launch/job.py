@@ -22,6 +22,7 @@ import yaml
 from components.config import RunConfig, to_document
 from components.errors import UserError
 from components.keys import content_key
+from components.launch.versions import installed
 
 STEPS = ("run", "ingest", "caption", "tune", "sample", "score", "report")
 """What can be launched: the subcommands of `tav` that read a run's configuration."""
@@ -40,7 +41,7 @@ class Job:
     step: str
     run: str
     text: str
-    """The configuration as base64."""
+    """The configuration, and what it was made with, as base64."""
     retry_failed: bool
     base_name: str
     """Equal for equal steps, runs and configurations: what is adopted is found by it."""
@@ -70,7 +71,7 @@ def make_job(step: str, config: RunConfig, *, retry_failed: bool = False) -> Job
                 "give credentials to the cluster, as a Kubernetes secret or by its profile"
             )
     document = portable_document(config)
-    text = encode(document)
+    text = encode({"config": document, "made_with": installed()})
     if len(text) > _MAX_TEXT:
         raise UserError(
             f"the configuration of {config.run} takes {len(text)} characters, but a job carries "
@@ -113,7 +114,7 @@ def _plain(value: Any) -> Any:
 
 
 def encode(document: dict[str, Any]) -> str:
-    """A configuration as text of letters, digits, ``-``, ``_`` and ``=`` alone."""
+    """A document as text of letters, digits, ``-``, ``_`` and ``=`` alone."""
     return base64.urlsafe_b64encode(yaml.safe_dump(document).encode()).decode("ascii")
 
 

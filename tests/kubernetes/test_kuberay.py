@@ -85,7 +85,7 @@ def test_a_step_becomes_a_ray_job_that_is_followed_to_its_end(
     assert spec["rayClusterSpec"]["rayVersion"]
     words = spec["entrypoint"].split(" ")
     assert words[:4] == ["python", "-m", "components.launch", "tune"]
-    sent = parse(RunConfig, job.decode(words[4]), "sent")
+    sent = parse(RunConfig, job.decode(words[4])["config"], "sent")
     assert (sent.run, sent.ray.address) == (config.run, "auto")
     # The submitter's log arrived, and once.
     assert capfd.readouterr().err.count("working\ndone\n") == 1
