@@ -151,6 +151,9 @@ def test_policies_select_pods_that_exist(documents: list[Document]) -> None:
     }
     monitor = one(documents, "PodMonitor", "tav-ray")
     assert monitor["spec"]["podMetricsEndpoints"][0]["port"] in ports
+    # Of pods without a scale subresource, a budget understands nothing but a number.
+    budget = one(documents, "PodDisruptionBudget", "tav-step-heads")
+    assert isinstance(budget["spec"]["minAvailable"], int)
     # The operator must hear a head, or it calls a healthy job lost.
     ray = yaml.safe_dump(one(documents, "NetworkPolicy", "tav-ray"))
     assert "app.kubernetes.io/name: kuberay-operator" in ray
