@@ -1,0 +1,114 @@
+"""What is sent to a cluster: it survives shells, keeps its name, and carries no secret."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components import cli_launch
+from components.config import RunConfig, load_run_config, parse
+from components.errors import UserError
+from components.launch.__main__ import main
+from components.launch.job import STEPS, decode, encode, make_job
+from components.launch.versions import installed
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def config(**changes: Any) -> RunConfig:
+    document = {"run": "s3://b/run", "manifest": "s3://b/m.yaml", "model": {"base": "tinyworld"}}
+    return parse(RunConfig, document | changes, "test")
+
+
+@given(st.dictionaries(TEXT, VALUES, max_size=4))
+def test_any_document_arrives_as_it_was(document: dict[str, Any]) -> None:
+    text = encode(document)
+    assert decode(text) == document
+    assert re.fullmatch(r"[A-Za-z0-9_=-]+", text)
+
+
+def shell(words: str, folder: Path) -> list[str]:
+    """The words that a shell makes of them."""
+    command = ["sh", "-c", f"printf '%s\\n' {words}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder)
+    return done.stdout.splitlines()
+
+
+def test_shells_on_the_way_change_nothing(tmp_path: Path) -> None:
+    run = f"s3://b/$(touch {tmp_path}/pwned)`touch {tmp_path}/pwned`'\"; touch pwned; # \\ %\n|&>x"
+    job = make_job("tune", config(run=run))
+    # As KubeRay does it: a shell, `ray job submit` with list2cmdline, and a shell again.
+    once = shell(job.entrypoint, tmp_path)
+    twice = shell(subprocess.list2cmdline(once), tmp_path)
+    assert twice == job.entrypoint.split(" ")
+    assert decode(twice[4])["config"]["run"] == run
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_names_are_dns_labels_that_kuberay_takes(step: str) -> None:
+    job = make_job(step, config())
+    for attempt in (0, 9999):
+        assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", job.name(attempt))
+        assert len(job.name(attempt)) <= 47
+    assert make_job(step, config()).base_name == job.base_name
+    others = [
+        make_job(step, config(seed=34)),
+        make_job(step, config(run="s3://b/other")),
+        make_job(step, config(), retry_failed=True),
+    ]
+    assert len({job.base_name, *(other.base_name for other in others)}) == 4
+
+
+def test_the_clusters_own_ray_and_models_are_used(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "{run: out, manifest: m.yaml, model: {base: tinyworld}, score: {model: tinyworld},"
+        " ray: {address: 'ray://elsewhere:10001', workers: 3}}",
+        encoding="utf-8",
+    )
+    made = make_job("run", load_run_config(tmp_path / "run.yaml"))
+    sent = decode(made.text)["config"]
+    assert sent["model"]["base"] == "tinyworld"
+    assert sent["score"]["model"] == "tinyworld"
+    assert sent["ray"]["address"] == "auto"
+    assert sent["ray"]["workers"] == 3
+    assert sent["run"] == str(Path.cwd() / "out")
+
+
+def test_what_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(UserError, match="run holds a password"):
+        make_job("run", config(run="s3://key:secret@bucket/run"))
+    with pytest.raises(UserError, match=r"takes 2.* characters, but a job carries 100000"):
+        make_job("run", config(manifest="s3://b/" + "x" * 150_000))
+    with pytest.raises(UserError, match="there is no step 'tuen'"):
+        make_job("tuen", config())
+
+
+def test_a_damaged_or_foreign_job_does_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    good = {"config": {}, "made_with": installed()}
+    for text, complaint in (
+        ("not base64!", "damaged"),
+        (encode({})[:-3], "damaged"),
+        ("WzFd", "no mapping"),  # [1]
+        (encode(good | {"made_with": installed() | {"ray": "2.0.0"}}), "ray 2.0.0 there"),
+        (encode(good | {"made_with": {}}), "python None there"),
+    ):
+        assert main(["tune", text]) == 1
+        assert complaint in capsys.readouterr().err
+    assert main(["tune", encode(good)]) == 1
+    assert "run: is required" in capsys.readouterr().err
+
+
+def test_the_command_knows_every_step() -> None:
+    assert cli_launch.STEPS == STEPS
