@@ -117,7 +117,13 @@ def _check_depth(text: str, problems: Problems) -> None:
             depth -= 1
         if depth > MAX_DEPTH:
             line = event.start_mark.line + 1
-            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: a manifest needs 6")
+            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: use fewer")
+
+
+_PLAIN_TAGS = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+}
 
 
 class _YamlReader:
@@ -136,6 +142,9 @@ class _YamlReader:
                 f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
                 "are expanded: write the values out",
             )
+        kind = _PLAIN_TAGS.get(type(node))
+        if kind is not None and node.tag != kind:
+            self._problems.fail(line, f"is no YAML: the tag {node.tag!r} is not read; remove it")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, line, depth)
         if isinstance(node, yaml.SequenceNode):
@@ -153,6 +162,8 @@ class _YamlReader:
         found: dict[str, Node] = {}
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self._problems.fail(key_line, "merges with << are not read: write the values out")
             key = self.convert(key_node, key_line, depth + 1).value
             if not isinstance(key, str):
                 kind = type(key).__name__

@@ -137,7 +137,7 @@ class Runner:
 
         def ask(uri: str) -> str | ItemError:
             try:
-                return stat_source(uri).version
+                return stat_source(uri, self.config.video.limits).version
             except ItemError as error:
                 return error
 
@@ -183,8 +183,9 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import resolve_revision
+    from components.revisions import check_base, resolve_revision
 
+    check_base(config.model.base)
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)
