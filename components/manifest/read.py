@@ -6,6 +6,7 @@ Nothing is judged here beyond syntax and size; ``lint`` does that for all format
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -23,6 +24,17 @@ MAX_NODES = 2_000_000
 """Values of a YAML manifest once its aliases are expanded."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+# JSON writes characters beyond U+FFFF as two escapes, which YAML does not know; else it is YAML.
+_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE | re.ASCII
+)
+
+
+def _join(pair: re.Match[str]) -> str:
+    high, low = (int(digits, 16) for digits in pair.groups()[1:])
+    return f"{pair[1]}\\U{0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF):08X}"
 
 
 def byte_limit(suffix: str) -> int:
@@ -56,6 +68,8 @@ def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
         problems.fail(line, f"is not UTF-8 ({error.reason}): save it as UTF-8")
     if suffix == ".csv":
         return csv_tree(text, problems)
+    if suffix == ".json":
+        text = _PAIR.sub(_join, text)
     return _jsonl_tree(text, problems) if suffix == ".jsonl" else _yaml_tree(text, problems)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.errors import UserError
@@ -94,6 +96,27 @@ def test_a_checked_path_stays_below_the_root(path: str) -> None:
     assert path.isascii()
     assert path.isprintable()
     assert not any(part.startswith((".", "-")) for part in path.split("/"))
+
+
+hostile_parts = st.sampled_from(
+    ["..", ".", "", "/", "\\", "%2e%2e", "%2f", "．．", "～", "\0", "a"]
+)
+
+
+@given(path=st.text(max_size=30) | st.lists(hostile_parts, max_size=5).map("/".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_written_outside_the_root(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "above" / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    store = LocalStore(root)
+    with contextlib.suppress(ValueError):
+        store.write_bytes(path, b"x")
+        assert store.read_bytes(path) == b"x"
+        store.delete(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["above"]
+    assert [found.name for found in (tmp_path / "above").iterdir()] == ["root"]
+    assert [found for found in root.rglob("*") if found.is_file()] == []
 
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}", fullmatch=True), min_size=1))
