@@ -102,6 +102,9 @@ class Runner:
             return missing
         total = sum(len(item.edits) if step == "sample" else 1 for item in items)
         logger.info("step=%s %d to do", step, total)
+        if not cluster.started:
+            # Whether it can be written to is better known before Ray's half minute than after.
+            self.store.write_bytes(RUN_FILE, self.store.read_bytes(RUN_FILE))
         cluster.start()
         with Progress(step, total) as progress:
             for outcome in self._outcomes(step, items):

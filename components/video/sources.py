@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from components.config import VideoLimits
 from components.errors import SourceError, UserError
 from components.keys import content_key
+from components.redact import redacted
 from components.storage.store import ObjectInfo, file_sha256, modified_at, split_uri
 from components.video.read import (
     CONTAINERS,
@@ -237,4 +238,4 @@ def _explained(uri: str) -> Iterator[None]:
     except OSError as error:
         raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
     except (UserError, ValueError) as error:
-        raise SourceError(f"{uri!r} cannot be read: {error}") from error
+        raise SourceError(f"{redacted(uri)!r} cannot be read: {error}") from error
