@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from components.errors import TransientError
+from components.errors import TransientError, UserError
 from components.log import setup_worker_logging
 from components.steps.step import Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
@@ -102,7 +102,9 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
         ),
     )
     try:
-        trainer.fit()
+        refused = (trainer.fit().metrics or {}).get("refused")
+        if refused:
+            raise UserError(refused)
     except WorkerGroupError as error:
         died = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
         if all(isinstance(failure, died) for failure in error.worker_failures.values()):
@@ -123,7 +125,12 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     ledger.poll()
     for item in ledger.unsettled(items):
         worker = worker or TuneWorker(context)
-        outcome = worker(item)
+        try:
+            outcome = worker(item)
+        except UserError as error:
+            # Not raised: Ray Train would start the shard anew, and it would fare no better.
+            ray.train.report({"refused": str(error)})
+            return
         # Tells Ray Train's controller that the shard lives; it costs a second or two.
         ray.train.report({"video_id": outcome.video_id, "failed": outcome.error is not None})
 

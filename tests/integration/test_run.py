@@ -6,6 +6,7 @@ import copy
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,33 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     shutil.copy(good, folder / "missing" / "missing.mp4")
     healed, _ = run(tiny_run)
     assert counts(healed) == {"ingest": 2, "tune": 1, "sample": 1, "score": 1}
+
+
+@pytest.mark.parametrize(("size", "step"), [("24k", "ingest"), ("400k", "tune")])
+def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, size: str, step: str
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        tiny_run["run"] = str(disk / "run")
+        write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
+        runner = Runner(run_config(tiny_run))
+        with pytest.raises(UserError) as caught:
+            runner.run()
+        assert re.search(
+            r"/disk/run/.* cannot be written \(No space left on device\): free some space there, "
+            "or use another run root; what is committed stays",
+            str(caught.value),
+        ), caught.value
+        assert len(read_table(runner.store, "videos")) == (step == "tune")
+        assert read_table(runner.store, "adapters") == []
+        assert not list(disk.rglob(".tmp-*")), "nothing is half-written"
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_loss_that_is_no_number_is_a_failure(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
