@@ -36,8 +36,6 @@ from components.storage.store import ObjectInfo, Store, Unfinished, checked_path
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-ARROW_ATTEMPTS = 11
-"""Tries of one of pyarrow's requests: enough to wait out a minute without the server."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _READS = 5
 """Tries of an answer whose connection broke half-way."""
@@ -160,22 +158,9 @@ class S3Store(Store):
 
     @override
     def arrow(self) -> tuple[FileSystem, str]:
-        from pyarrow.fs import (
-            AwsStandardS3RetryStrategy,
-            S3FileSystem,
-        )  # 0.3 s that `--help` need not pay
+        from components.storage.arrow_s3 import PatientS3FileSystem
 
-        # The default background_writes=True hangs when an upload fails; it is off, so it raises.
-        _spare_checksums()
-        filesystem = S3FileSystem(
-            background_writes=False,
-            # Without it pyarrow asks another server for bucket.host, which few have.
-            endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3"),
-            retry_strategy=AwsStandardS3RetryStrategy(max_attempts=ARROW_ATTEMPTS),
-            connect_timeout=_CONNECT_SECONDS,
-            request_timeout=_READ_SECONDS,
-        )
-        return filesystem, f"{self._bucket}/{self._prefix}".rstrip("/")
+        return PatientS3FileSystem(), f"{self._bucket}/{self._prefix}".rstrip("/")
 
 
 def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | None:
@@ -240,7 +225,8 @@ def client() -> Any:
 
 @functools.cache
 def _make_client() -> Any:
-    _spare_checksums()
+    # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     # A session of its own: the default one keeps the credentials that it saw first.
     made = boto3.session.Session().client(
         "s3",
@@ -253,11 +239,6 @@ def _make_client() -> Any:
     )
     made.meta.events.register("needs-retry.s3", Patience())
     return made
-
-
-def _spare_checksums() -> None:
-    """Gateways other than AWS refuse the trailing checksums that newer SDKs send by default."""
-    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
 
 
 @contextlib.contextmanager

@@ -123,14 +123,14 @@ def test_a_store_that_refuses_is_told_at_once(
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB with 4 left."""
+    """A file system of 64 KiB with nothing left."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root")
     try:
-        (place / "other").write_bytes(bytes(60 << 10))
+        (place / "other").write_bytes(bytes(64 << 10))
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)

@@ -23,7 +23,7 @@ from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
 
 OUTAGE = 20.0
-VIDEOS = 5
+VIDEOS = 4
 TABLES = dict(zip(STEPS, ("videos", "captions", "latents", "edits", "scores"), strict=True))
 
 
@@ -77,7 +77,7 @@ class Outage(threading.Thread):
 
     def run(self) -> None:
         client = self._server.client()
-        until = time.monotonic() + 240
+        until = time.monotonic() + 300
         while time.monotonic() < until:
             listing = client.list_objects_v2(Bucket="outages", Prefix=self._prefix)
             self.rows_before = listing["KeyCount"]
