@@ -32,7 +32,7 @@ from tests.sample_videos import write_video
 from tests.unit.components.storage.test_tables import make_row
 
 VIDEO = VideoConfig(
-    num_frames=8, width=32, height=24, limits=VideoLimits(decode_seconds=3, duration=1000)
+    num_frames=8, width=32, height=24, limits=VideoLimits(decode_seconds=5, duration=1000)
 )
 
 
