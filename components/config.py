@@ -7,21 +7,27 @@ are validated strictly enough that a typo never becomes a default.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
-import yaml
-
-from components.errors import UserError
+from components.config_file import parse, read_document, to_document
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 from tinyworld import shipped
 
-ConfigT = TypeVar("ConfigT")
+__all__ = [
+    "CaptionConfig",
+    "OutputConfig",
+    "RayConfig",
+    "RunConfig",
+    "ScoreConfig",
+    "VideoConfig",
+    "VideoLimits",
+    "load_run_config",
+    "parse",
+    "to_document",
+]
 
 STRICT = {"extra": "forbid"}
 """Read by pydantic: an unknown key is an error."""
@@ -33,6 +39,47 @@ NOT_KEYED = {"key": False}
 def _at_least(name: str, value: float, limit: float, remedy: str) -> None:
     if not limit <= value < math.inf:  # NaN compares as false
         raise ValueError(f"{name} is {value}, but must be at least {limit}: {remedy}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoLimits:
+    """What reading one source may cost; over a limit the video is a row of ``failures``.
+
+    Videos are decoded in a process of their own, which the kernel holds to time and memory.
+    """
+
+    file_gib: float = 8
+    """Size of a video file, or of all images of a folder of frames."""
+    frame_pixels: int = 8192 * 4320
+    """Pixels of one frame (8K)."""
+    frames: int = 100_000
+    """Frames of the whole source, of which a clip takes a few."""
+    duration: float = 3600
+    """Seconds that the source plays."""
+    decode_seconds: float = 900
+    """Seconds for decoding one source, which is read twice: to count its frames, and to keep some.
+    """
+    decode_gib: float = 4
+    """Memory for decoding one source, the clip itself not counted."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    def __post_init__(self) -> None:
+        _at_least("file_gib", self.file_gib, 0, "8 is the default")
+        _at_least("frame_pixels", self.frame_pixels, 1, "35389440 (8K) is the default")
+        _at_least("frames", self.frames, 1, "100000 is the default")
+        _at_least("duration", self.duration, 0, "3600 (an hour) is the default")
+        _at_least("decode_seconds", self.decode_seconds, 1, "900 is the default")
+        _at_least("decode_gib", self.decode_gib, 0.25, "4 is the default")
+
+    @property
+    def file_bytes(self) -> int:
+        """``file_gib`` in bytes."""
+        return int(self.file_gib * GIB)
+
+
+GIB = 1 << 30
+"""Bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +100,7 @@ class VideoConfig:
     """Pixels; a multiple of 8."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How another aspect ratio is met: centre crop, black bars, or squashing (the paper's)."""
+    limits: VideoLimits = field(default_factory=VideoLimits, metadata=NOT_KEYED)
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -202,17 +250,7 @@ def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
         UserError: the file is missing or no mapping, or any key or value is wrong; all problems
             are listed at once, each with the key's path, the value and the remedy.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read the run's configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(document, dict):
-        raise UserError(f"{path} holds {type(document).__name__}, but a mapping is needed")
-    for override in overrides:
-        _apply_override(document, override)
-    return _with_absolute_paths(parse(RunConfig, document, str(path)))
+    return _with_absolute_paths(parse(RunConfig, read_document(path, overrides), str(path)))
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -236,66 +274,3 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         caption=dataclasses.replace(config.caption, model=model(config.caption.model, "blip2")),
         score=dataclasses.replace(config.score, model=model(config.score.model, "clip")),
     )
-
-
-def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
-    """Validate a document into a config dataclass.
-
-    Raises:
-        UserError: with one line for each problem.
-    """
-    import pydantic  # 0.2 s that `tav --help` need not pay
-
-    try:
-        return pydantic.TypeAdapter(cls).validate_python(document)
-    except pydantic.ValidationError as error:
-        lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
-        raise UserError("\n".join([f"{where}: {len(lines)} problem(s)", *lines])) from error
-
-
-def to_document(config: Any) -> dict[str, Any]:
-    """The config as plain JSON values, the inverse of ``parse``."""
-    document: dict[str, Any] = dataclasses.asdict(config)
-    return document
-
-
-def _apply_override(document: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise UserError(f"override {override!r} is not of the form key=value: try tune.steps=20")
-    *parents, last = path.split(".")
-    place = document
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise UserError(f"override {override!r}: {parent!r} holds a value, not a section")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"override {override!r}: {text!r} is not YAML: {error}") from error
-
-
-def _explain(cls: type, problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if problem["type"] == "unexpected_keyword_argument":
-        names = _field_names(cls, path[:-1])
-        near = difflib.get_close_matches(path[-1], names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
-        return f"  {'.'.join(path)}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"  {'.'.join(path)}: is required, but not given"
-    value = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
-    return f"  {'.'.join(path) or 'document'}: {message}{value}"
-
-
-def _field_names(cls: type, path: list[str]) -> list[str]:
-    """Names of the fields of the dataclass that a key path leads to."""
-    for part in path:
-        hint: Any = typing.get_type_hints(cls).get(part)
-        if isinstance(hint, types.UnionType):
-            hint = next((arm for arm in hint.__args__ if dataclasses.is_dataclass(arm)), None)
-        if hint is None or not dataclasses.is_dataclass(hint):
-            return []
-        cls = typing.cast("type", hint)
-    return [f.name for f in dataclasses.fields(cls)]

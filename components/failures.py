@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.errors import ItemError, TransientError
+from components.errors import ItemError, TransientError, UserError
 from components.provenance import CODE_VERSION
+from components.redact import redacted
 from components.storage.tables import Row
 from tav_model.errors import TavModelError
 
@@ -23,6 +26,14 @@ def expected_errors() -> Iterator[None]:
         yield
     except TavModelError as error:
         raise ItemError(str(error)) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # No other item would fare better.
+        raise UserError(
+            f"no space is left for scratch files in {tempfile.gettempdir()} ({error}): free some "
+            "there, or set TMPDIR to another folder, and run again"
+        ) from error
     except Exception as error:
         # Named and not imported: torch takes seconds to load, and raised it is loaded already.
         if type(error).__name__ == "OutOfMemoryError":
@@ -50,8 +61,8 @@ def failure_row(
         "video_id": video_id,
         "edit_id": edit_id,
         "error_type": _error_type(error),
-        "message": _unicode(str(error)),
-        "traceback": _unicode("".join(traceback.format_exception(error))),
+        "message": redacted(_unicode(str(error))),
+        "traceback": redacted(_unicode("".join(traceback.format_exception(error)))),
         "attempt": attempt,
         "retryable": bool(getattr(error, "retryable", False)),
         "at": dt.datetime.now(dt.UTC),

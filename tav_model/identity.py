@@ -86,6 +86,15 @@ def weight_files(
     raise ValueError(msg)
 
 
+def model_weights(folder: Path) -> list[Path]:
+    """List the weight files of a base model's folder.
+
+    Raises:
+        ValueError: a part has no safetensors weights.
+    """
+    return [f for part, stem in _WEIGHTS.items() for f in weight_files(folder / part, stem)[0]]
+
+
 def base_identity(folder: Path) -> str:
     """Name a base model by its content, so that an adapter can tell the model it belongs to.
 

@@ -28,6 +28,8 @@ from components.manifest.tree import Node, Problems
 from components.video.sources import resolve_uri
 
 ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that Windows and its network shares keep for devices."""
 MAX_URI_CHARS = 2000
 MAX_EDITS = 1000
 """Edits of one video."""
@@ -39,7 +41,7 @@ _SHOWN_CHARS = 80
 
 def valid_id(text: str) -> bool:
     """Whether a video's or edit's id can safely be part of an object path."""
-    return ID_RULE.fullmatch(text) is not None and ".." not in text
+    return bool(ID_RULE.fullmatch(text)) and ".." not in text and not _RESERVED.fullmatch(text)
 
 
 class Linter:
@@ -66,14 +68,17 @@ class Linter:
         found: dict[str, VideoEntry] = {}
         for node in cast("Node", entries).value:
             entry = self._video(node, common, taken)
-            if (first := found.get(entry.video_id)) is not None:
+            # Some file systems take names that differ only in case for one.
+            if (first := found.get(entry.video_id.casefold())) is not None:
+                same = first.video_id == entry.video_id
+                how = "is used twice" if same else f"differs from {first.video_id!r} only in case"
                 self._problems.add(
                     node.line,
-                    f"the video id {entry.video_id!r} is used twice, for {_short(first.uri)}"
+                    f"the video id {entry.video_id!r} {how}, for {_short(first.uri)}"
                     f"{self._at(first.line)} and {_short(entry.uri)}: rename one",
                 )
             if entry.video_id:
-                found[entry.video_id] = entry
+                found[entry.video_id.casefold()] = entry
         self._problems.raise_any()
         return tuple(found.values())
 
@@ -232,7 +237,7 @@ class Linter:
             self._problems.add(
                 node.line,
                 f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - "
-                "beginning with a letter or digit, without '..': rename it",
+                "beginning with a letter or digit, without '..', and no device's name: rename it",
             )
             return ""
         return text

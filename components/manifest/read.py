@@ -6,6 +6,7 @@ Nothing is judged here beyond syntax and size; ``lint`` does that for all format
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -23,6 +24,17 @@ MAX_NODES = 2_000_000
 """Values of a YAML manifest once its aliases are expanded."""
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+# JSON writes characters beyond U+FFFF as two escapes, which YAML does not know; else it is YAML.
+_PAIR = re.compile(
+    r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE | re.ASCII
+)
+
+
+def _join(pair: re.Match[str]) -> str:
+    high, low = (int(digits, 16) for digits in pair.groups()[1:])
+    return f"{pair[1]}\\U{0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF):08X}"
 
 
 def byte_limit(suffix: str) -> int:
@@ -56,6 +68,8 @@ def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
         problems.fail(line, f"is not UTF-8 ({error.reason}): save it as UTF-8")
     if suffix == ".csv":
         return csv_tree(text, problems)
+    if suffix == ".json":
+        text = _PAIR.sub(_join, text)
     return _jsonl_tree(text, problems) if suffix == ".jsonl" else _yaml_tree(text, problems)
 
 
@@ -117,7 +131,13 @@ def _check_depth(text: str, problems: Problems) -> None:
             depth -= 1
         if depth > MAX_DEPTH:
             line = event.start_mark.line + 1
-            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: a manifest needs 6")
+            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: use fewer")
+
+
+_PLAIN_TAGS = {
+    yaml.MappingNode: "tag:yaml.org,2002:map",
+    yaml.SequenceNode: "tag:yaml.org,2002:seq",
+}
 
 
 class _YamlReader:
@@ -136,6 +156,9 @@ class _YamlReader:
                 f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
                 "are expanded: write the values out",
             )
+        kind = _PLAIN_TAGS.get(type(node))
+        if kind is not None and node.tag != kind:
+            self._problems.fail(line, f"is no YAML: the tag {node.tag!r} is not read; remove it")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, line, depth)
         if isinstance(node, yaml.SequenceNode):
@@ -153,6 +176,8 @@ class _YamlReader:
         found: dict[str, Node] = {}
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self._problems.fail(key_line, "merges with << are not read: write the values out")
             key = self.convert(key_node, key_line, depth + 1).value
             if not isinstance(key, str):
                 kind = type(key).__name__

@@ -35,6 +35,8 @@ class Problems:
     """The manifest's address."""
     unit: str = "line"
     """What is counted: ``line`` or ``row``."""
+    what: str = "the manifest"
+    """What is read."""
     found: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, line: int, text: str) -> None:
@@ -45,7 +47,7 @@ class Problems:
         """Raise a ManifestError when anything was noted."""
         if not self.found:
             return
-        lines = [f"{self.source}: {len(self.found)} problem(s) in the manifest"]
+        lines = [f"{self.source}: {len(self.found)} problem(s) in {self.what}"]
         for line, text in sorted(self.found, key=lambda problem: problem[0])[:_SHOWN]:
             place = f"{self.unit} {line}: " if line else ""
             shown = text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
@@ -74,3 +76,12 @@ def to_node(value: Any, line: int, depth: int = 0) -> Node:
     if isinstance(value, list | tuple):
         return Node([to_node(item, line, depth + 1) for item in value], line)
     return Node(value, line)
+
+
+def to_plain(node: Node) -> Any:
+    """The values without their lines, the inverse of ``to_node``."""
+    if isinstance(node.value, dict):
+        return {key: to_plain(item) for key, item in node.value.items()}
+    if isinstance(node.value, list):
+        return [to_plain(item) for item in node.value]
+    return node.value

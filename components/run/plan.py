@@ -28,7 +28,11 @@ STEPS = ("ingest", "caption", "tune", "sample", "score")
 
 def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
     """Content key of reading one version of one source."""
-    return content_key(video_id=entry.video_id, uri=entry.uri, version=version, video=video)
+    # With the limits, which are in no key of a result: what failed for one is tried under another.
+    limits = asdict(video.limits)
+    return content_key(
+        video_id=entry.video_id, uri=entry.uri, version=version, video=video, limits=limits
+    )
 
 
 def clip_reference(row: Row) -> Row:

@@ -24,7 +24,7 @@ from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
 from components.steps.score import check_protocols
-from components.steps.step import Outcome, StepContext, record_failure, run_items
+from components.steps.step import Outcome, StepContext, record_failure, run_items, worker_errors
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.video.sources import stat_source
@@ -131,14 +131,14 @@ class Runner:
         """Compute items; return whether all are settled, and no loss came in between."""
         settled = 0
         try:
-            with Progress(step, count) as progress:
+            with Progress(step, count) as progress, worker_errors():
                 for outcome in self._outcomes(step, items, cluster):
                     settled += 1
                     lease.check()
                     progress.advance(outcome)
         except (Exception, KeyboardInterrupt) as error:
             lease.check()
-            if not (cluster.lost or is_loss(error)):
+            if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
                 raise
             self._losses = 0 if settled else self._losses + 1
             what = "Ray's node died" if cluster.lost else _last_line(error)
@@ -184,7 +184,7 @@ class Runner:
 
         def ask(uri: str) -> str | ItemError:
             try:
-                return stat_source(uri).version
+                return stat_source(uri, self.config.video.limits).version
             except ItemError as error:
                 return error
 
@@ -235,8 +235,9 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import resolve_revision
+    from components.revisions import check_base, resolve_revision
 
+    check_base(config.model.base)
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from components.config import CaptionConfig
+from components.config import CaptionConfig, VideoLimits
 from components.errors import ItemError
 from components.failures import expected_errors
 from components.keys import content_key
@@ -63,7 +63,7 @@ class CaptionWorker:
         for item in items:
             try:
                 with expected_errors():
-                    frames[item.item_key] = _middle_frame(item)
+                    frames[item.item_key] = _middle_frame(item, self._context.config.video.limits)
             except ItemError as error:
                 errors[item.item_key] = error
         captions = self._describe(frames, errors)
@@ -137,11 +137,11 @@ def captioner_name(config: CaptionConfig, revision: str) -> str:
     return f"blip2:{content_key(caption=settings, revision=revision)[:12]}"
 
 
-def _middle_frame(item: CaptionItem) -> NDArray[np.uint8]:
+def _middle_frame(item: CaptionItem, limits: VideoLimits) -> NDArray[np.uint8]:
     """(H, W, 3), uint8, RGB."""
     from components.steps.ingest import load_clip
 
-    frames = load_clip(item.video_row).frames
+    frames = load_clip(item.video_row, limits).frames
     middle: NDArray[np.uint8] = frames[len(frames) // 2]
     return middle
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.config import VideoConfig
+from components.config import VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.keys import content_key
 from components.log import VideoLog
@@ -19,7 +19,8 @@ from components.provenance import provenance
 from components.steps.step import Outcome, StepContext, attempt_item
 from components.storage.store import file_sha256
 from components.storage.tables import Row, append_rows
-from components.video.io import Clip, decode_clip, decode_frames, encode_mp4
+from components.video.io import Clip, encode_mp4
+from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ class IngestItem:
     source_version: str
     """See ``sources.SourceInfo``."""
     video: dict[str, Any]
-    """The fields of the ``VideoConfig`` that applies to this video."""
+    """The fields of the ``VideoConfig`` that applies to this video, but for the run's limits."""
     attempt: int
 
 
@@ -58,10 +59,11 @@ class IngestWorker:
         log = VideoLog(logger, step="ingest", video_id=item.video_id)
         with tempfile.TemporaryDirectory(prefix="tav-ingest-") as name:
             folder = Path(name)
-            path = fetch_source(item.uri, folder)
+            limits = self._context.config.video.limits
+            video = VideoConfig(**(item.video | {"limits": limits}))
+            path = fetch_source(item.uri, folder, limits)
             sha256 = source_sha256(path)
-            video = VideoConfig(**item.video)
-            clip = decode_clip(path, video)
+            clip = decoder().clip(path, video)
             row = _video_row(item, video, clip, sha256)
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
@@ -81,19 +83,20 @@ def video_key(sha256: str, video: VideoConfig) -> str:
     return content_key(sha256=sha256, video=video)
 
 
-def load_clip(row: Row) -> Clip:
+def load_clip(row: Row, limits: VideoLimits) -> Clip:
     """Read the clip of a ``videos`` row from its source again, frame for frame.
 
     Args:
         row: Its ``uri``, ``sha256``, ``fps``, ``frame_indices``, ``width``, ``height`` and ``fit``
             are read.
+        limits: What reading it may cost.
 
     Raises:
-        SourceError: the source is gone, damaged, or no longer what was ingested.
-        TransientError: S3 did not answer.
+        SourceError: the source is gone, damaged, over a limit, or no longer what was ingested.
+        TransientError: S3 did not answer, or the decoder was stopped.
     """
     with tempfile.TemporaryDirectory(prefix="tav-clip-") as name:
-        path = fetch_source(row["uri"], Path(name))
+        path = fetch_source(row["uri"], Path(name), limits)
         found = source_sha256(path)
         if found != row["sha256"]:
             raise SourceError(
@@ -101,9 +104,8 @@ def load_clip(row: Row) -> Clip:
                 "run again, and its new content is ingested"
             )
         indices = tuple(int(index) for index in row["frame_indices"])
-        frames = decode_frames(
-            path, indices, width=row["width"], height=row["height"], fit=row["fit"]
-        )
+        size = {name: row[name] for name in ("width", "height", "fit")}
+        frames = decoder().frames(path, indices, VideoConfig(**size, limits=limits))
     return Clip(frames=frames, fps=row["fps"], frame_indices=indices)
 
 

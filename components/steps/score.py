@@ -208,7 +208,8 @@ class ScoreWorker:
         from components.steps.ingest import load_clip
 
         if self._source is None or self._source[0] != source:
-            self._source = (source, self._read(load_clip(source).frames))
+            limits = self._context.config.video.limits
+            self._source = (source, self._read(load_clip(source, limits).frames))
         return self._source[1]
 
     def _edited(self, item: ScoreItem) -> _Edit:

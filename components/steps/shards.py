@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from components.errors import TransientError
+from components.errors import TransientError, UserError
 from components.log import setup_worker_logging
 from components.steps.losses import is_loss, is_worker_death
 from components.steps.step import Outcome, StepContext, record_failure
@@ -166,12 +166,14 @@ def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
         ),
     )
     try:
-        trainer.fit()
+        refused = (trainer.fit().metrics or {}).get("refused")
     except Exception as error:
         if not is_loss(error):
             raise
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
         return _Loss(str(error), of_worker)
+    if refused:
+        raise UserError(refused)
     return None
 
 
@@ -187,7 +189,12 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     ledger.poll()
     for item in ledger.unsettled(items):
         worker = worker or TuneWorker(context)
-        outcome = worker(ledger.with_adapter(item))
+        try:
+            outcome = worker(ledger.with_adapter(item))
+        except UserError as error:
+            # Not raised: Ray Train would start the shard anew, and it would fare no better.
+            ray.train.report({"refused": str(error)})
+            return
         # Tells Ray Train's controller that the shard lives; it costs a second or two.
         ray.train.report({"video_id": outcome.video_id, "failed": outcome.error is not None})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from components.config import RunConfig
-from components.errors import ItemError
+from components.errors import ItemError, TransientError, UserError
 from components.failures import expected_errors, failure_row
 from components.storage.store import Store, open_store
 from components.storage.tables import append_rows
@@ -104,6 +105,38 @@ def record_failure(
     )
     append_rows(store, "failures", [row])
     return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {error}")
+
+
+@contextlib.contextmanager
+def worker_errors() -> Iterator[None]:
+    """Raise what stopped a worker and is no item's fault as it was there, not as Ray wraps it.
+
+    Raises:
+        UserError: as the worker did, such as a full disk or a bucket that refuses.
+        TransientError: as the worker did, such as a server that did not come back.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = _expected(error, set())
+        if found is None or found is error:
+            raise
+        raise type(found)(str(found)) from error
+
+
+def _expected(error: BaseException | None, seen: set[int]) -> UserError | ItemError | None:
+    """The expected error among all that led to an error, here and in other processes."""
+    if error is None or id(error) in seen:
+        return None
+    seen.add(id(error))
+    if type(error) in (UserError, TransientError):
+        assert isinstance(error, UserError | ItemError)
+        return error
+    failures = getattr(error, "worker_failures", None) or {}
+    for cause in (error.__cause__, getattr(error, "cause", None), *failures.values()):
+        if isinstance(cause, BaseException) and (found := _expected(cause, seen)) is not None:
+            return found
+    return None
 
 
 class Worker(Protocol):

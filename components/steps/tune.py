@@ -72,7 +72,7 @@ class TuneWorker:
         from tav_model.frames import to_model_range
         from tav_model.vae import encode_moments
 
-        clip = load_clip(item.video_row)
+        clip = load_clip(item.video_row, self._context.config.video.limits)
         moments = encode_moments(self._base, to_model_range(clip.frames))
         if item.adapter is None:
             self._tune(item, moments)

@@ -22,19 +22,23 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    HTTPClientError,
+    IncompleteReadError,
     NoCredentialsError,
     ParamValidationError,
 )
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
+from components.storage.patience import Patience
 from components.storage.store import ObjectInfo, Store, Unfinished, checked_path
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-MAX_ATTEMPTS = 10
-"""Tries of one request: enough to wait out a minute without the server."""
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_READS = 5
+"""Tries of an answer whose connection broke half-way."""
 PAGE_SIZE = 1000
 """Objects listed by one request: S3's most."""
 
@@ -43,6 +47,18 @@ _TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 """Answers to a conditional write that another one was before."""
 _PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
 _LOWEST_SERVER_ERROR = 500
+_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the instance's role"
+_REMEDIES = {
+    "NoSuchBucket": "check the bucket's name, or create the bucket",
+    "RequestTimeTooSkewed": "S3 allows 15 minutes; set this machine's clock, best by NTP",
+    "AccessDenied": "these credentials lack the right to do this there: ask for it (a run reads, "
+    "writes, lists and deletes below its root), or use other credentials or another place",
+    "QuotaExceeded": "the bucket or account is full: free some of it, or ask for more",
+    "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
+    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
+}
+_UNSAID = "403"
+"""All that a HEAD request is told, whatever the reason."""
 
 
 class S3Store(Store):
@@ -80,14 +96,29 @@ class S3Store(Store):
     @override
     def write_file(self, path: str, source: Path) -> None:
         with _explained(f"{self.root}/{path}"), source.open("rb") as handle:
-            client().upload_fileobj(handle, self._bucket, self._key(path))
+            try:
+                client().upload_fileobj(handle, self._bucket, self._key(path))
+            except ClientError as error:
+                if error.response["Error"]["Code"] != "NoSuchUpload":
+                    raise
+                # It was completed, but the answer was lost and the request repeated.
+                handle.seek(0)
+                client().upload_fileobj(handle, self._bucket, self._key(path))
 
     @override
     def read_bytes(self, path: str) -> bytes:
+        key = self._key(path)
         with _explained(f"{self.root}/{path}"):
-            answer = client().get_object(Bucket=self._bucket, Key=self._key(path))
-            data: bytes = answer["Body"].read()
-            return data
+            for attempt in range(_READS):
+                answer = client().get_object(Bucket=self._bucket, Key=key)
+                try:
+                    data: bytes = answer["Body"].read()
+                except (HTTPClientError, IncompleteReadError):
+                    if attempt == _READS - 1:
+                        raise
+                else:
+                    return data
+        raise AssertionError("not reached")
 
     @override
     def fetch(self, path: str, target: Path) -> None:
@@ -145,23 +176,21 @@ class S3Store(Store):
 
     @override
     def arrow(self) -> tuple[FileSystem, str]:
-        from pyarrow.fs import S3FileSystem  # 0.3 s that `--help` need not pay
+        from components.storage.arrow_s3 import PatientS3FileSystem
 
-        # The default background_writes=True hangs when an upload fails; it is off, so it raises.
-        _spare_checksums()
-        filesystem = S3FileSystem(
-            background_writes=False,
-            # Without it pyarrow asks another server for bucket.host, which few have.
-            endpoint_override=os.environ.get("AWS_ENDPOINT_URL_S3"),
-        )
-        return filesystem, f"{self._bucket}/{self._prefix}".rstrip("/")
+        return PatientS3FileSystem(), f"{self._bucket}/{self._prefix}".rstrip("/")
 
 
 def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | None:
     """Size and ETag of any object, or none when it is absent."""
     try:
         with _explained(f"s3://{bucket}/{key}"):
-            head = client().head_object(Bucket=bucket, Key=key)
+            try:
+                head = client().head_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == _UNSAID:
+                    client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)  # tells why
+                raise
     except FileNotFoundError:
         return None
     return ObjectInfo(
@@ -185,9 +214,9 @@ def fetch_object(bucket: str, key: str, target: Path) -> None:
 def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
     """All objects whose key begins with the prefix, in key order; ``path`` is the whole key."""
     with _explained(f"s3://{bucket}/{prefix}"):
-        for page in (
-            client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-        ):
+        pages = client().get_paginator("list_objects_v2")
+        size = {"PageSize": PAGE_SIZE}
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=size):
             for item in page.get("Contents", []):
                 if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers
                     yield ObjectInfo(
@@ -214,22 +243,20 @@ def client() -> Any:
 
 @functools.cache
 def _make_client() -> Any:
-    _spare_checksums()
+    # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
+    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
     # A session of its own: the default one keeps the credentials that it saw first.
-    return boto3.session.Session().client(
+    made = boto3.session.Session().client(
         "s3",
         config=Config(
             signature_version="s3v4",
-            connect_timeout=10,
-            read_timeout=60,
-            retries={"max_attempts": MAX_ATTEMPTS, "mode": "standard"},
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"total_max_attempts": 1, "mode": "standard"},  # Patience decides
         ),
     )
-
-
-def _spare_checksums() -> None:
-    """Gateways other than AWS refuse the trailing checksums that newer SDKs send by default."""
-    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+    made.meta.events.register("needs-retry.s3", Patience())
+    return made
 
 
 @contextlib.contextmanager
@@ -243,12 +270,14 @@ def _explained(uri: str) -> Iterator[None]:
         if code in _ABSENT:
             raise FileNotFoundError(f"{uri} does not exist") from error
         if status < _LOWEST_SERVER_ERROR and code not in _PASSING:
-            raise UserError(
-                f"S3 refused {uri} ({code}): check the bucket's name and the "
-                "credentials in AWS_ACCESS_KEY_ID, AWS_PROFILE or the instance's role"
-            ) from error
+            raise UserError(f"S3 refused {uri} ({code}): {_REMEDIES.get(code, _KEYS)}") from error
         raise TransientError(f"S3 answered {code} for {uri}: {error}") from error
-    except (ParamValidationError, NoCredentialsError) as error:
+    except NoCredentialsError as error:
+        raise UserError(
+            f"S3 cannot be asked for {uri}: {str(error).rstrip('.')}: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        ) from error
+    except ParamValidationError as error:
         raise UserError(f"S3 cannot be asked for {uri}: {error}") from error
     except (BotoCoreError, RetriesExceededError) as error:
         raise TransientError(

@@ -24,6 +24,7 @@ from urllib.parse import unquote
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
+from components.redact import redacted
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -32,6 +33,15 @@ SCHEMES = ("file", "s3")
 _SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
 _TEMPORARY = ".tmp-"
 """Begins the name of a file that is being written; no object's name can."""
+_UNWRITABLE = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there, or ask for a larger quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "mount it for writing",
+    errno.EACCES: "change its permissions",
+    errno.EPERM: "change its permissions",
+}
+"""What a disk may say to a write that no other item of the run would fare better with."""
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
@@ -170,18 +180,19 @@ class LocalStore(Store):
         self, path: str, place: Callable[[Path, Path], object] = Path.replace
     ) -> Iterator[Any]:
         target = self._locate(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as handle:
-                yield handle
-                handle.flush()
-                os.fsync(handle.fileno())
-            Path(name).chmod(0o644)
-            place(Path(name), target)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with _writable(f"{self.root}/{path}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=target.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as handle:
+                    yield handle
+                    handle.flush()
+                    os.fsync(handle.fileno())
+                Path(name).chmod(0o644)
+                place(Path(name), target)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
 
     @override
     def read_bytes(self, path: str) -> bytes:
@@ -249,6 +260,20 @@ def _link(temporary: Path, target: Path) -> None:
     temporary.unlink()
 
 
+@contextlib.contextmanager
+def _writable(address: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        remedy = _UNWRITABLE[error.errno]
+        raise UserError(
+            f"{address} cannot be written ({error.strerror}): {remedy}, or use another run root; "
+            "what is committed stays, and a new run goes on from there"
+        ) from error
+
+
 def open_store(uri: str) -> Store:
     """Open a run's root or any folder of objects.
 
@@ -271,20 +296,30 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Split an address into its scheme (``file`` or ``s3``) and its location.
 
     Raises:
-        UserError: unknown scheme, or an S3 address without a bucket.
+        UserError: unknown scheme, or an S3 address without a bucket or with credentials.
     """
     scheme, separator, location = uri.partition("://")
     if not separator:
         return "file", uri
     scheme = scheme.lower()
     if scheme not in SCHEMES:
-        raise UserError(f"unknown scheme {scheme!r} in {uri!r}: use a local path, file:// or s3://")
+        shown = redacted(uri)
+        raise UserError(
+            f"unknown scheme {scheme!r} in {shown!r}: use a local path, file:// or s3://"
+        )
     if scheme == "file":
         if not location.removeprefix("localhost").startswith("/"):
-            raise UserError(f"{uri!r} is no absolute address: use file:///folder or a plain path")
+            shown = redacted(uri)
+            raise UserError(f"{shown!r} is no absolute address: use file:///folder or a plain path")
         return "file", unquote(location.removeprefix("localhost"))
     if location.startswith("/") or not location:
         raise UserError(f"{uri!r} names no bucket: use s3://bucket/prefix")
+    if "@" in location.partition("/")[0]:
+        raise UserError(
+            f"{redacted(uri)!r} holds credentials, which would be written into tables and logs: "
+            "give s3://bucket/prefix, and the credentials in AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+        )
     return "s3", location
 
 

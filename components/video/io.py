@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from components.config import VideoConfig
 from components.errors import SourceError
 from components.video.read import (
-    MAX_FRAME_PIXELS,
     Probe,
     SourceFrame,
     check_limit,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Clip",
     "Probe",
+    "check_clip",
     "decode_clip",
     "decode_frames",
     "encode_mp4",
@@ -44,7 +44,6 @@ __all__ = [
     "write_png_frames",
 ]
 
-Fit = Literal["crop", "pad", "stretch"]
 MAX_CLIP_PIXELS = 1 << 30
 """Pixels of all frames of a clip held in memory at once: 3 GiB."""
 _MAX_FPS_DENOMINATOR = 1001
@@ -75,10 +74,10 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
     Raises:
         SourceError: the source is missing, unsupported, damaged, over a limit, or too short.
     """
-    found = probe(path)
+    found = probe(path, video.limits)
     indices = select_frames(found.num_frames, video, path.name)
     return Clip(
-        frames=decode_frames(path, indices, width=video.width, height=video.height, fit=video.fit),
+        frames=decode_frames(path, indices, video),
         fps=found.fps,
         frame_indices=indices,
         source=found,
@@ -116,17 +115,13 @@ def select_frames(available: int, video: VideoConfig, name: str) -> tuple[int, .
     return tuple(start + i * video.stride for i in range(count))
 
 
-def decode_frames(
-    path: Path, indices: Sequence[int], *, width: int, height: int, fit: Fit
-) -> Frames:
-    """Decode given frames of a video at a given size.
+def decode_frames(path: Path, indices: Sequence[int], video: VideoConfig) -> Frames:
+    """Decode given frames of a video.
 
     Args:
         path: Video file or folder of frames.
         indices: Ascending, distinct, 0-based.
-        width: Pixels.
-        height: Pixels.
-        fit: See ``VideoConfig.fit``.
+        video: Its size, fit and limits count; its selection does not.
 
     Returns:
         (F, H, W, 3), uint8, RGB.
@@ -136,19 +131,24 @@ def decode_frames(
     """
     import numpy as np
 
-    pixels = len(indices) * width * height
-    check_limit("the clip", "pixels", pixels, MAX_CLIP_PIXELS, "lower video.num_frames or the size")
-    frames = np.zeros((len(indices), height, width, 3), np.uint8)
-    for place, frame in enumerate(read_frames(path, indices)):
-        _fit_into(frames[place], frame, fit, path.name)
+    check_clip(len(indices), video)
+    frames = np.zeros((len(indices), video.height, video.width, 3), np.uint8)
+    for place, frame in enumerate(read_frames(path, indices, video.limits)):
+        _fit_into(frames[place], frame, video, path.name)
     return frames
 
 
-def _fit_into(canvas: Frames, frame: SourceFrame, fit: Fit, name: str) -> None:
+def check_clip(num_frames: int, video: VideoConfig) -> None:
+    """Raise a SourceError when a clip is too large to be held."""
+    pixels = num_frames * video.width * video.height
+    check_limit("the clip", "pixels", pixels, MAX_CLIP_PIXELS, "lower video.num_frames or the size")
+
+
+def _fit_into(canvas: Frames, frame: SourceFrame, video: VideoConfig, name: str) -> None:
     """Scale a frame and lay it centred on a black canvas (H, W, 3), cutting what sticks out."""
     import numpy as np
 
-    height, width = canvas.shape[:2]
+    height, width, fit = video.height, video.width, video.fit
     new_width, new_height = width, height
     if fit != "stretch":
         shown_width, shown_height = frame.display_size()
@@ -159,7 +159,7 @@ def _fit_into(canvas: Frames, frame: SourceFrame, fit: Fit, name: str) -> None:
         new_height = max(1, bound(height, round(shown_height * factor)))
         pixels = new_width * new_height
         remedy = f"its shape is far from {width}×{height}; use video.fit pad or stretch"
-        check_limit(name, "pixels when scaled to cover", pixels, MAX_FRAME_PIXELS, remedy)
+        check_limit(name, "pixels when scaled to cover", pixels, video.limits.frame_pixels, remedy)
     size = (new_height, new_width) if frame.rotation % 180 else (new_width, new_height)
     scaled = frame.image.reformat(
         width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1

@@ -1,7 +1,8 @@
 """Opens video files and folders of frames, however damaged or hostile, one frame at a time.
 
-Every limit is checked before the work that it bounds. FFmpeg is told which container to expect and
-may open local files only: it would otherwise take a text file for a playlist and follow its links.
+Every limit is checked before the work that it bounds, and again as it goes on, since headers may
+lie. FFmpeg is told which container to expect and may open local files only: it would otherwise take
+a text file for a playlist and follow its links.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.config import VideoLimits
 from components.errors import SourceError
 from components.video.whole import check_whole
 
@@ -33,14 +35,7 @@ CONTAINERS = {
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Images that make a folder a video."""
 
-MAX_FILE_BYTES = 8 << 30
-"""Bytes of one source video, or of all images of a folder of frames."""
-MAX_FRAME_PIXELS = 8192 * 4320
-"""Pixels of one source frame: 8K."""
-MAX_SOURCE_FRAMES = 100_000
-"""Frames of one source video: an hour at 27 frames a second."""
-MAX_DECODED_PIXELS = MAX_SOURCE_FRAMES * 1920 * 1080
-"""Pixels of all frames of one source video: an hour of full HD."""
+DEFAULT_LIMITS = VideoLimits()
 FRAME_FOLDER_FPS = 24.0
 """A folder of frames has no clock: it plays at DAVIS's rate."""
 _FPS_RANGE = (0.1, 1000.0)
@@ -76,23 +71,24 @@ class SourceFrame:
         return (self.image.height, width) if self.rotation % 180 else (width, self.image.height)
 
 
-def probe(path: Path) -> Probe:
+def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
     """Decode a whole video, keeping nothing, to learn what it really holds.
 
     Args:
         path: A video file or a folder of frames.
+        limits: What it may hold.
 
     Raises:
         SourceError: missing, unsupported, damaged, empty, or over a limit.
     """
     if path.is_dir():
-        names = frame_files(path)
-        width, height = next(iter(read_frames(path, [0]))).display_size()
+        names = frame_files(path, limits)
+        width, height = next(iter(read_frames(path, [0], limits))).display_size()
         return Probe(num_frames=len(names), fps=FRAME_FOLDER_FPS, width=width, height=height)
-    with _explained(path), _opened(path) as (container, stream):
+    with _explained(path), _opened(path, limits) as (container, stream):
         count, first = 0, None
         times: list[Fraction] = []  # the first and the last
-        for frame in _decoded(container, stream, path):
+        for frame in _decoded(container, stream, path, limits):
             count += 1
             first = first or frame
             if frame.image.pts is not None:
@@ -104,7 +100,9 @@ def probe(path: Path) -> Probe:
     return Probe(num_frames=count, fps=fps, width=width, height=height)
 
 
-def read_frames(path: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
+def read_frames(
+    path: Path, indices: Sequence[int], limits: VideoLimits = DEFAULT_LIMITS
+) -> Iterator[SourceFrame]:
     """Yield the frames of the given ascending, distinct indices; decode no further than the last.
 
     Raises:
@@ -112,11 +110,11 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
     """
     wanted = set(indices)
     if path.is_dir():
-        yield from _folder_frames(path, sorted(wanted))
+        yield from _folder_frames(path, sorted(wanted), limits)
         return
     found = 0
-    with _explained(path), _opened(path) as (container, stream):
-        for index, frame in enumerate(_decoded(container, stream, path)):
+    with _explained(path), _opened(path, limits) as (container, stream):
+        for index, frame in enumerate(_decoded(container, stream, path, limits)):
             if index in wanted:
                 found += 1
                 yield frame
@@ -128,7 +126,7 @@ def read_frames(path: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
     )
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> list[Path]:
     """The images of a folder of frames in natural order (2.png before 10.png).
 
     Raises:
@@ -147,7 +145,7 @@ def frame_files(folder: Path) -> list[Path]:
             f"the folder {folder.name!r} holds 0 frames: it needs images that end in "
             f"{', '.join(FRAME_SUFFIXES)}"
         )
-    check_limit(folder.name, "frames", len(found), MAX_SOURCE_FRAMES, "split it")
+    check_limit(folder.name, "frames", len(found), limits.frames, "split it")
     return sorted(found, key=lambda entry: natural_key(entry.name))
 
 
@@ -157,20 +155,22 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(1, int(p), "") if i % 2 else (0, 0, p) for i, p in enumerate(parts)], name
 
 
-def check_limit(name: str, what: str, value: int, limit: int, remedy: str) -> None:
+def check_limit(name: str, what: str, value: float, limit: float, remedy: str) -> None:
     """Raise a SourceError that names value, limit, item and remedy when value > limit."""
     if value > limit:
         raise SourceError(f"{name} has {value} {what}, but the limit is {limit}: {remedy}")
 
 
-def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame]:
+def _folder_frames(
+    folder: Path, indices: Sequence[int], limits: VideoLimits
+) -> Iterator[SourceFrame]:
     import av
     import numpy as np
 
-    files = frame_files(folder)
+    files = frame_files(folder, limits)
     with _explained(folder):
         total = sum(file.stat().st_size for file in files)
-    check_limit(folder.name, "bytes", total, MAX_FILE_BYTES, "split it, or encode it as mp4")
+    check_limit(folder.name, "bytes", total, limits.file_bytes, "split it, or encode it as mp4")
     size = None
     for index in indices:
         if index >= len(files):
@@ -178,7 +178,7 @@ def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame
                 f"{folder.name} holds {len(files)} frames, but frame {index} is asked for: it "
                 "changed since it was probed; run ingest again"
             )
-        image = _image(files[index])
+        image = _image(files[index], limits)
         size = size or image.size
         if image.size != size:
             raise SourceError(
@@ -188,7 +188,7 @@ def _folder_frames(folder: Path, indices: Sequence[int]) -> Iterator[SourceFrame
         yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"), 0, 1.0)
 
 
-def _image(file: Path) -> Any:
+def _image(file: Path, limits: VideoLimits) -> Any:
     from PIL import Image, ImageOps
 
     name = f"{file.parent.name}/{file.name}"
@@ -196,7 +196,7 @@ def _image(file: Path) -> Any:
         # Formats are named, or PIL would also try its parsers of PostScript, icons and the like.
         with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
             pixels = image.width * image.height
-            check_limit(name, "pixels", pixels, MAX_FRAME_PIXELS, "scale the frames down")
+            check_limit(name, "pixels", pixels, limits.frame_pixels, "scale the frames down")
             if image.mode.startswith(("I", "F")):
                 raise SourceError(f"{name} has mode {image.mode}: save it with 8 bits a channel")
             return ImageOps.exif_transpose(image).convert("RGB")
@@ -205,7 +205,7 @@ def _image(file: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
     """Open a video file's container and its first video stream."""
     import av
 
@@ -217,7 +217,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise SourceError(f"{path} is no regular file: copy its content to one")
-    check_limit(path.name, "bytes", status.st_size, MAX_FILE_BYTES, "cut or re-encode it")
+    check_limit(path.name, "bytes", status.st_size, limits.file_bytes, "cut or re-encode it")
     demuxer = CONTAINERS[path.suffix.lower()]
     check_whole(path, demuxer)
     container: Any = av.open(
@@ -237,16 +237,32 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         stream.codec_context.options = {
             "err_detect": "explode",
-            "max_pixels": str(MAX_FRAME_PIXELS),
+            "max_pixels": str(limits.frame_pixels),
         }
-        pixels = stream.codec_context.width * stream.codec_context.height
-        check_limit(path.name, "pixels a frame", pixels, MAX_FRAME_PIXELS, "scale it down")
+        _check_declared(container, stream, path.name, limits)
         yield container, stream
 
 
-def _decoded(container: Any, stream: Any, path: Path) -> Iterator[SourceFrame]:
+def _check_declared(container: Any, stream: Any, name: str, limits: VideoLimits) -> None:
+    """Compare what the headers say with the limits."""
+    pixels = stream.codec_context.width * stream.codec_context.height
+    check_limit(name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
+    check_limit(
+        name, "frames", stream.frames, limits.frames, "cut it, or raise video.limits.frames"
+    )
+    lengths = [stream.duration * stream.time_base] if stream.duration else []
+    lengths += [Fraction(container.duration, 1_000_000)] if container.duration else []
+    _check_duration(name, max(map(float, lengths), default=0.0), limits)
+
+
+def _check_duration(name: str, seconds: float, limits: VideoLimits) -> None:
+    remedy = "cut it, or raise video.limits.duration"
+    check_limit(name, "seconds", round(seconds, 3), limits.duration, remedy)
+
+
+def _decoded(container: Any, stream: Any, path: Path, limits: VideoLimits) -> Iterator[SourceFrame]:
     aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-    frames = pixels = 0
+    frames = 0
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise SourceError(
@@ -254,9 +270,10 @@ def _decoded(container: Any, stream: Any, path: Path) -> Iterator[SourceFrame]:
             )
         for image in packet.decode():
             frames += 1
-            pixels += image.width * image.height
-            check_limit(path.name, "frames", frames, MAX_SOURCE_FRAMES, "cut it")
-            check_limit(path.name, "pixels", pixels, MAX_DECODED_PIXELS, "cut it or scale it down")
+            pixels = image.width * image.height  # may change from frame to frame
+            check_limit(path.name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
+            check_limit(path.name, "frames", frames, limits.frames, "cut it")
+            _check_duration(path.name, float(image.time or 0), limits)
             if image.is_corrupt:
                 raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
             yield SourceFrame(image, round(image.rotation / 90) * 90, aspect)
@@ -283,6 +300,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise SourceError(f"{path} does not exist: check the manifest's uri") from error
+    except MemoryError:  # FFmpeg's own is one, too
+        raise
     except av.FFmpegError as error:
         raise SourceError(
             f"{path.name} cannot be decoded ({error.strerror}): it is damaged, truncated or not "

@@ -15,14 +15,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from components.config import VideoLimits
 from components.errors import SourceError, UserError
 from components.keys import content_key
+from components.redact import redacted
 from components.storage.store import ObjectInfo, file_sha256, modified_at, split_uri
 from components.video.read import (
     CONTAINERS,
+    DEFAULT_LIMITS,
     FRAME_SUFFIXES,
-    MAX_FILE_BYTES,
-    MAX_SOURCE_FRAMES,
     check_limit,
     frame_files,
     natural_key,
@@ -64,11 +65,12 @@ def resolve_uri(uri: str, base: str) -> str:
     return f"s3://{bucket}/{key}"
 
 
-def stat_source(uri: str) -> SourceInfo:
+def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
     """Find out whether a source is there and in which version.
 
     Args:
         uri: An absolute path, ``file://`` or ``s3://`` address of a video or a folder of frames.
+        limits: What it may hold.
 
     Raises:
         SourceError: it is missing, empty, unreadable, or over a limit.
@@ -77,19 +79,20 @@ def stat_source(uri: str) -> SourceInfo:
     with _explained(uri):
         scheme, location = split_uri(uri)
         if scheme == "s3":
-            return _info(_members(location))
+            return _info(_members(location, limits), limits)
         path = Path(location)
         if path.is_dir():
-            return _info(_local_info(file) for file in frame_files(path))
-        return _info([_local_info(path)])
+            return _info([_local_info(file) for file in frame_files(path, limits)], limits)
+        return _info([_local_info(path)], limits)
 
 
-def fetch_source(uri: str, folder: Path) -> Path:
+def fetch_source(uri: str, folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Path:
     """Make a source readable as a local file or folder of frames.
 
     Args:
         uri: As for ``stat_source``. A local source is used where it lies.
         folder: An empty local folder that an S3 source may be written to.
+        limits: What it may hold.
 
     Raises:
         SourceError: it is missing, empty, unreadable, or over a limit.
@@ -98,13 +101,13 @@ def fetch_source(uri: str, folder: Path) -> Path:
     with _explained(uri):
         scheme, location = split_uri(uri)
         if scheme == "file":
-            stat_source(uri)
+            stat_source(uri, limits)
             return Path(location)
         from components.storage.s3 import fetch_object
 
         bucket, _, key = location.partition("/")
-        members = list(_members(location))
-        _info(members)  # checks the sizes before anything is downloaded
+        members = list(_members(location, limits))
+        _info(members, limits)  # checks the sizes before anything is downloaded
         if [member.path for member in members] == [key]:
             target = folder / f"source{PurePosixPath(key).suffix.lower()[:8]}"
             fetch_object(bucket, key, target)
@@ -177,7 +180,7 @@ def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
             yield info.path
 
 
-def _members(location: str) -> Iterator[ObjectInfo]:
+def _members(location: str, limits: VideoLimits) -> Iterator[ObjectInfo]:
     """The object itself, else the images directly below it, in natural order."""
     from components.storage.s3 import list_objects, stat_object
 
@@ -194,7 +197,7 @@ def _members(location: str) -> Iterator[ObjectInfo]:
         if PurePosixPath(name).suffix.lower() in FRAME_SUFFIXES:
             _check_name(name)
             frames.append(info)
-            check_limit(below, "frames", len(frames), MAX_SOURCE_FRAMES, "split it")
+            check_limit(below, "frames", len(frames), limits.frames, "split it")
     if not frames:
         raise FileNotFoundError(key)
     yield from sorted(frames, key=lambda info: natural_key(info.path))
@@ -215,10 +218,11 @@ def _local_info(file: Path) -> ObjectInfo:
     return ObjectInfo(file.name, status.st_size, version, modified_at(status))
 
 
-def _info(members: Iterable[ObjectInfo]) -> SourceInfo:
+def _info(members: Iterable[ObjectInfo], limits: VideoLimits) -> SourceInfo:
     found = list(members)
     size = sum(member.size for member in found)
-    check_limit(found[0].path, "bytes in all", size, MAX_FILE_BYTES, "cut or re-encode it")
+    remedy = "cut or re-encode it, or raise video.limits.file_gib"
+    check_limit(found[0].path, "bytes in all", size, limits.file_bytes, remedy)
     if len(found) == 1:
         return SourceInfo(found[0].version, size)
     return SourceInfo(content_key(members=[[info.path, info.version] for info in found]), size)
@@ -234,4 +238,4 @@ def _explained(uri: str) -> Iterator[None]:
     except OSError as error:
         raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
     except (UserError, ValueError) as error:
-        raise SourceError(f"{uri!r} cannot be read: {error}") from error
+        raise SourceError(f"{redacted(uri)!r} cannot be read: {error}") from error

@@ -132,6 +132,22 @@ class S3Server:
             region_name=REGION,
         )
 
+    def reader(self, bucket: str) -> dict[str, str]:
+        """Credentials, as environment variables, that may read a bucket and not write to it."""
+        name, secret = f"reader{secrets.token_hex(4)}", secrets.token_hex(20)
+        keys = (f"--access-key={name}", f"--secret-key={secret}")
+        self._run("radosgw-admin", "user", "create", f"--uid={name}", "--display-name=r", *keys)
+        place = f"arn:aws:s3:::{bucket}"
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"AWS": [f"arn:aws:iam:::user/{name}"]},
+            "Action": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": [place, f"{place}/*"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
+        return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret}
+
     def start(self) -> None:
         """Make the cluster and wait until it takes a first object."""
         for name in ("mon", "osd", "rgw", "run", "log"):

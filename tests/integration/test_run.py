@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ from components.run.runner import Runner, RunResult
 from components.storage.schemas import SCHEMAS
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
+from tests import bad_videos
 from tests.integration.runs import run_config, write_manifest
+from tests.unit.components.test_bad_input import KINDS
 
 
 def run(document: dict[str, Any], **options: bool) -> tuple[RunResult, State]:
@@ -126,49 +131,39 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "videos"
-    folder.mkdir()
-    good = tiny_clips / "fish.mp4"
-    whole = good.read_bytes()
-    (folder / "truncated.mp4").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.mp4").write_text("this is no video\n" * 100, encoding="utf-8")
-    (folder / "empty.mp4").write_bytes(b"")
-    (folder / "noframes").mkdir()
-    write_video(folder / "short.mp4", frames=2)
-    write_video(folder / "odd.mp4", frames=6, size=(51, 37))
+    kinds = {kind.name.removeprefix("video-"): kind for kind in KINDS if "video-" in kind.name}
     edit = {"id": "e", "category": "style", "prompt": "{caption}, cartoon style"}
-    names = ("missing.mp4", "truncated.mp4", "text.mp4", "empty.mp4", "noframes", "short.mp4")
-    videos = [
-        {
-            "id": name.partition(".")[0],
-            "uri": str(folder / name),
-            "prompt": "a fish",
-            "edits": [edit],
-        }
-        for name in names
-    ]
-    videos.append(
-        {"id": "odd", "uri": str(folder / "odd.mp4"), "prompt": "a fish", "edits": [edit]}
-    )
+    videos: list[dict[str, Any]] = []
+    for name in kinds:
+        (folder / name).mkdir(parents=True)
+        uri = os.fsencode(getattr(bad_videos, name)(folder / name))
+        if name != "name_that_is_no_unicode":  # no manifest can say it
+            video = {"id": name, "uri": uri.decode(), "prompt": "a fish", "edits": [edit]}
+            videos.append(video)
+    odd, good = folder / "odd.mp4", tiny_clips / "fish.mp4"
+    write_video(odd, frames=8, size=(51, 37))
     too_long = {"id": "long", "category": "object", "prompt": "a very red fish " * 60}
     no_word = {"id": "word", "category": "object", "replace": {"elephant": "mouse"}}
+    videos.insert(9, {"id": "odd", "uri": str(odd), "prompt": "a fish", "edits": [edit]})
     videos.append(
         {"id": "good", "uri": str(good), "prompt": "a fish", "edits": [edit, too_long, no_word]}
     )
     write_manifest(tiny_run, videos)
+    tiny_run["video"] |= {"num_frames": 8, "limits": {"decode_seconds": 6, "duration": 1000}}
     result, state = run(tiny_run)
 
     assert set(state.edits) == {"odd/e", "good/e"}
     assert len(state.scores) == 2
     failed = {row["edit_id"] or row["video_id"]: row for row in state.open_failures}
-    assert set(failed) == {
-        *("missing", "truncated", "text", "empty", "noframes", "short"),
-        *("good/long", "good/word"),
-    }
+    bad = {str(video["id"]) for video in videos} - {"odd", "good"}
+    assert len(bad) >= 28
+    assert set(failed) == bad | {"good/long", "good/word"}
     assert len(read_table(state.store, "failures")) == len(failed)  # one row each
-    assert result.failed_fraction == pytest.approx(8 / 10)
+    assert result.failed_fraction == pytest.approx((len(bad) + 2) / (len(bad) + 4))
+    for name in bad:
+        assert re.search(kinds[name].value, failed[name]["message"]), failed[name]["message"]
+        assert failed[name]["retryable"] == (name == "endless")
     for name, words in {
-        "missing": ("missing.mp4",),
-        "short": ("2", "4", "num_frames"),
         "good/long": ("77", "cut off", "Shorten"),
         "good/word": ("elephant", "a fish"),
     }.items():
@@ -178,11 +173,37 @@ def test_bad_items_become_rows_and_the_rest_is_done(
 
     # What failed for good is not tried again, until its source changes.
     again, _ = run(tiny_run)
-    assert counts(again) == {}
-    assert not again.used_ray
-    shutil.copy(good, folder / "missing.mp4")
+    assert counts(again) == {"ingest": 1}  # what took too long may have had a busy machine
+    shutil.copy(good, folder / "missing" / "missing.mp4")
     healed, _ = run(tiny_run)
-    assert counts(healed) == {"ingest": 1, "tune": 1, "sample": 1, "score": 1}
+    assert counts(healed) == {"ingest": 2, "tune": 1, "sample": 1, "score": 1}
+
+
+@pytest.mark.parametrize(("size", "step"), [("24k", "ingest"), ("400k", "tune")])
+def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, size: str, step: str
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a small file system takes root")
+    try:
+        tiny_run["run"] = str(disk / "run")
+        write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
+        runner = Runner(run_config(tiny_run))
+        with pytest.raises(UserError) as caught:
+            runner.run()
+        assert re.search(
+            r"/disk/run/.* cannot be written \(No space left on device\): free some space there, "
+            "or use another run root; what is committed stays",
+            str(caught.value),
+        ), caught.value
+        assert len(read_table(runner.store, "videos")) == (step == "tune")
+        assert read_table(runner.store, "adapters") == []
+        assert not list(disk.rglob(".tmp-*")), "nothing is half-written"
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_loss_that_is_no_number_is_a_failure(tiny_run: dict[str, Any], tiny_clips: Path) -> None:

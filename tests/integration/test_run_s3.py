@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+import pytest
 import yaml
 
-from components.cli import main
 from components.run.current import State
 from components.run.runner import Runner
-from components.storage.store import open_store
+from components.storage.store import Store, open_store
 from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
+
+HOSTILE = "<script>alert(1)</script> $(touch owned) `id`; rm -rf / | \"x\" & 'y' \\"
+
+
+@pytest.fixture
+def ray_logs() -> Iterator[Path]:
+    """A folder for a Ray's files, short enough for the names of its sockets."""
+    folder = Path(tempfile.mkdtemp(prefix="tav", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_run_over_a_bucket(
@@ -21,39 +39,87 @@ def test_a_run_over_a_bucket(
     s3_server: S3Server,
     s3_bucket: str,
     tmp_path: Path,
+    ray_logs: Path,
 ) -> None:
     bucket = s3_server.client()
     bucket.upload_file(str(tiny_clips / "fish.mp4"), s3_bucket, "in/fish.mp4")
-    edit = {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"}
-    videos = [{"id": "fish", "uri": "fish.mp4", "prompt": "a red fish", "edits": [edit]}]
+    edits = [
+        {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+        {"id": "hostile", "prompt": HOSTILE},
+        {"id": "impossible", "replace": {"elephant": "mouse"}},
+    ]
+    videos = [{"id": "fish", "uri": "fish.mp4", "prompt": "a red fish", "edits": edits}]
     manifest = yaml.safe_dump({"videos": videos})
     bucket.put_object(Bucket=s3_bucket, Key="in/manifest.yaml", Body=manifest.encode())
     tiny_run |= {
         "run": f"s3://{s3_bucket}/out/run",
         "manifest": f"s3://{s3_bucket}/in/manifest.yaml",
+        "max_failed_fraction": 0.5,
         # A Ray of its own, so that its workers inherit the server's address and credentials.
         "ray": {"num_cpus": 2},
     }
     config = tmp_path / "run.yaml"
     config.write_text(yaml.safe_dump(tiny_run), encoding="utf-8")
 
-    main(["run", "--config", str(config)], standalone_mode=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "components.cli", "--verbose", "run", "--config", str(config)],
+        env=os.environ | {"RAY_TMPDIR": str(ray_logs)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
+    assert done.returncode == 0, done.stderr[-3000:]
     runner = Runner(run_config(tiny_run))
     assert_whole(runner.state())
     again = runner.run()
     assert not any(again.computed.values())
     assert not again.used_ray
+    assert not list(tmp_path.rglob("owned"))
+    told = {"output": done.stdout + done.stderr} | artefacts(runner.store) | files(ray_logs)
+    for kind in ("output", "tables/edits/", "tables/failures/", "run.json", "ray/", "report/"):
+        assert any(name.startswith(kind) for name in told), kind
+    assert holding(told, s3_bucket), "what is sought can be found"
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"):
+        assert holding(told, s3_server.environment[name]) == [], name
 
 
 def assert_whole(state: State) -> None:
     store = open_store(state.store.root)
-    assert len(state.scores) == 1
-    (row,) = state.edits.values()
-    assert store.stat(row["video_uri"]) is not None
+    assert {edit for edit, _ in state.scores} == {"fish/cartoon", "fish/hostile"}
+    assert state.edits["fish/hostile"]["prompt"] == HOSTILE
+    assert [row["edit_id"] for row in state.open_failures] == ["fish/impossible"]
+    for row in state.edits.values():
+        assert store.stat(row["video_uri"]) is not None
     page = store.read_bytes("report/index.html").decode()
     assert "a red fish, cartoon style" in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert" not in page
     paths = [info.path for info in store.list()]
     assert any(path.startswith("report/media/") for path in paths)
-    secrets = ("AWS_SECRET_ACCESS_KEY", "aws_secret")
-    assert not any(word in page for word in secrets)
+
+
+def artefacts(store: Store) -> dict[str, str]:
+    """Every object as text; rows unpacked, for they are compressed in their files."""
+    found = {}
+    for info in store.list():
+        data = store.read_bytes(info.path)
+        found[info.path] = data.decode("latin-1")
+        if info.path.endswith(".parquet"):
+            table = pq.read_table(io.BytesIO(data))
+            found[info.path] += str(table.schema.metadata) + str(table.to_pylist())
+    return found
+
+
+def files(folder: Path) -> dict[str, str]:
+    """What a Ray wrote: its logs, and those of its workers."""
+    return {
+        f"ray/{path.relative_to(folder)}": path.read_bytes().decode("latin-1")
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+def holding(told: dict[str, str], what: str) -> list[str]:
+    return [name for name, text in told.items() if what in text]

@@ -1,205 +1,186 @@
-"""Bad videos, one by one: each is one failure row with a clear message, and the rest is done."""
+# ruff: noqa: E501 - a table
+"""Bad input of every kind: each message tells what was found, what is allowed and what to do."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from components.config import RunConfig, VideoConfig
-from components.steps.ingest import IngestItem, IngestWorker
-from components.steps.step import StepContext
-from components.storage.tables import read_table
-from tav_model.config import ModelConfig
-from tests.sample_videos import write_folder, write_video
+from components.config import load_run_config
+from components.errors import ItemError, UserError
+from components.manifest.load import from_document, load_manifest
+from components.revisions import resolve_revision
+from components.steps.score import check_protocols
+from components.storage.store import checked_path
+from tav_model.errors import TavModelError
+from tests.bad_input import (
+    Kind,
+    base_with,
+    changed_object,
+    config,
+    damaged_part,
+    edit,
+    entry,
+    large_manifest,
+    manifest,
+    parquet_manifest,
+    part_of_another_version,
+    pickled,
+    stored,
+    truncated,
+    video,
+)
 
-VIDEO = VideoConfig(num_frames=8, width=32, height=24)
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{name}: &{name} [{','.join([f'*{last}'] * 10)}]\n"
+    for last, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+IDS = r"ids are 1 to 100 of A-Z a-z 0-9 \. _ -"
+SAFE = r"segments are 1 to 200 of A-Z a-z 0-9 _"
 
-
-def missing(folder: Path) -> Path:
-    return folder / "missing.mp4"
-
-
-def text_as_mp4(folder: Path) -> Path:
-    (folder / "text.mp4").write_text("this is no video\n" * 100)
-    return folder / "text.mp4"
-
-
-def playlist_as_mp4(folder: Path) -> Path:
-    """FFmpeg would follow it to another file, were it not told what to expect."""
-    secret = write_video(folder / "secret.mp4", 12)
-    (folder / "list.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n")
-    return folder / "list.mp4"
-
-
-def concat_as_webm(folder: Path) -> Path:
-    write_video(folder / "secret.mp4", 12)
-    (folder / "list.webm").write_text("ffconcat version 1.0\nfile secret.mp4\n")
-    return folder / "list.webm"
-
-
-def empty_file(folder: Path) -> Path:
-    (folder / "empty.mp4").touch()
-    return folder / "empty.mp4"
-
-
-def cut_after_the_index(folder: Path) -> Path:
-    path = write_video(folder / "cut.mp4", 24, faststart=True)
-    path.write_bytes(path.read_bytes()[:-40])
-    return path
-
-
-def cut_before_the_index(folder: Path) -> Path:
-    path = write_video(folder / "cut.mp4", 24)
-    path.write_bytes(path.read_bytes()[:-40])
-    return path
-
-
-def damaged_in_the_middle(folder: Path) -> Path:
-    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
-    path = write_video(folder / "damaged.mp4", noise)
-    data = bytearray(path.read_bytes())
-    middle = len(data) // 2
-    data[middle : middle + 2000] = bytes(2000)
-    path.write_bytes(data)
-    return path
-
-
-def no_frames(folder: Path) -> Path:
-    """An mp4 whose only stream is sound."""
-    import av
-
-    path = folder / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=48_000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
-
-
-def too_few_frames(folder: Path) -> Path:
-    return write_video(folder / "short.mp4", 7)
-
-
-def unsupported_suffix(folder: Path) -> Path:
-    return write_video(folder / "a.mp4", 12).rename(folder / "a.avi")
-
-
-def wrong_suffix(folder: Path) -> Path:
-    return write_video(folder / "a.webm", 12).rename(folder / "a.mp4")
-
-
-def empty_folder(folder: Path) -> Path:
-    (folder / "frames").mkdir()
-    return folder / "frames"
-
-
-def folder_with_a_bad_image(folder: Path) -> Path:
-    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
-    (frames / "3.png").write_text("no image")
-    return frames
-
-
-def folder_of_two_sizes(folder: Path) -> Path:
-    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
-    Image.new("RGB", (65, 48)).save(frames / "3.png")
-    return frames
-
-
-def folder_with_deep_images(folder: Path) -> Path:
-    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
-    Image.fromarray(np.zeros((48, 64), np.uint16)).save(frames / "3.png")
-    return frames
-
-
-def folder_with_an_image_bomb(folder: Path) -> Path:
-    """A small file that would fill memory."""
-    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
-    Image.new("1", (30_000, 20_000)).save(frames / "0.png")
-    return frames
-
-
-def too_long_to_cover(folder: Path) -> Path:
-    return write_folder(folder / "frames", [f"{i}.png" for i in range(8)], size=(65_000, 1))
-
-
-def pipe(folder: Path) -> Path:
-    os.mkfifo(folder / "pipe.mp4")
-    return folder / "pipe.mp4"
-
-
-def folder_as_mp4(folder: Path) -> Path:
-    (folder / "folder.mp4").mkdir()
-    return folder / "folder.mp4"
-
-
-def name_that_is_no_unicode(folder: Path) -> Path:
-    path = folder / os.fsdecode(b"fr\xff")
-    write_folder(path, ["1.png"])
-    (path / "1.png").write_text("no image")
-    return path
-
-
-CASES: list[tuple[Callable[[Path], Path], str]] = [
-    (missing, r"missing\.mp4 does not exist: check the manifest's uri"),
-    (text_as_mp4, r"text\.mp4 cannot be decoded \(Invalid data.*not what its suffix '\.mp4' says"),
-    (playlist_as_mp4, r"list\.mp4 cannot be decoded"),
-    (concat_as_webm, r"list\.webm (cannot be decoded|is truncated)"),
-    (empty_file, r"empty\.mp4 cannot be decoded"),
-    (cut_after_the_index, r"cut\.mp4 is truncated: it has \d+ bytes, but .* at least \d+; copy"),
-    (cut_before_the_index, r"cut\.mp4 is truncated: it has \d+ bytes, but .* at least \d+; copy"),
-    (damaged_in_the_middle, r"damaged\.mp4 cannot be decoded .*it is damaged"),
-    (no_frames, r"sound\.mp4 holds 0 video streams, but 1 is needed"),
-    (too_few_frames, r"short\.mp4 has 7 frames, but 8 are needed .*: lower video\.num_frames"),
-    (unsupported_suffix, r"a\.avi has the suffix '\.avi', but supported are \.mp4, .*: convert it"),
-    (wrong_suffix, r"a\.mp4 cannot be decoded"),
-    (empty_folder, r"the folder 'frames' holds 0 frames: it needs images that end in \.png"),
-    (folder_with_a_bad_image, r"frames/3\.png is no readable image: .*; save it again"),
-    (folder_of_two_sizes, r"frames/3\.png is 65×48, but the frames before it are 64×48: give all"),
-    (folder_with_deep_images, r"frames/3\.png has mode I;16: save it with 8 bits a channel"),
-    (
-        folder_with_an_image_bomb,
-        r"frames/0\.png .*(600000000 pixels|bomb)",
-    ),
-    (too_long_to_cover, r"frames has \d+ pixels when scaled to cover, .* use video\.fit pad"),
-    (pipe, r"pipe\.mp4 is no regular file: copy its content"),
-    (folder_as_mp4, r"the folder 'folder\.mp4' holds 0 frames"),
-    (name_that_is_no_unicode, r"1\.png is no readable image"),
+# fmt: off
+KINDS = [
+    video("missing", r"missing\.mp4", "does not exist", "check the manifest's uri"),
+    video("text_as_mp4", r"text\.mp4", r"not what its suffix '\.mp4' says", "copy or convert it"),
+    video("playlist_as_mp4", r"list\.mp4", "not what its suffix", "copy or convert it"),
+    video("concat_as_webm", r"list\.webm", "not what its suffix|needs at least", "convert|copy"),
+    video("empty_file", r"empty\.mp4", "truncated or not what", "copy or convert it"),
+    video("cut_after_the_index", r"cut\.mp4.*it has \d+ bytes", r"at least \d+", "copy or download"),
+    video("cut_before_the_index", r"cut\.mp4.* has \d+ bytes", r"at least \d+", "copy or download"),
+    video("damaged_in_the_middle", r"damaged\.mp4", "it is damaged", "copy or convert it"),
+    video("no_frames", r"sound\.mp4 holds 0 video streams", "1 is needed", "needed"),
+    video("too_few_frames", r"short\.mp4 has 7 frames", "8 are needed", r"lower video\.num_frames"),
+    video("unsupported_suffix", r"suffix '\.avi'", r"supported are \.mp4, ", "convert it"),
+    video("wrong_suffix", r"a\.mp4", r"not what its suffix '\.mp4' says", "copy or convert it"),
+    video("unknown_codec", r"codec\.mp4", "has a codec that FFmpeg does not know", "convert it"),
+    video("empty_folder", "'frames' holds 0 frames", r"that end in \.png, ", "it needs images"),
+    video("folder_with_a_bad_image", r"frames/3\.png", "is no readable image", "save it again"),
+    video("folder_of_two_sizes", r"3\.png is 65×48", "are 64×48", "give all frames one size"),
+    video("folder_with_deep_images", r"3\.png has mode I;16", "8 bits a channel", "save it with"),
+    video("folder_with_an_image_bomb", r"0\.png .*600000000 pixels", r"limit .*\d{8}", "scale|save"),
+    video("too_long_to_cover", r"has \d+ pixels when scaled", r"limit is 35389440", "use .*fit pad"),
+    video("pipe", r"pipe\.mp4", "is no regular file", "copy its content to one"),
+    video("folder_as_mp4", r"'folder\.mp4' holds 0 frames", r"that end in \.png", "it needs images"),
+    video("name_that_is_no_unicode", r"1\.png", "is no readable image", "save it again"),
+    video("name_too_long", "x{300}", "name too long|File name too long", "cannot be read"),
+    video("linked_to_itself", r"loop\.mp4", "[Ss]ymbolic links|does not exist", "cannot be|check"),
+    video("endless", r"endless\.gif", r"after 5.* s, which is the limit", "cut or re-encode it"),
+    video("too_many_frames", "has 1000000 frames", "limit is 100000", r"raise video\.limits\.frames"),
+    video("too_large_a_frame", "has 40000000 pixels", "limit is 35389440", "scale it down|copy"),
+    video("too_long", r"has 5\d\d\d.* seconds", "limit is 1000", r"raise video\.limits\.duration"),
+    video("too_large_a_file", "has 9663676416 bytes", "limit is 8589934592", "cut or re-encode it"),
+    entry("id-traversal", {"id": "../../etc/passwd"}, r"'\.\./\.\./etc/passwd'", IDS, "rename it"),
+    entry("id-absolute", {"id": "/etc/passwd"}, "'/etc/passwd'", IDS, "rename it"),
+    entry("id-backslash", {"id": "..\\a"}, r"'\.\.\\\\a'", IDS, "rename it"),
+    entry("id-percent", {"id": "%2e%2e%2fa"}, "'%2e%2e%2fa'", IDS, "rename it"),
+    entry("id-fullwidth-dots", {"id": "．．／a"}, "'．．／a'", IDS, "rename it"),
+    entry("id-dots-inside", {"id": "a..b"}, r"'a\.\.b'", r"without '\.\.'", "rename it"),
+    entry("id-nul", {"id": "a\0b"}, r"U\+0000", "control character", "remove it"),
+    entry("id-right-to-left", {"id": "a\u202egpj.exe"}, r"U\+202E", "control character", "remove it"),
+    entry("id-too-long", {"id": "a" * 101}, "'aaaa", IDS, "rename it"),
+    entry("id-of-a-device", {"id": "NUL.mp4"}, r"'NUL\.mp4'", "no device's name", "rename it"),
+    entry("id-hidden", {"id": ".ssh"}, r"'\.ssh'", "beginning with a letter or digit", "rename it"),
+    entry("id-shell", {"id": "$(reboot)"}, r"'\$\(reboot\)'", IDS, "rename it"),
+    entry("id-number", {"id": 7}, r"is 7 \(int\)", "must be text", "put it in quotes"),
+    entry("uri-scheme", {"uri": "http://h/a.mp4"}, "'http'", "local path, file:// or s3://", "use a"),
+    entry("uri-no-bucket", {"uri": "s3:///a.mp4"}, "'s3:///a.mp4'", "names no bucket", "use s3://"),
+    entry("uri-long", {"uri": "a" * 2001}, "has 2001 characters", "limit is 2000", "shorten it"),
+    entry("uri-control", {"uri": "a\n.mp4"}, r"U\+000A", "control character", "remove it"),
+    entry("prompt-empty", {"prompt": " "}, "prompt of video 'a' is empty", "at least one", "give"),
+    entry("prompt-long", {"prompt": "x" * 2001}, "2001 characters", "limit is 2000", "shorten it"),
+    entry("prompt-bell", {"prompt": "a\x07"}, r"U\+0007", "control character", "remove it"),
+    entry("prompt-surrogate", {"prompt": "a\ud800"}, r"U\+D800", "control character", "remove it"),
+    entry("frames-zero", {"frames": {"num_frames": 0}}, "is 0", "at least 1", "one frame or more"),
+    entry("frames-limits", {"frames": {"limits": {}}}, "unknown key 'limits'", "known: num_fr", "kno"),
+    entry("unknown-key", {"promt": "x"}, "'promt'", "unknown key", "did you mean 'prompt'"),
+    edit("prompt-empty", {"prompt": ""}, "an edit's prompt is empty", "at least one word", "give"),
+    edit("prompt-format", {"prompt": "{x.__class__}"}, "__class__", r"only .* \{caption\}", "only"),
+    edit("prompt-overrides", {"prompt": "a\u2067b"}, r"U\+2067", "control character", "remove it"),
+    edit("both", {"prompt": "x", "replace": {"a": "b"}}, "not both", "either prompt or", "needs"),
+    edit("category", {"prompt": "x", "category": "objekt"}, "'objekt'", "object, backg", "use"),
+    manifest("yaml-no-yaml", "videos: [}", "line 1", "is no YAML", "expected"),
+    manifest("yaml-empty", b"", "is empty", "must be a mapping", "videos"),
+    manifest("yaml-none", "videos: []", "names 0 videos", "at least 1", "list them in videos:"),
+    manifest("yaml-mapping", "videos: {a: b}", "names 0 videos", "at least 1", "list them in"),
+    manifest("yaml-bomb", BOMB + "videos: *h", r"aliases \(\*name\)", "2000000 values", "write .* out"),
+    manifest("yaml-merge", "a: &a {id: x}\nvideos:\n- <<: *a", "line 3: merges", "not read", "write"),
+    manifest("yaml-deep", f"videos: {'[' * 99}{']' * 99}", "nested", "12 levels", "use fewer"),
+    manifest("yaml-twice", "videos: []\nvideos: []", "line 2: .*'videos'", "given twice", "keep one"),
+    manifest("yaml-code", "videos: !!python/name:os.system x", "python/name", "is no YAML", "constr"),
+    manifest("yaml-tag", "videos: !!python/object/apply:x [y]", "python/object", "not read", "remove"),
+    manifest("yaml-latin", b"videos: \xe9", "line 1", "is not UTF-8", "save it as UTF-8"),
+    manifest("yaml-utf16", "videos: []".encode("utf-16"), "line 1", "is not UTF-8", "save it as"),
+    manifest("yaml-twins", "videos:\n- {id: A, uri: x.mp4}\n- {id: a, uri: y.mp4}",
+             "line 3: the video id 'a' differs from 'A'", "only in case", "rename one"),
+    manifest("jsonl-broken", '{"id": "a", "uri": "a.mp4"}\n{"id": ', "line 2", "no JSON", "Expecting"),
+    manifest("jsonl-nan", '{"id": "a", "uri": NaN}', "line 1.*NaN", "no JSON number", "is no"),
+    manifest("jsonl-twice", '{"id": "a", "id": "b", "uri": "c"}', "'id'", "given twice", "keep one"),
+    manifest("csv-column", "id,uri,promt\n", "'promt'", "unknown column", "did you mean 'prompt'"),
+    manifest("csv-columns", "id,uri,uri\n", "'uri'", "given twice", "keep one"),
+    manifest("csv-ragged", "id,uri\na,b,c\n", "has 3 cells", "header has 2", "quote cells"),
+    manifest("csv-quote", 'id,uri\na,"b\n', "line 2", "is no CSV", "end of data"),
+    manifest("csv-no-rows", "id,uri\n", "names 0 videos", "at least 1", "list them"),
+    manifest("csv-replace", "id,uri,replace\na,b.mp4,x\n", "'x'", "distinct words", "old=new"),
+    manifest("parquet-text", b"no parquet", "set.parquet", "is no readable Parquet", "Parquet"),
+    manifest("txt-suffix", b"", r"suffix '\.txt'", r"manifests end in \.yaml", "rename it"),
+    Kind("manifest-parquet-types", parquet_manifest({"id": [1.5], "uri": ["a.mp4"]}),
+         r"row 1: .*1\.5 \(float\)", "must be text", "put it in quotes"),
+    Kind("manifest-huge", large_manifest, "314572800 bytes", "limit is 268435456", "split it"),
+    Kind("manifest-missing", lambda folder: load_manifest(f"{folder}/gone.yaml"),
+         r"gone\.yaml", "does not exist", "check"),
+    Kind("manifest-saved-by-another-release", lambda _: from_document({"version": 99}),
+         "version 99", "reads 1", "release"),
+    config("unknown-key", {"tune": {"step": 3}}, r"tune\.step", "unknown key", "mean 'steps'"),
+    config("nan", {"ray": {"cpus_per_worker": float("nan")}}, "is nan", "at least 0", "reserves"),
+    config("infinite", {"video": {"limits": {"duration": float("inf")}}}, "inf", "at least", "3600"),
+    config("negative", {"ray": {"workers": -1}}, "workers is -1", "at least 1", "one worker"),
+    config("huge", {"max_failed_fraction": 7}, "is 7.0", "is a fraction", "give 0 to 1"),
+    config("type", {"video": {"start": "many"}}, "'many'", "valid integer", r"video\.start"),
+    config("word", {"video": {"fit": "zoom"}}, "'zoom'", "'crop', 'pad' or 'stretch'", "should be"),
+    config("size", {"video": {"width": 500}}, "width is 500", "multiple of 8", "try 496 or 504"),
+    config("twice", "run: a\nrun: b", "line 2: the key 'run'", "given twice", "keep one"),
+    config("list", "[1]", "holds list", "a mapping is needed", "mapping"),
+    config("binary", b"\xff\xfe\0", "line 1", "is not UTF-8", "save it as UTF-8"),
+    config("section", {"model": {}}, r"model\.base", "required", "not given"),
+    Kind("config-override", lambda folder: load_run_config(_minimal(folder), ("tune.steps",)),
+         r"'tune\.steps'", "form key=value", r"try tune\.steps=20"),
+    Kind("config-protocol", lambda _: check_protocols(["tav_papr_v1"]),
+         "tav_papr_v1", "tav_paper_v1", "mean|known|use"),
+    stored("part-of-another-version", part_of_another_version,
+           "version 0", "reads 1", "use the release that wrote it, or another run root"),
+    stored("part-damaged", lambda store: damaged_part(store, cut=False),
+           r"tables/videos/part-\d+", "SHA-256", "move it away and run again"),
+    stored("part-truncated", lambda store: damaged_part(store, cut=True),
+           r"tables/videos/part-\d+", "no readable part", "move it away and run again"),
+    stored("object-changed", changed_object, r"a\.safetensors has sha256 ", "row says 0{64}", "delete"),
+    Kind("model-pickled", base_with(pickled), r"unet", r"pickles, .* not read", "Load and save"),
+    Kind("model-truncated", base_with(truncated), r"vae/diff.*safetensors", r"\d+ bytes", "copy or"),
+    Kind("model-missing", lambda _: resolve_revision("/no/such/folder"),
+         "'/no/such/folder'", "no folder here and no hub id", "give a model's folder"),
 ]
+# fmt: on
 
 
-@pytest.mark.parametrize(("make", "message"), CASES, ids=lambda case: getattr(case, "__name__", ""))
-def test_a_bad_video_is_one_clear_failure(
-    tmp_path: Path, make: Callable[[Path], Path], message: str
-) -> None:
-    config = RunConfig(run=str(tmp_path / "run"), manifest="-", model=ModelConfig(base="-"))
-    context = StepContext(config=config, config_hash="c0ffee")
-    (tmp_path / "bad").mkdir()
-    good = write_video(tmp_path / "good.mp4", 12)
-    items = [
-        IngestItem(
-            item_key=name,
-            video_id=name,
-            uri=str(path),
-            source_version="-",
-            video=dataclasses.asdict(VIDEO),
-            attempt=1,
-        )
-        for name, path in [("bad", make(tmp_path / "bad")), ("good", good)]
-    ]
-    outcomes = IngestWorker(context)(items)
-    assert [outcome.error is None for outcome in outcomes] == [False, True]
-    store = context.store()
-    assert [row["video_id"] for row in read_table(store, "videos")] == ["good"]
-    (failure,) = read_table(store, "failures")
-    assert (failure["video_id"], failure["error_type"]) == ("bad", "SourceError")
-    assert re.search(message, failure["message"]), failure["message"]
-    assert len(list(store.list("media"))) == 1, "nothing is left of the bad one"
+def _minimal(folder: Path) -> Path:
+    (folder / "run.yaml").write_text("{run: r, manifest: m, model: {base: org/name}}")
+    return folder / "run.yaml"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_bad_input_is_told_with_value_limit_and_remedy(tmp_path: Path, kind: Kind) -> None:
+    with pytest.raises((UserError, ItemError, TavModelError)) as caught:
+        kind.use(tmp_path)
+    message = str(caught.value)
+    for what in ("value", "limit", "remedy"):
+        assert re.search(getattr(kind, what), message, re.DOTALL), f"{what}: {message}"
+
+
+@pytest.mark.parametrize(
+    "path", ["../a", "/etc/passwd", "a/../../b", "..", "%2e%2e/a", "a\0b", "．．/a", "a//b", ".a"]
+)
+def test_no_object_path_leaves_the_root(path: str) -> None:
+    with pytest.raises(ValueError, match=SAFE) as caught:
+        checked_path(path)
+    assert repr(path) in str(caught.value)

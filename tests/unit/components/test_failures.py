@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from pathlib import Path
 
 import pytest
 
-from components.errors import ItemError, SourceError, TransientError
+from components.errors import ItemError, SourceError, TransientError, UserError
 from components.failures import expected_errors, failure_row
 from components.storage.schemas import SCHEMAS
 from components.storage.store import LocalStore
@@ -51,6 +53,21 @@ def test_an_out_of_memory_device_may_be_tried_again() -> None:
     assert isinstance(found, TransientError)
     assert "2 GiB" in str(found)
     assert "video.num_frames" in str(found)
+
+
+def test_a_full_scratch_disk_stops_the_step_with_a_remedy() -> None:
+    found = raised(OSError(errno.ENOSPC, "No space left on device", "/scratch/clip.mp4"))
+    assert isinstance(found, UserError)
+    assert re.search(r"/scratch/clip\.mp4.*: free some there, or set TMPDIR", str(found))
+
+
+def test_credentials_are_no_part_of_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3ts3cr3t")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAKNOWN")
+    error = SourceError("s3://me:pa55@bucket/a with AKIAKNOWN and s3cr3ts3cr3t was refused")
+    row = failure_row("ingest", error, item_key="k", video_id="v", config_hash="c")
+    assert row["message"] == "s3://***@bucket/a with *** and *** was refused"
+    assert not re.search("AKIAKNOWN|s3cr3t|pa55", str(row))
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), MemoryError(), OSError("x")])

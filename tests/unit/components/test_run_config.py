@@ -69,6 +69,11 @@ def test_local_paths_become_whole_and_others_stay(
         ({"video": {"fit": "zoom"}}, "video.fit: Input should be 'crop', 'pad' or 'stretch'"),
         ({"video": {"start": 1.5}}, "video.start: "),
         ({"video": {"start": "many"}}, "video.start: "),
+        (
+            {"video": {"limits": {"frame": 1}}},
+            "video.limits.frame: unknown key; did you mean 'frames'",
+        ),
+        ({"video": {"limits": {"decode_gib": 0}}}, "video.limits: decode_gib is 0.0, but must"),
         ({"video": None}, "video: "),
         ({"video": [1]}, "video: "),
         ({"output": {"crf": 52}}, "output: crf is 52, but x264 takes 0 to 51"),
@@ -106,7 +111,11 @@ def test_overrides_are_yaml_by_path(tmp_path: Path) -> None:
         ("tune.steps", "is not of the form key=value"),
         ("=3", "is not of the form key=value"),
         ("seed.x=3", "'seed' holds a value, not a section"),
-        ("tune.steps=[", "is not YAML"),
+        ("tune.steps=[", "is no YAML"),
+        (
+            "tune={steps: 1, steps: 2}",
+            "(?s)override 'tune=.*the key 'steps' is given twice: keep one",
+        ),
         ("tune.stepz=3", "tune.stepz: unknown key; did you mean 'steps'"),
         ("tune..steps=3", "unknown key"),
     ],
@@ -120,9 +129,12 @@ def test_wrong_overrides_are_named(tmp_path: Path, override: str, message: str) 
     ("text", "message"),
     [
         ("", "holds NoneType, but a mapping"),
-        ("[1]", "holds list, but a mapping"),
-        ("a: [", "is not YAML"),
-        ("a: !!python/object/apply:os.system [ls]", "is not YAML"),
+        ("a: [", "line 2: is no YAML"),
+        ("a: !!python/object/apply:os.system [ls]", "line 1: is no YAML: the tag 'tag:.*remove"),
+        ("tune:\n  steps: 1\n  steps: 2", "line 3: the key 'steps' is given twice: keep one"),
+        ("a: &a {x: 1}\nb:\n  <<: *a", "line 3: merges with << are not read: write the values"),
+        (f"a: {'[' * 500}{']' * 500}", "line 1: is nested deeper than 12 levels: use fewer"),
+        (f"a: {'9' * 5000}", "line 1: holds no usable value"),
         ("1: 2", "problem"),
     ],
 )
@@ -137,7 +149,9 @@ def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*gone\.yaml: No such file"):
         load_run_config(tmp_path / "gone.yaml")
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"x\.yaml is not YAML"):
+    with pytest.raises(
+        UserError, match=r"x\.yaml: 1 problem.* in the configuration\n  line 1: is not UTF-8"
+    ):
         load_run_config(tmp_path / "x.yaml")
 
 

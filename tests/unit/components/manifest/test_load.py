@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+import yaml
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from components.manifest.edits import default_name
@@ -25,6 +29,7 @@ from components.manifest.load import (
     load_manifest,
     to_document,
 )
+from components.manifest.rows import COLUMNS
 from tests.manifest_files import problems, write
 from tests.sample_videos import write_folder
 
@@ -94,6 +99,13 @@ def test_json_is_yaml(tmp_path: Path) -> None:
     videos = [json.loads(line) for line in JSONL.splitlines() if line]
     path = write(tmp_path, "set.json", json.dumps({"videos": videos}, indent=1))
     assert load_manifest(path) == expected(tmp_path)
+
+
+def test_json_escapes_are_read_as_json_means_them(tmp_path: Path) -> None:
+    prompt = r"a \U0001F600 \\\\ud83d\\ude00 🎈🎈"
+    rows = [{"id": "a", "uri": "/a.mp4", "prompt": prompt}]
+    path = write(tmp_path, "set.json", json.dumps({"videos": rows}))
+    assert load_manifest(path).videos[0].prompt == prompt
 
 
 def test_parquet_says_the_same_and_counts_rows(tmp_path: Path) -> None:
@@ -177,7 +189,7 @@ def test_honest_aliases_are_expanded(tmp_path: Path) -> None:
     assert first.edits == second.edits
 
 
-safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True)
+safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(valid_id)
 
 
 texts = (
@@ -231,13 +243,75 @@ videos = st.builds(
 )
 
 
-@given(
-    st.builds(
-        Manifest,
-        name=safe_ids,
-        videos=st.lists(videos, min_size=1, max_size=4, unique_by=lambda v: v.video_id).map(tuple),
-    )
+manifests = st.builds(
+    Manifest,
+    name=st.just("set"),
+    videos=st.lists(videos, min_size=1, max_size=4, unique_by=lambda v: v.video_id.casefold()).map(
+        tuple
+    ),
 )
+
+
+def as_yaml(manifest: Manifest) -> bytes:
+    document = {"videos": to_document(manifest)["videos"]}
+    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode()
+
+
+def as_json(manifest: Manifest) -> bytes:
+    return json.dumps({"videos": to_document(manifest)["videos"]}).encode()
+
+
+def as_jsonl(manifest: Manifest) -> bytes:
+    return "\n".join(json.dumps(video) for video in to_document(manifest)["videos"]).encode()
+
+
+def rows_of(manifest: Manifest) -> list[dict[str, Any]]:
+    """One row an edit, the video's own columns in each."""
+    rows = []
+    for video in to_document(manifest)["videos"]:
+        own = {name: video.get(name) for name in ("id", "uri", "prompt")} | video.get("frames", {})
+        for edit in video["edits"] or [{}]:
+            pairs = [f"{old}={new}" for old, new in edit.get("replace", {}).items()]
+            columns = {"edit_id": edit.get("id"), "category": edit.get("category")}
+            columns |= {"edit_prompt": edit.get("prompt"), "replace": "; ".join(pairs) or None}
+            rows.append(dict.fromkeys(COLUMNS) | own | columns)
+    return rows
+
+
+def as_csv(manifest: Manifest) -> bytes:
+    sink = io.StringIO()
+    writer = csv.DictWriter(sink, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows_of(manifest))
+    return sink.getvalue().encode()
+
+
+def as_parquet(manifest: Manifest) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows_of(manifest)), sink)
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize("write_as", [as_yaml, as_json, as_jsonl, as_csv, as_parquet])
+@given(manifest=manifests)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_format_is_read_back_equal(
+    tmp_path: Path, write_as: Callable[[Manifest], bytes], manifest: Manifest
+) -> None:
+    suffix = write_as.__name__.removeprefix("as_")
+    if suffix in ("csv", "parquet"):  # there "a=b; c=d" is two words
+        words = [word for v in manifest.videos for e in v.edits for word in e.replace or {}]
+        words += [
+            new for v in manifest.videos for e in v.edits for new in (e.replace or {}).values()
+        ]
+        assume(not any(mark in word for mark in "=;" for word in words))
+    assert load_manifest(write(tmp_path, f"set.{suffix}", write_as(manifest))) == manifest
+
+
+@given(manifests)
 def test_a_saved_manifest_is_read_back_equal(manifest: Manifest) -> None:
     assert from_document(json.loads(json.dumps(to_document(manifest)))) == manifest
 

@@ -92,7 +92,7 @@ def test_the_middle_frame_is_what_is_described(context: StepContext, tiny_clips:
     item = _item(context, tiny_clips / "fish.mp4", "fish")
     worker = CaptionWorker(context)
     worker([item])
-    frames = load_clip(item.video_row).frames
+    frames = load_clip(item.video_row, context.config.video.limits).frames
     texts = worker._captioner(list(frames))
     (row,) = read_table(context.store(), "captions")
     assert row["caption"] == texts[2]

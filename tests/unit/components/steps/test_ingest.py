@@ -72,7 +72,7 @@ def test_a_clip_is_loaded_frame_for_frame(context: StepContext, tmp_path: Path, 
         path = write_video(tmp_path / f"a.{kind}", 12)
     video = dataclasses.replace(VIDEO, selection="stride", start=2, stride=3, fit="pad")
     _, (row,) = ingest(context, make_item(path, video))
-    clip = load_clip(row)
+    clip = load_clip(row, VIDEO.limits)
     expected = decode_clip(path, video)
     assert np.array_equal(clip.frames, expected.frames)
     assert (clip.frame_indices, clip.fps) == ((2, 5, 8, 11), expected.fps)
@@ -86,10 +86,10 @@ def test_a_source_that_changed_is_not_the_clip_any_more(
     _, (row,) = ingest(context, make_item(path))
     write_video(path, 13)
     with pytest.raises(SourceError, match=r"a\.mp4 has sha256 .* it changed"):
-        load_clip(row)
+        load_clip(row, VIDEO.limits)
     path.unlink()
     with pytest.raises(SourceError, match=r"a\.mp4 does not exist"):
-        load_clip(row)
+        load_clip(row, VIDEO.limits)
 
 
 def test_equal_bytes_are_one_clip_wherever_they_lie(context: StepContext, tmp_path: Path) -> None:

@@ -27,10 +27,7 @@ def test_psnr() -> None:
     assert math.isclose(psnr(black, black + 1), 20 * math.log10(255))
 
 
-def tune_once(
-    root: Path, models: Path, clip: Path, *, checkpoint: bytes | None = None, steps: int = 3
-) -> Path:
-    """Ingest and tune one clip; return the adapter's file."""
+def tune_context(root: Path, models: Path, *, steps: int) -> StepContext:
     document = {
         "run": str(root),
         "manifest": "m",
@@ -38,9 +35,18 @@ def tune_once(
         "video": {"num_frames": 4, "width": 64, "height": 64},
         "tune": {"steps": steps, "checkpoint_every": 1},
         "invert": {"steps": 2},
+        "sample": {"steps": 2},
     }
     config = parse(RunConfig, document, "test")
-    context = StepContext(config=config, config_hash="h", base_revision="r")
+    return StepContext(config=config, config_hash="h", base_revision="r")
+
+
+def tune_once(
+    root: Path, models: Path, clip: Path, *, checkpoint: bytes | None = None, steps: int = 3
+) -> Path:
+    """Ingest and tune one clip; return the adapter's file."""
+    context = tune_context(root, models, steps=steps)
+    config = context.config
     video = {"num_frames": 4, "width": 64, "height": 64}
     assert config.video == VideoConfig(**video)  # type: ignore[arg-type]
     assert isinstance(config.tune, TuneConfig)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.errors import UserError
@@ -77,6 +83,50 @@ class TestLocalStore(StoreContract):
             assert store.stat(path) is None
         assert [info.path for info in store.list()] == ["a/b"]
 
+    def test_a_full_disk_is_named_and_leaves_nothing_half_written(self, tmp_path: Path) -> None:
+        """The disk is full for this process alone: the kernel bounds the size of its files."""
+        code = (
+            "import resource, sys, pathlib\n"
+            "from components.storage.store import LocalStore\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+            "store = LocalStore(sys.argv[1])\n"
+            "store.write_bytes('a/small', bytes(1000))\n"
+            "store.write_bytes('a/large', bytes(200_000))\n"
+        )
+        root = tmp_path / "root"
+        done = subprocess.run(
+            [sys.executable, "-c", code, root], capture_output=True, text=True, check=False
+        )
+        assert re.search(
+            r"UserError: .*/root/a/large cannot be written \(File too large\): raise .*ulimit -f\)"
+            r", or use another run root; what is committed stays",
+            done.stderr,
+        ), done.stderr
+        assert [found.name for found in (root / "a").iterdir()] == ["small"]
+
+    @pytest.mark.parametrize(
+        ("code", "remedy"),
+        [
+            ("ENOSPC", "free some space"),
+            ("EROFS", "mount it"),
+            ("EACCES", "change its permissions"),
+        ],
+    )
+    def test_what_no_write_gets_past_is_the_users_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, remedy: str
+    ) -> None:
+        def refuse(_: int) -> None:
+            number = getattr(errno, code)
+            raise OSError(number, os.strerror(number))
+
+        store = LocalStore(tmp_path)
+        store.write_bytes("a", b"old")
+        monkeypatch.setattr(os, "fsync", refuse)  # where a full disk may say so at last
+        with pytest.raises(UserError, match=rf"/a cannot be written \(.*\): {remedy}"):
+            store.write_bytes("a", b"new")
+        assert store.read_bytes("a") == b"old"
+        assert [found.name for found in tmp_path.iterdir()] == ["a"]
+
     def test_objects_are_readable_by_others(self, store: Store, tmp_path: Path) -> None:
         store.write_bytes("a", b"")
         assert (tmp_path / "the run's root" / "a").stat().st_mode & 0o777 == 0o644
@@ -94,6 +144,27 @@ def test_a_checked_path_stays_below_the_root(path: str) -> None:
     assert path.isascii()
     assert path.isprintable()
     assert not any(part.startswith((".", "-")) for part in path.split("/"))
+
+
+hostile_parts = st.sampled_from(
+    ["..", ".", "", "/", "\\", "%2e%2e", "%2f", "．．", "～", "\0", "a"]
+)
+
+
+@given(path=st.text(max_size=30) | st.lists(hostile_parts, max_size=5).map("/".join))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_written_outside_the_root(tmp_path: Path, path: str) -> None:
+    root = tmp_path / "above" / "root"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    store = LocalStore(root)
+    with contextlib.suppress(ValueError):
+        store.write_bytes(path, b"x")
+        assert store.read_bytes(path) == b"x"
+        store.delete(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["above"]
+    assert [found.name for found in (tmp_path / "above").iterdir()] == ["root"]
+    assert [found for found in root.rglob("*") if found.is_file()] == []
 
 
 @given(st.lists(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}", fullmatch=True), min_size=1))
@@ -127,11 +198,14 @@ def test_addresses_are_split_without_loss(uri: str, expected: tuple[str, str]) -
         ("s3:///key", "names no bucket"),
         ("file://data/a", "is no absolute address"),
         ("file://", "is no absolute address"),
+        ("s3://key:secret@bucket/a", r"'s3://\*\*\*@bucket/a' holds credentials, .* AWS_PROFILE"),
+        ("https://key:secret@host/a", r"unknown scheme 'https' in 'https://\*\*\*@host/a'"),
     ],
 )
 def test_addresses_that_mean_nothing_are_refused(uri: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as caught:
         split_uri(uri)
+    assert "secret" not in str(caught.value)
     with pytest.raises(UserError, match=message):
         open_store(uri)
 

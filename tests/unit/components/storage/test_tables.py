@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -105,15 +103,6 @@ def test_other_files_beside_the_parts_are_left_alone(store: LocalStore) -> None:
     store.write_bytes("tables/videos/README.txt", b"notes")
     store.write_bytes("tables/videos_old/part.parquet", b"no parquet")
     assert len(read_table(store, "videos")) == 1
-
-
-def test_a_part_of_another_version_is_named_and_refused(store: LocalStore) -> None:
-    schema = SCHEMAS["videos"].with_metadata({"tav_tables_version": "0"})
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([make_row("videos")], schema=schema), sink)
-    store.write_bytes("tables/videos/old.parquet", sink.getvalue())
-    with pytest.raises(UserError, match=r"old\.parquet is of tables version 0, but .* reads 1"):
-        read_table(store, "videos")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

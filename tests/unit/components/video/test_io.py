@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.config import VideoConfig
+from components.config import GIB, VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.video.io import (
     decode_clip,
@@ -29,7 +29,7 @@ from components.video.io import (
     select_frames,
     write_png_frames,
 )
-from tests.sample_videos import levels, write_folder, write_video
+from tests.sample_videos import grey_frames, levels, write_folder, write_video
 
 SHARED = Path(__file__).parents[5] / "shared"
 SMALL: dict[str, Any] = {"num_frames": 4, "width": 32, "height": 24}
@@ -103,7 +103,7 @@ def test_crop_pad_and_stretch(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", np.stack([frame] * 2))
 
     def middle_row(fit: Any) -> tuple[str, bool]:
-        clip = decode_frames(path, [1], width=48, height=48, fit=fit)[0]
+        clip = decode_frames(path, [1], VideoConfig(width=48, height=48, fit=fit))[0]
         colours = "".join("RGB"[int(p.argmax())] if p.max() > 99 else "-" for p in clip[24, 2::4])
         return colours, bool(clip[2, 24].max() > 99)
 
@@ -245,20 +245,39 @@ def test_png_frames_are_lossless(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"file_gib": 9 / GIB}, r"a\.mp4 has \d+ bytes, but the limit is 9: cut"),
+        ({"frame_pixels": 9}, r"a\.mp4 has 3072 pixels a frame, but the limit is 9: scale"),
+        ({"frames": 9}, r"a\.mp4 has 12 frames, but the limit is 9: cut .*video\.limits\.frames"),
+        ({"duration": 0.9}, r"a\.mp4 has 1\.0 seconds, but the limit is 0\.9: cut .*\.duration"),
+    ],
+)
 def test_limits_are_checked_before_the_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: Any, message: str
 ) -> None:
     path = write_video(tmp_path / "a.mp4", 12)
-    for limit, message in [
-        ("MAX_FILE_BYTES", r"a\.mp4 has \d+ bytes, but the limit is 9"),
-        ("MAX_FRAME_PIXELS", r"a\.mp4 has 3072 pixels a frame, but the limit is 9"),
-        ("MAX_SOURCE_FRAMES", r"a\.mp4 has 10 frames, but the limit is 9"),
-        ("MAX_DECODED_PIXELS", r"a\.mp4 has 3072 pixels, but the limit is 9"),
-    ]:
-        with monkeypatch.context() as patch:
-            patch.setattr(f"components.video.read.{limit}", 9)
-            with pytest.raises(SourceError, match=message):
-                probe(path)
+    monkeypatch.setattr("components.video.read._decoded", "never called")
+    with pytest.raises(SourceError, match=message):
+        probe(path, VideoLimits(**limit))
+
+
+@pytest.mark.parametrize(("limit", "message"), [("frames", "has 10 frames"), ("duration", "has 9")])
+def test_limits_hold_where_headers_say_nothing(tmp_path: Path, limit: str, message: str) -> None:
+    """A live recording knows neither how many frames it has nor how long it is."""
+    path = tmp_path / "live.webm"
+    options = {"live": "1"}
+    with av.open(str(path), "w", format="webm", options=options) as container:
+        stream: Any = container.add_stream("libvpx-vp9", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for frame in grey_frames(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+    assert probe(path).num_frames == 12
+    limits: dict[str, Any] = {limit: 9 if limit == "frames" else 8.5}
+    with pytest.raises(SourceError, match=message):
+        probe(path, VideoLimits(**limits))
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.config import GIB, VideoLimits
 from components.errors import SourceError, UserError
 from components.video.read import natural_key
 from components.video.sources import (
@@ -80,12 +81,13 @@ def test_what_is_no_file_or_folder_of_frames_is_refused(tmp_path: Path) -> None:
             fetch_source(uri, tmp_path)
 
 
-def test_limits_hold_for_files_and_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_limits_hold_for_files_and_folders(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "frames", ["1.png", "2.png"])
     size = stat_source(str(folder)).size
-    monkeypatch.setattr("components.video.sources.MAX_FILE_BYTES", size - 1)
+    limits = VideoLimits(file_gib=(size - 1) / GIB)
     with pytest.raises(SourceError, match=f"has {size} bytes in all, but the limit is {size - 1}"):
-        stat_source(str(folder))
+        stat_source(str(folder), limits)
+    assert stat_source(str(folder), VideoLimits(file_gib=size / GIB)).size == size
 
 
 def test_videos_are_listed_with_frame_folders_and_without_hidden_ones(tmp_path: Path) -> None:

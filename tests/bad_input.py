@@ -1,0 +1,186 @@
+"""Kinds of bad input, each with a use of it that must be refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from safetensors.numpy import save_file
+
+from components.config import RunConfig, VideoConfig, VideoLimits, load_run_config
+from components.errors import SourceError, TransientError
+from components.manifest.load import load_manifest
+from components.revisions import check_base
+from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.step import StepContext
+from components.storage.schemas import SCHEMAS
+from components.storage.store import LocalStore
+from components.storage.tables import append_rows, read_table
+from tav_model.config import ModelConfig
+from tests import bad_videos
+from tests.manifest_files import write
+from tests.sample_videos import write_video
+from tests.unit.components.storage.test_tables import make_row
+
+VIDEO = VideoConfig(
+    num_frames=8, width=32, height=24, limits=VideoLimits(decode_seconds=5, duration=1000)
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of bad input, and what its message must say."""
+
+    name: str
+    use: Callable[[Path], Any]
+    value: str
+    limit: str
+    remedy: str
+
+
+def video(name: str, value: str, limit: str, remedy: str) -> Kind:
+    make = getattr(bad_videos, name)
+
+    def use(folder: Path) -> None:
+        ingest_with_another(folder, make)
+
+    return Kind(f"video-{name}", use, value, limit, remedy)
+
+
+def ingest_with_another(folder: Path, make: Callable[[Path], Path]) -> None:
+    """Read a bad video and a good one; raise what the bad one's failure row says."""
+    config = RunConfig(
+        run=str(folder / "run"), manifest="-", model=ModelConfig(base="-"), video=VIDEO
+    )
+    context = StepContext(config=config, config_hash="c0ffee")
+    (folder / "bad").mkdir()
+    good = write_video(folder / "good.mp4", 12)
+    items = [
+        IngestItem(
+            item_key=name,
+            video_id=name,
+            uri=str(path),
+            source_version="-",
+            video=dataclasses.asdict(VIDEO),
+            attempt=1,
+        )
+        for name, path in [("bad", make(folder / "bad")), ("good", good)]
+    ]
+    outcomes = IngestWorker(context)(items)
+    assert [outcome.error is None for outcome in outcomes] == [False, True]
+    store = context.store()
+    assert [row["video_id"] for row in read_table(store, "videos")] == ["good"]
+    (failure,) = read_table(store, "failures")
+    assert failure["video_id"] == "bad"
+    assert len(list(store.list("media"))) == 1, "nothing is left of the bad one"
+    kind = {"SourceError": SourceError, "TransientError": TransientError}[failure["error_type"]]
+    raise kind(failure["message"])
+
+
+def manifest(name: str, content: str | bytes, value: str, limit: str, remedy: str) -> Kind:
+    """A manifest's file; its suffix is that of the name."""
+    file = f"set.{name.split('-', maxsplit=1)[0]}"
+    return Kind(
+        f"manifest-{name}",
+        lambda folder: load_manifest(write(folder, file, content)),
+        value,
+        limit,
+        remedy,
+    )
+
+
+def entry(name: str, fields: dict[str, Any], value: str, limit: str, remedy: str) -> Kind:
+    row = json.dumps({"id": "a", "uri": "a.mp4"} | fields)
+    return manifest(f"jsonl-{name}", row, value, limit, remedy)
+
+
+def edit(name: str, fields: dict[str, Any], value: str, limit: str, remedy: str) -> Kind:
+    return entry(name, {"edits": [fields]}, value, limit, remedy)
+
+
+def config(name: str, content: Any, value: str, limit: str, remedy: str) -> Kind:
+    minimal = {"run": "r", "manifest": "m", "model": {"base": "org/name"}}
+    if isinstance(content, dict):
+        content = yaml.safe_dump(minimal | content)
+
+    def use(folder: Path) -> None:
+        data = content if isinstance(content, bytes) else content.encode()
+        (folder / "run.yaml").write_bytes(data)
+        load_run_config(folder / "run.yaml")
+
+    return Kind(f"config-{name}", use, value, limit, remedy)
+
+
+def stored(
+    name: str, use: Callable[[LocalStore], Any], value: str, limit: str, remedy: str
+) -> Kind:
+    return Kind(f"store-{name}", lambda folder: use(LocalStore(folder)), value, limit, remedy)
+
+
+def large_manifest(folder: Path) -> None:
+    with (folder / "set.jsonl").open("wb") as handle:
+        handle.truncate(300 << 20)
+    load_manifest(str(folder / "set.jsonl"))
+
+
+def parquet_manifest(columns: dict[str, Any]) -> Callable[[Path], Any]:
+    def use(folder: Path) -> None:
+        pq.write_table(pa.table(columns), folder / "set.parquet")
+        load_manifest(str(folder / "set.parquet"))
+
+    return use
+
+
+def part_of_another_version(store: LocalStore) -> None:
+    schema = SCHEMAS["videos"].with_metadata({"tav_tables_version": "0"})
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([make_row("videos")], schema=schema), sink)
+    store.write_bytes("tables/videos/old.parquet", sink.getvalue())
+    read_table(store, "videos")
+
+
+def damaged_part(store: LocalStore, *, cut: bool) -> None:
+    path = append_rows(store, "videos", [make_row("videos")])
+    data = bytearray(store.read_bytes(path))
+    data[len(data) // 2] ^= 1
+    store.write_bytes(path, bytes(data[:-9] if cut else data))
+    read_table(store, "videos")
+
+
+def changed_object(store: LocalStore) -> None:
+    store.write_bytes("adapters/a.safetensors", b"other")
+    store.fetch_checked("adapters/a.safetensors", Path(store.root) / "target", "0" * 64)
+
+
+def base_with(change: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """A folder in Stable Diffusion's layout with something wrong; weights are empty but whole."""
+
+    def use(folder: Path) -> None:
+        parts = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
+        for part, stem in (parts | {"text_encoder": "model"}).items():
+            (folder / part).mkdir()
+            save_file({"x": np.zeros(9)}, folder / part / f"{stem}.safetensors")
+        check_base(str(folder))
+        change(folder)
+        check_base(str(folder))
+
+    return use
+
+
+def pickled(folder: Path) -> None:
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04")
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])

@@ -1,0 +1,180 @@
+"""Videos that cannot be used, each made for the purpose."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tests.hostile_files import endless_gif, index_bomb
+from tests.sample_videos import write_folder, write_video
+
+
+def missing(folder: Path) -> Path:
+    return folder / "missing.mp4"
+
+
+def text_as_mp4(folder: Path) -> Path:
+    (folder / "text.mp4").write_text("this is no video\n" * 100)
+    return folder / "text.mp4"
+
+
+def playlist_as_mp4(folder: Path) -> Path:
+    """FFmpeg would follow it to another file, were it not told what to expect."""
+    secret = write_video(folder / "secret.mp4", 12)
+    (folder / "list.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n")
+    return folder / "list.mp4"
+
+
+def concat_as_webm(folder: Path) -> Path:
+    write_video(folder / "secret.mp4", 12)
+    (folder / "list.webm").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    return folder / "list.webm"
+
+
+def empty_file(folder: Path) -> Path:
+    (folder / "empty.mp4").touch()
+    return folder / "empty.mp4"
+
+
+def cut_after_the_index(folder: Path) -> Path:
+    path = write_video(folder / "cut.mp4", 24, faststart=True)
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def cut_before_the_index(folder: Path) -> Path:
+    path = write_video(folder / "cut.mp4", 24)
+    path.write_bytes(path.read_bytes()[:-40])
+    return path
+
+
+def damaged_in_the_middle(folder: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
+    path = write_video(folder / "damaged.mp4", noise)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 2000] = bytes(2000)
+    path.write_bytes(data)
+    return path
+
+
+def no_frames(folder: Path) -> Path:
+    """An mp4 whose only stream is sound."""
+    import av
+
+    path = folder / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def too_few_frames(folder: Path) -> Path:
+    return write_video(folder / "short.mp4", 7)
+
+
+def unsupported_suffix(folder: Path) -> Path:
+    return write_video(folder / "a.mp4", 12).rename(folder / "a.avi")
+
+
+def wrong_suffix(folder: Path) -> Path:
+    return write_video(folder / "a.webm", 12).rename(folder / "a.mp4")
+
+
+def empty_folder(folder: Path) -> Path:
+    (folder / "frames").mkdir()
+    return folder / "frames"
+
+
+def folder_with_a_bad_image(folder: Path) -> Path:
+    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
+    (frames / "3.png").write_text("no image")
+    return frames
+
+
+def folder_of_two_sizes(folder: Path) -> Path:
+    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
+    Image.new("RGB", (65, 48)).save(frames / "3.png")
+    return frames
+
+
+def folder_with_deep_images(folder: Path) -> Path:
+    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
+    Image.fromarray(np.zeros((48, 64), np.uint16)).save(frames / "3.png")
+    return frames
+
+
+def folder_with_an_image_bomb(folder: Path) -> Path:
+    """A small file that would fill memory."""
+    frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
+    Image.new("1", (30_000, 20_000)).save(frames / "0.png")
+    return frames
+
+
+def too_long_to_cover(folder: Path) -> Path:
+    return write_folder(folder / "frames", [f"{i}.png" for i in range(8)], size=(65_000, 1))
+
+
+def pipe(folder: Path) -> Path:
+    os.mkfifo(folder / "pipe.mp4")
+    return folder / "pipe.mp4"
+
+
+def folder_as_mp4(folder: Path) -> Path:
+    (folder / "folder.mp4").mkdir()
+    return folder / "folder.mp4"
+
+
+def name_that_is_no_unicode(folder: Path) -> Path:
+    path = folder / os.fsdecode(b"fr\xff")
+    write_folder(path, ["1.png"])
+    (path / "1.png").write_text("no image")
+    return path
+
+
+def endless(folder: Path) -> Path:
+    return endless_gif(folder / "endless.gif", 4000)
+
+
+def too_many_frames(folder: Path) -> Path:
+    return index_bomb(folder / "bomb.mp4", 1_000_000)
+
+
+def too_large_a_frame(folder: Path) -> Path:
+    path = write_video(folder / "large.gif", 12)
+    data = path.read_bytes()
+    path.write_bytes(data[:6] + struct.pack("<HH", 8000, 5000) + data[10:])
+    return path
+
+
+def too_long(folder: Path) -> Path:
+    return write_video(folder / "long.mp4", 12, times=[500 * i for i in range(12)], fps=1)
+
+
+def too_large_a_file(folder: Path) -> Path:
+    path = folder / "sparse.mp4"
+    with path.open("wb") as handle:
+        handle.truncate(9 << 30)
+    return path
+
+
+def unknown_codec(folder: Path) -> Path:
+    path = write_video(folder / "codec.mp4", 4)
+    path.write_bytes(path.read_bytes().replace(b"avc1\0\0\0\0", b"zzzz\0\0\0\0"))
+    return path
+
+
+def linked_to_itself(folder: Path) -> Path:
+    (folder / "loop.mp4").symlink_to(folder / "loop.mp4")
+    return folder / "loop.mp4"
+
+
+def name_too_long(folder: Path) -> Path:
+    return folder / ("x" * 300 + ".mp4")
