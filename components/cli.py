@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.cli_look import export, failures, print_status, status, status_document, strip
+from components.cli_plan import plan
 from components.cli_upkeep import compact, gc
 from components.errors import ItemError, UserError
 
@@ -118,7 +119,7 @@ def report(
     click.echo(json.dumps({"report": address}) if as_json else address)
 
 
-for _command in (status, failures, export, strip, compact, gc):
+for _command in (plan, status, failures, export, strip, compact, gc):
     main.add_command(_command)
 
 

@@ -144,8 +144,9 @@ class RayConfig:
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
-    videos_per_shard: int = 8
-    """Videos that one Ray Train worker tunes in turn, loading the base model once."""
+    videos_per_shard: int | None = None
+    """Videos that one Ray Train worker tunes in turn, loading the base model once; none takes as
+    many as last about 20 minutes (see ``plan.shards``)."""
     max_restarts: int = 2
     """How often a tuning shard is started again after its worker died."""
 
@@ -155,7 +156,8 @@ class RayConfig:
         _at_least("workers", self.workers, 1, "one worker does the work alone")
         _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
-        _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is the least")
+        if self.videos_per_shard is not None:
+            _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is least")
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a shard one try")
 
 

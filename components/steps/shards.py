@@ -54,7 +54,8 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
 def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[TuneItem]]:
     """Split items evenly: enough shards for all workers, none longer than configured."""
     settings = context.config.ray
-    count = max(min(settings.workers, len(items)), -(-len(items) // settings.videos_per_shard))
+    shard_size = settings.videos_per_shard or 8
+    count = max(min(settings.workers, len(items)), -(-len(items) // shard_size))
     for number in range(count):
         yield list(items[number::count])
 
