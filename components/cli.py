@@ -125,9 +125,12 @@ for _command in (plan, status, failures, export, strip, compact, gc):
 
 def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:
     from components.config import load_run_config
+    from components.log import setup_logging
     from components.run.runner import Runner
 
     config = load_run_config(config_path, tuple(overrides))
+    verbose = click.get_current_context().find_root().params["verbose"]
+    setup_logging(verbose=verbose, config=config)
     return Runner(config, retry_failed=retry_failed)
 
 

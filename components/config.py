@@ -147,6 +147,11 @@ class RayConfig:
     videos_per_shard: int | None = None
     """Videos that one Ray Train worker tunes in turn, loading the base model once; none takes as
     many as last about 20 minutes (see ``plan.shards``)."""
+    accelerator_type: str | None = None
+    """Ray's name of the GPU that workers with a GPU need, such as ``A100`` or ``L4``, where a
+    cluster has several kinds."""
+    request_resources: bool = False
+    """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
     max_restarts: int = 2
     """How often a tuning shard is started again after its worker died."""
 
@@ -158,6 +163,11 @@ class RayConfig:
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
         if self.videos_per_shard is not None:
             _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is least")
+        if self.accelerator_type is not None and not self.gpus_per_worker:
+            raise ValueError(
+                f"accelerator_type is {self.accelerator_type!r}, but gpus_per_worker is 0: "
+                "give the workers a GPU, or a fraction of one"
+            )
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a shard one try")
 
 
@@ -175,6 +185,9 @@ class RunConfig:
     """The exit code is 0 only while failed items / all items stays within this bound."""
     max_attempts: int = 3
     """How often an item that failed for a passing reason is tried over all runs."""
+    retry_seconds: float = field(default=10.0, metadata=NOT_KEYED)
+    """What a run waits before it tries such items again, at the end of a step; twice as long before
+    each further try, and 5 minutes at most."""
     video: VideoConfig = VideoConfig()
     caption: CaptionConfig = CaptionConfig()
     tune: TuneConfig = TuneConfig()
@@ -183,6 +196,8 @@ class RunConfig:
     score: ScoreConfig = ScoreConfig()
     output: OutputConfig = OutputConfig()
     ray: RayConfig = RayConfig()
+    log_format: Literal["text", "json"] = field(default="text", metadata=NOT_KEYED)
+    """How driver and workers write their records: for people, or one JSON object a line."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -192,6 +207,7 @@ class RunConfig:
                 f"max_failed_fraction is {self.max_failed_fraction}, but is a fraction: give 0 to 1"
             )
         _at_least("max_attempts", self.max_attempts, 1, "1 never tries again")
+        _at_least("retry_seconds", self.retry_seconds, 0, "0 tries again at once")
 
 
 def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:

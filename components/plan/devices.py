@@ -48,7 +48,7 @@ GPUS = {
         _gpu("A100-40GB", 40, half=312, fp32=19.5),
         _gpu("L40S", 48, half=362, fp32=91.6),
         _gpu("L4", 24, half=121, fp32=30.3),
-        _gpu("A10", 24, half=125, fp32=31.2),
+        _gpu("A10G", 24, half=125, fp32=31.2),
         _gpu("V100-32GB", 32, half=125, fp32=15.7, bf16=False),
         _gpu("V100-16GB", 16, half=125, fp32=15.7, bf16=False),
         _gpu("T4", 16, half=65, fp32=8.1, bf16=False),
@@ -65,7 +65,8 @@ def find_device(config: RunConfig, name: str | None) -> Device | None:
         name: One of ``GPUS`` to plan for; none looks at this machine.
 
     Returns:
-        The device, or none where a GPU is asked for, none is named and none is here.
+        The device; without a name the smallest of ``ray.accelerator_type``, else the one that is
+        here; or none where neither tells.
 
     Raises:
         UserError: the name is unknown, or given for a run on the CPU.
@@ -80,11 +81,18 @@ def find_device(config: RunConfig, name: str | None) -> Device | None:
 
         return Device(name=CPU, memory=psutil.virtual_memory().total, peak_flops=_NO_PEAKS)
     if name is None:
-        return _local_gpu()
+        kind = config.ray.accelerator_type
+        return _local_gpu() if kind is None else _of_kind(kind)
     known = {key.lower(): device for key, device in GPUS.items()}
     if name.lower() not in known:
         raise UserError(f"--device {name} is unknown: the data sheets known are {', '.join(GPUS)}")
     return known[name.lower()]
+
+
+def _of_kind(kind: str) -> Device | None:
+    """The GPU that Ray calls so; of several sizes the smallest, as any may be given."""
+    fitting = [gpu for gpu in GPUS.values() if gpu.name.partition("-")[0] == kind]
+    return min(fitting, key=lambda gpu: gpu.memory or 0, default=None)
 
 
 def _local_gpu() -> Device | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from typing import Any
 from components.config import RunConfig, parse, to_document
 from components.errors import ItemError, UserError
 from components.keys import content_key
+from components.log import VideoLog
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, from_document, load_manifest
 from components.manifest.load import to_document as manifest_document
 from components.run.cluster import Cluster
 from components.run.current import Revisions, State
+from components.run.metrics import Metrics
 from components.run.plan import STEPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.status import Status, run_status
@@ -25,6 +28,7 @@ from components.steps.score import check_protocols
 from components.steps.step import Outcome, StepContext, record_failure, run_items
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
+from components.storage.tables import read_table
 from components.video.sources import stat_source
 from eval.protocols import reads_frames
 from tinyworld.shipped import shipped_model
@@ -32,6 +36,8 @@ from tinyworld.shipped import shipped_model
 logger = logging.getLogger(__name__)
 
 _STAT_THREADS = 16
+_LONGEST_DELAY = 300.0
+"""Seconds between two tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,29 +89,51 @@ class Runner:
         """Run steps in order, starting Ray only when one of them has work."""
         changed = save_run(self.store, self.config, self.manifest, self.revisions)
         computed = {}
-        with Cluster(self.config.ray) as cluster:
+        with Cluster(self.config) as cluster:
             for step in steps:
-                computed[step] = self._run_step(step, cluster)
+                computed[step] = self._run_step(step, cluster, retry_failed=self._retry_failed)
+                self._try_again(step, cluster)
                 if computed[step]:
                     compact_grown(self.store)
             used_ray = cluster.started
         return RunResult(run_status(self.state()), computed, used_ray, changed)
 
-    def _run_step(self, step: str, cluster: Cluster) -> int:
-        plan = Plan(self.state(), retry_failed=self._retry_failed)
+    def _try_again(self, step: str, cluster: Cluster) -> None:
+        """Compute once more what failed for a passing reason, after growing delays."""
+        delay = self.config.retry_seconds
+        for _ in range(1, self.config.max_attempts):
+            if not (waiting := self._retries(step)):
+                return
+            log = VideoLog(logger, step=step)
+            log.info("%d failed for a passing reason: again in %.0f s", waiting, delay)
+            time.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
+            self._run_step(step, cluster, retry_failed=False)
+
+    def _retries(self, step: str) -> int:
+        """How many items failed for a passing reason and have attempts left."""
+        failures = read_table(self.store, "failures", ("step", "retryable"))
+        if not any(row["step"] == step and row["retryable"] for row in failures):
+            return 0  # mostly so, and the other tables need not be read
+        return Plan(self.state()).retries(step)
+
+    def _run_step(self, step: str, cluster: Cluster, *, retry_failed: bool) -> int:
+        plan = Plan(self.state(), retry_failed=retry_failed)
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
         if step == "caption":
             self._commit_manifest_captions(plan)
         items = plan.items(step, versions)
         if not items:
-            logger.info("step=%s nothing to do", step)
+            VideoLog(logger, step=step).info("nothing to do")
             return missing
         total = sum(len(item.edits) if step == "sample" else 1 for item in items)
-        logger.info("step=%s %d to do", step, total)
+        VideoLog(logger, step=step).info("%d to do", total)
         cluster.start()
-        with Progress(step, total) as progress:
+        metrics = Metrics(self.config, step)
+        with Progress(step, total, bar=self.config.log_format == "text") as progress:
             for outcome in self._outcomes(step, items):
                 progress.advance(outcome)
+                metrics.record(outcome)
         return total + missing
 
     def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
@@ -119,9 +147,10 @@ class Runner:
             size = config.caption.batch_size
             return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
         if step == "tune":
+            from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            return run_tuning(items, self._context)
+            return run_tuning(items, with_shard_size(self._context, items))
         if step == "sample":
             from components.steps.sample import SampleWorker
 
@@ -165,7 +194,8 @@ class Runner:
             attempt=attempt,
         )
         outcome = record_failure(self.store, "ingest", item, error, self._context)
-        logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
+        log = VideoLog(logger, step="ingest", video_id=entry.video_id)
+        log.warning("failed: %s", outcome.error)
         return True
 
     def _commit_manifest_captions(self, plan: Plan) -> None:

@@ -15,9 +15,11 @@ from click.testing import CliRunner, Result
 from components.cli import main
 from components.config import load_run_config
 from components.plan.run import plan_run
-from components.plan.shards import shard_size
+from components.plan.shards import shard_size, with_shard_size
+from components.steps.step import StepContext
 from tests.sd14 import write_configs
 from tests.unit.components.run.test_plan import Run
+from tests.unit.components.steps.test_shards import tune_item
 
 HEAVY = ("torch", "ray", "transformers", "diffusers", "open_clip")
 
@@ -158,6 +160,25 @@ def test_shards_last_about_twenty_minutes(config_file: Path) -> None:
     fixed = load_run_config(config_file, ("ray.videos_per_shard=5",))
     assert shard_size(fixed, 43) == 5
     assert document(config_file, "--device", "H100", "ray.videos_per_shard=1")["shards"] == 3
+
+
+def test_the_runs_shards_are_sized_by_what_their_videos_cost(config_file: Path) -> None:
+    arguments = ("model.device=cpu", "model.dtype=fp32", "ray.gpus_per_worker=0")
+    config = load_run_config(config_file, arguments)
+    context = StepContext(config=config, config_hash="h")
+
+    def sized(frames: int, side: int, **changes: Any) -> int | None:
+        row = {"num_frames": frames, "width": side, "height": side}
+        return with_shard_size(
+            context, [tune_item(0, video_row=row, **changes)]
+        ).config.ray.videos_per_shard
+
+    assert sized(32, 512) == 1  # a day each on this CPU
+    small = sized(2, 16)
+    assert small is not None
+    assert 1 < small < 100
+    # Where the adapter is there, only the inversion is left.
+    assert (sized(2, 16, adapter={}) or 0) > 5 * small
 
 
 def test_a_plan_loads_nothing_heavy(config_file: Path) -> None:

@@ -141,6 +141,15 @@ def test_devices_that_are_not_meant_are_refused() -> None:
         find_device(run_config(model={"base": "b", "device": "cuda"}), "H1000")
 
 
+def test_rays_name_of_a_gpu_is_enough() -> None:
+    model = {"base": "b", "device": "cuda"}
+    for kind, name in (("A100", "A100-40GB"), ("H100", "H100"), ("V100", "V100-16GB")):
+        config = run_config(model=model, ray={"gpus_per_worker": 1, "accelerator_type": kind})
+        assert find_device(config, None) is GPUS[name]
+    other = run_config(model=model, ray={"gpus_per_worker": 1, "accelerator_type": "TPU-V6E"})
+    assert find_device(other, None) is None
+
+
 def test_a_base_without_configs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unet/config\.json of model\.base"):
         base_configs(str(tmp_path), "sha256:0")
