@@ -21,14 +21,15 @@ Variant = tuple[str, RunConfig, VideoConfig]
 def task_memory(config: RunConfig, device: Device | None) -> float | None:
     """Bytes that one worker may take; none where nobody knows.
 
-    Of a GPU its share (``ray.gpus_per_worker``), of this machine what is each of the workers'.
+    Of a GPU its share (``ray.gpus_per_worker``; with 0 all workers are on one), of this machine
+    what is each of the workers'.
     A cluster's nodes may be larger or smaller than this machine.
     """
     if device is None or device.memory is None:
         return None
     settings = config.ray
     if device.is_gpu:
-        return device.memory * (min(settings.gpus_per_worker, 1) or 1)
+        return device.memory * (min(settings.gpus_per_worker, 1) or 1 / settings.workers)
     return None if settings.address is not None else device.memory / settings.workers
 
 

@@ -128,8 +128,10 @@ def plan_run(
 
 
 def _lanes(config: RunConfig, device: Device | None) -> float:
-    gpu = device is None or device.is_gpu
-    return config.ray.workers * ((config.ray.gpus_per_worker or 1) if gpu else 1)
+    settings = config.ray
+    if device is not None and not device.is_gpu:
+        return settings.workers
+    return settings.workers * settings.gpus_per_worker or 1
 
 
 class _Work:

@@ -102,6 +102,19 @@ def test_half_a_gpu_has_half_its_memory(config_file: Path) -> None:
     refused = planned(config_file, "--device", "A100-40GB", "ray.gpus_per_worker=0.5")
     assert refused.exit_code == 1
     assert "but a worker has 21.5 GB" in refused.stderr
+    # Without a share Ray puts both workers on one.
+    refused = planned(config_file, "--device", "A100-40GB", "ray.gpus_per_worker=0")
+    assert "but a worker has 21.5 GB" in refused.stderr
+
+
+def test_hours_by_the_clock_are_those_of_all_gpus(config_file: Path) -> None:
+    arguments = ("--device", "A100-80GB", "ray.videos_per_shard=1")
+    two = document(config_file, *arguments, "ray.gpus_per_worker=1")
+    halves = document(config_file, *arguments, "ray.gpus_per_worker=0.5", "ray.workers=4")
+    one = document(config_file, *arguments, "ray.gpus_per_worker=0")
+    assert two["seconds"] == halves["seconds"] == one["seconds"]
+    assert two["wall_seconds"] == halves["wall_seconds"] == pytest.approx(two["seconds"] / 2)
+    assert one["wall_seconds"] == one["seconds"]
 
 
 def test_a_gpu_that_nobody_named(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
