@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from components.results.export import COLUMNS
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row, append_rows
 from components.video.io import encode_mp4
@@ -201,3 +202,20 @@ def write_run(store: Store) -> list[Row]:
         "broken.mp4 cannot be decoded: it is damaged, truncated or no video; play it, then copy it",
     )
     return edits
+
+
+def exported_row(**changes: Any) -> Row:
+    """A row of the joined table that `tav export` writes."""
+    full = dict.fromkeys(COLUMNS) | {
+        "video_id": "car",
+        "edit_id": "car/snow",
+        "category": "background",
+        "prompt": "a jeep",
+        "protocol": "tav_paper_v1",
+        "frame_consistency": 91.25,
+        "textual_alignment": -1.5,
+        "seconds": 61.5,
+        "seed": 33,
+        "created_at": AT,
+    }
+    return full | changes

@@ -43,6 +43,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=Path("manifests/runs/demo.yaml"))
     parser.add_argument("--clips", type=int, default=12, help="each with three edits")
     parser.add_argument("--seed", type=int, default=1, help="of clips and edits")
+    parser.add_argument(
+        "--without",
+        action="append",
+        choices=[name.removeprefix("w/o ") for name in VARIANTS if name != "full"],
+        help="compare the whole method with this variant; may be repeated (default: with each)",
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as of `tav run`")
     args = parser.parse_args(argv)
 
@@ -55,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     measured = {
         variant: _measure(args.config, out, [*common, *changes])
         for variant, changes in VARIANTS.items()
+        if variant == "full" or args.without is None or variant.removeprefix("w/o ") in args.without
     }
     results = summarise(measured)
     document = {"clips": args.clips, "seed": args.seed, "overrides": args.overrides}

@@ -12,12 +12,11 @@ from PIL import Image
 
 from components.config import CaptionConfig
 from components.steps.captioner import Blip2Captioner
+from tests.trained import few_steps
 from tinyworld.draw import stills as drawn
 from tinyworld.scenes import random_scene
 from tinyworld.shipped import shipped_model
 from tinyworld.train.blip2 import caption_accuracy, new_processor, training_batch
-from tinyworld.train.data import stills
-from tinyworld.train.parts import train_part
 
 SHIPPED = shipped_model("blip2")
 
@@ -25,10 +24,7 @@ SHIPPED = shipped_model("blip2")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training's folder after a few steps on a few stills."""
-    out = tmp_path_factory.mktemp("blip2")
-    changes = {"steps": 100, "batch": 8, "warmup": 10}
-    train_part("blip2", stills(out, 64, seed=3), changes, out, torch.device("cpu"))
-    return out
+    return few_steps("blip2", tmp_path_factory.mktemp("blip2"))
 
 
 def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained: Path) -> None:

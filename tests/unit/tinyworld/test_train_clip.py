@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from eval.clip_encoder import ClipEncoder
 from eval.errors import EvalError
+from tests.trained import few_steps
 from tinyworld.draw import stills as drawn
 from tinyworld.scenes import random_scene
 from tinyworld.shipped import shipped_model
 from tinyworld.train.clip import edit_accuracy, retrieval_accuracy
-from tinyworld.train.data import stills
-from tinyworld.train.parts import train_part
 
 SHIPPED = shipped_model("clip")
 
@@ -24,10 +22,7 @@ SHIPPED = shipped_model("clip")
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training's folder after a few steps on a few stills."""
-    out = tmp_path_factory.mktemp("clip")
-    changes = {"steps": 100, "batch": 8, "warmup": 10}
-    train_part("clip", stills(out, 64, seed=3), changes, out, torch.device("cpu"))
-    return out
+    return few_steps("clip", tmp_path_factory.mktemp("clip"))
 
 
 def test_a_few_steps_lower_the_loss(trained: Path) -> None:

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,29 +13,18 @@ import pytest
 from components.errors import UserError
 from components.results.export import COLUMNS, export, score_table
 from components.storage.store import LocalStore
-from components.storage.tables import Row
-from tests.finished_run import AT, drawn_clip, write_edit, write_run, write_score
+from tests.finished_run import (
+    drawn_clip,
+    exported_row,
+    write_edit,
+    write_run,
+    write_score,
+)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> LocalStore:
     return LocalStore(tmp_path / "run")
-
-
-def row(**changes: Any) -> Row:
-    full = dict.fromkeys(COLUMNS) | {
-        "video_id": "car",
-        "edit_id": "car/snow",
-        "category": "background",
-        "prompt": "a jeep",
-        "protocol": "tav_paper_v1",
-        "frame_consistency": 91.25,
-        "textual_alignment": -1.5,
-        "seconds": 61.5,
-        "seed": 33,
-        "created_at": AT,
-    }
-    return full | changes
 
 
 def test_one_row_for_each_edit_and_protocol(store: LocalStore) -> None:
@@ -88,14 +76,14 @@ def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
 
 def test_parquet_keeps_types_even_when_a_column_is_empty(tmp_path: Path) -> None:
     target = tmp_path / "scores.parquet"
-    export([row(frame_consistency=None)], str(target))
+    export([exported_row(frame_consistency=None)], str(target))
     table = pq.read_table(target)
     assert tuple(table.column_names) == COLUMNS
     types = {name: str(table.schema.field(name).type) for name in COLUMNS}
     assert types["frame_consistency"] == types["fps"] == "double"
     assert types["seed"] == "int64"
     assert types["created_at"] == "timestamp[us, tz=UTC]"
-    assert table.to_pylist()[0] == row(frame_consistency=None)
+    assert table.to_pylist()[0] == exported_row(frame_consistency=None)
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", '=HYPERLINK("x")']
@@ -104,7 +92,7 @@ FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", '=HY
 @pytest.mark.parametrize("prompt", FORMULAS)
 def test_csv_text_is_never_a_formula(tmp_path: Path, prompt: str) -> None:
     target = tmp_path / "scores.csv"
-    export([row(prompt=prompt)], str(target))
+    export([exported_row(prompt=prompt)], str(target))
     with target.open(newline="", encoding="utf-8") as handle:
         (read,) = csv.DictReader(handle)
     assert read["prompt"] == f"'{prompt}"
@@ -113,7 +101,7 @@ def test_csv_text_is_never_a_formula(tmp_path: Path, prompt: str) -> None:
 def test_csv_numbers_stay_numbers_and_text_stays_text(tmp_path: Path) -> None:
     target = tmp_path / "scores.csv"
     prompt = 'a "red", blue\nfish | 2-1'
-    export([row(prompt=prompt, frame_consistency=math.nan)], str(target))
+    export([exported_row(prompt=prompt, frame_consistency=math.nan)], str(target))
     with target.open(newline="", encoding="utf-8") as handle:
         (read,) = csv.DictReader(handle)
     assert tuple(read) == COLUMNS
@@ -124,7 +112,10 @@ def test_csv_numbers_stay_numbers_and_text_stays_text(tmp_path: Path) -> None:
 
 def test_jsonl_is_one_strict_json_object_a_line(tmp_path: Path) -> None:
     target = tmp_path / "scores.jsonl"
-    export([row(prompt="a\nb\u2028\ud800"), row(frame_consistency=math.nan)], str(target))
+    export(
+        [exported_row(prompt="a\nb\u2028\ud800"), exported_row(frame_consistency=math.nan)],
+        str(target),
+    )
     lines = target.read_text(encoding="utf-8").split("\n")
     first, second = (json.loads(line) for line in lines[:2])
     assert lines[2:] == [""]
@@ -136,7 +127,7 @@ def test_jsonl_is_one_strict_json_object_a_line(tmp_path: Path) -> None:
 def test_markdown_cells_cannot_break_the_table_or_become_html(tmp_path: Path) -> None:
     target = tmp_path / "scores.md"
     prompt = "a|b\n| c <script>alert(1)</script> [x](javascript:y) `z` \\|"
-    export([row(prompt=prompt, frame_consistency=None)], str(target))
+    export([exported_row(prompt=prompt, frame_consistency=None)], str(target))
     header, rule, line, rest = target.read_text(encoding="utf-8").split("\n")
     assert rest == ""
     assert rule.count("---:") == 3
@@ -151,7 +142,7 @@ def test_markdown_cells_cannot_break_the_table_or_become_html(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.csv.gz"])
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match=r"one of \.parquet, \.csv, \.jsonl, \.md"):
-        export([row()], str(tmp_path / name))
+        export([exported_row()], str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -159,7 +150,7 @@ def test_files_appear_whole_and_replace_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "new folder" / "my scores.CSV"
-    export([row()], f"file://{str(target).replace(' ', '%20')}")
+    export([exported_row()], f"file://{str(target).replace(' ', '%20')}")
     before = target.read_bytes()
 
     def broken(_handle: object) -> None:
@@ -167,7 +158,7 @@ def test_files_appear_whole_and_replace_what_was_there(
 
     monkeypatch.setattr("components.results.export.os.fsync", broken)
     with pytest.raises(UserError, match="No space left on device"):
-        export([row(), row()], str(target))
+        export([exported_row(), exported_row()], str(target))
     assert target.read_bytes() == before
     assert [path.name for path in target.parent.iterdir()] == ["my scores.CSV"]
 
@@ -175,8 +166,8 @@ def test_files_appear_whole_and_replace_what_was_there(
 def test_a_target_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(UserError, match="give a path that can be written"):
-        export([row()], str(tmp_path / "file" / "scores.csv"))
+        export([exported_row()], str(tmp_path / "file" / "scores.csv"))
     with pytest.raises(UserError, match="unknown scheme 'ftp'"):
-        export([row()], "ftp://host/scores.csv")
+        export([exported_row()], "ftp://host/scores.csv")
     with pytest.raises(UserError, match="cannot export to"):
-        export([row()], "s3://bucket/folder/my scores.csv")
+        export([exported_row()], "s3://bucket/folder/my scores.csv")

@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 from rich.console import Console
 
-from components.results.export import COLUMNS
 from components.results.score_tables import MAX_PRINTED, print_scores
 from components.storage.tables import Row
-
-
-def row(**changes: Any) -> Row:
-    full = dict.fromkeys(COLUMNS) | {
-        "video_id": "car",
-        "edit_id": "car/snow",
-        "category": "background",
-        "prompt": "a jeep",
-        "protocol": "tav_paper_v1",
-        "frame_consistency": 91.25,
-        "textual_alignment": -1.5,
-        "seconds": 61.5,
-        "seed": 33,
-    }
-    return full | changes
+from tests.finished_run import exported_row
 
 
 def printed(rows: list[Row], width: int = 200) -> str:
@@ -35,7 +19,12 @@ def printed(rows: list[Row], width: int = 200) -> str:
 
 
 def test_printed_scores_end_with_the_means() -> None:
-    text = printed([row(frame_consistency=90.0), row(frame_consistency=None, edit_id="car/b")])
+    text = printed(
+        [
+            exported_row(frame_consistency=90.0),
+            exported_row(frame_consistency=None, edit_id="car/b"),
+        ]
+    )
     assert "car/snow" in text
     assert "1 of 2 edit(s)" in text
     mean = next(line for line in text.splitlines() if "mean" in line)
@@ -44,20 +33,20 @@ def test_printed_scores_end_with_the_means() -> None:
 
 
 def test_printed_text_is_neither_markup_nor_control() -> None:
-    text = printed([row(prompt="[bold red]x[/] \x1b[31m\x07", category=None)])
+    text = printed([exported_row(prompt="[bold red]x[/] \x1b[31m\x07", category=None)])
     assert "[bold red]x[/]" in text
     assert "\x1b" not in text
     assert "\x07" not in text
 
 
 def test_a_long_table_says_what_it_leaves_out() -> None:
-    text = printed([row(edit_id=f"car/{number}") for number in range(MAX_PRINTED + 7)])
+    text = printed([exported_row(edit_id=f"car/{number}") for number in range(MAX_PRINTED + 7)])
     assert "and 7 more: `tav export RUN --to scores.csv`" in text
 
 
 def test_every_protocol_has_its_own_table_and_measures() -> None:
     truth = {"frame_consistency": None, "textual_alignment": None, "flicker": 14.0}
-    text = printed([row(), row(protocol="tinyworld_v1", **truth)])
+    text = printed([exported_row(), exported_row(protocol="tinyworld_v1", **truth)])
     paper, tiny = text.split("tinyworld_v1")
     assert ("alignment" in paper, "flicker" in paper) == (True, False)
     assert ("alignment" in tiny, "flicker" in tiny) == (False, True)
@@ -65,6 +54,6 @@ def test_every_protocol_has_its_own_table_and_measures() -> None:
 
 def test_what_is_not_scored_yet_is_shown() -> None:
     unscored = dict.fromkeys(("protocol", "frame_consistency", "textual_alignment"))
-    text = printed([row(), row(edit_id="car/boat", **unscored)])
+    text = printed([exported_row(), exported_row(edit_id="car/boat", **unscored)])
     assert "not scored" in text
     assert "car/boat" in text

@@ -30,18 +30,7 @@ from tests.whole_run import (
     place,
     set_age,
     tree,
-    whole_run,
 )
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def a_run(root: Path) -> WholeRun:
-    return whole_run(root)
 
 
 def test_a_finished_run_has_nothing_to_collect(a_run: WholeRun) -> None:

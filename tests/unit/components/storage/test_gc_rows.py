@@ -21,18 +21,7 @@ from tests.whole_run import (
     WholeRun,
     place,
     tree,
-    whole_run,
 )
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "run"
-
-
-@pytest.fixture
-def a_run(root: Path) -> WholeRun:
-    return whole_run(root)
 
 
 def test_a_lost_edit_is_sampled_again(a_run: WholeRun) -> None:

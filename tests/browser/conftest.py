@@ -1,0 +1,56 @@
+"""A headless Chromium, and a finished run's report copied to where nothing else is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.results.report import collect, write_report
+from components.storage.store import LocalStore
+from tests.finished_run import write_run
+
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; tests that ask for it are skipped where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if (path := shutil.which(name)) is not None:
+            return path
+    pytest.skip("no chromium is installed here")
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    store = LocalStore(tmp_path_factory.mktemp("runs") / "demo")
+    write_run(store)
+    # Copied elsewhere, as a reader would get it: nothing but the folder itself is there.
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "report"
+    shutil.copytree(Path(write_report(store, collect(store))).parent, elsewhere)
+    return (elsewhere / "index.html").as_uri()
+
+
+@pytest.fixture
+def browser(chromium: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    options = getattr(request, "param", {})
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path / "profile", executable_path=chromium, headless=True, args=ARGUMENTS, **options
+        )
+        yield context
+        context.close()
