@@ -117,6 +117,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         "matmul_flops": [before, _matmul_rate(base)],
         "machine": torch.cuda.get_device_name(base.device) if cuda else _cpu(),
         "torch": torch.__version__,
+        "flops": _flops(base, sizes, args),
         "unet_parameters": sum(p.numel() for p in base.unet.parameters()),
         "sizes": {name: getattr(sizes, name) for name in Sizes.__slots__},
     }
@@ -192,6 +193,24 @@ PARTS: dict[str, Callable[[BaseModel, Sizes, argparse.Namespace], list[float]]] 
     "vae_encode": _encode,
     "vae_decode": _decode,
 }
+
+
+def _flops(base: BaseModel, sizes: Sizes, args: argparse.Namespace) -> float:
+    """What one measured repetition of the part computes, by count."""
+    from tav_model.cost import ClipSize, unet_cost, vae_cost  # noqa: PLC0415
+
+    side = sizes.latent_size
+    clip = ClipSize(frames=sizes.frames, height=side, width=side)
+    unet = unet_cost(base.unet.config, clip, base.config.attention_mode)
+    vae = vae_cost(base.vae.config, clip)
+    counted: dict[str, float] = {
+        "train_step": unet.train + args.checkpointing * unet.recompute,
+        "guided_step": 2 * unet.forward,
+        "inversion_step": unet.forward,
+        "vae_encode": vae.encode,
+        "vae_decode": vae.decode,
+    }
+    return counted[str(args.part)]
 
 
 class _Watch:

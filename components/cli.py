@@ -11,6 +11,7 @@ import click
 
 from components.cli_launch import submit
 from components.cli_look import export, failures, print_status, status, status_document, strip
+from components.cli_plan import plan
 from components.cli_upkeep import compact, gc
 from components.errors import ItemError, UserError
 
@@ -119,15 +120,18 @@ def report(
     click.echo(json.dumps({"report": address}) if as_json else address)
 
 
-for _command in (status, failures, export, strip, compact, gc, submit):
+for _command in (plan, status, failures, export, strip, compact, gc, submit):
     main.add_command(_command)
 
 
 def _runner(config_path: Path, overrides: Sequence[str], retry_failed: bool) -> Runner:
     from components.config import load_run_config
+    from components.log import setup_logging
     from components.run.runner import Runner
 
     config = load_run_config(config_path, tuple(overrides))
+    verbose = click.get_current_context().find_root().params["verbose"]
+    setup_logging(verbose=verbose, config=config)
     return Runner(config, retry_failed=retry_failed)
 
 

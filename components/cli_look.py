@@ -125,6 +125,7 @@ def _table(found: Status, paces: Mapping[str, Pace] | None) -> Table:
 
     timed = ("per hour", "eta", "work", "gpu work") if paces else ()
     table = Table("step", "total", "done", "failed", "left", *timed, box=SIMPLE_HEAD)
+    table.caption = _last_commit(paces or {})
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
@@ -142,6 +143,15 @@ def _times(pace: Pace) -> tuple[str, ...]:
         _duration(pace.seconds),
         _duration(pace.gpu_seconds),
     )
+
+
+def _last_commit(paces: Mapping[str, Pace]) -> str | None:
+    """How long ago: tells a run at work from one that stopped."""
+    commits = [pace.last_commit for pace in paces.values() if pace.last_commit]
+    if not commits:
+        return None
+    ago = (dt.datetime.now(dt.UTC) - max(commits)).total_seconds()
+    return f"last row committed {_duration(ago)} ago"
 
 
 def _duration(seconds: float | None) -> str:

@@ -192,8 +192,14 @@ class RayConfig:
     cpus_per_worker: float = 1
     gpus_per_worker: float = 0
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
-    videos_per_shard: int = 8
-    """Videos that one Ray Train worker tunes in turn, loading the base model once."""
+    videos_per_shard: int | None = None
+    """Videos that one Ray Train worker tunes in turn, loading the base model once; none takes as
+    many as last about 20 minutes (see ``plan.shards``)."""
+    accelerator_type: str | None = None
+    """Ray's name of the GPU that workers with a GPU need, such as ``A100`` or ``L4``, where a
+    cluster has several kinds."""
+    request_resources: bool = False
+    """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
     max_restarts: int = 2
     """How often a video's tuning is taken up again after a worker died at it."""
 
@@ -203,7 +209,13 @@ class RayConfig:
         _at_least("workers", self.workers, 1, "one worker does the work alone")
         _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
-        _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is the least")
+        if self.videos_per_shard is not None:
+            _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is least")
+        if self.accelerator_type is not None and not self.gpus_per_worker:
+            raise ValueError(
+                f"accelerator_type is {self.accelerator_type!r}, but gpus_per_worker is 0: "
+                "give the workers a GPU, or a fraction of one"
+            )
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a video one try")
 
 
@@ -223,6 +235,9 @@ class RunConfig:
     """How often an item that failed for a passing reason is tried over all runs."""
     lease_seconds: float = field(default=60.0, metadata=NOT_KEYED)
     """How long after a driver's last sign of life another one may take over its run."""
+    retry_seconds: float = field(default=10.0, metadata=NOT_KEYED)
+    """What a run waits before it tries such items again, at the end of a step; twice as long before
+    each further try, and 5 minutes at most."""
     video: VideoConfig = VideoConfig()
     caption: CaptionConfig = CaptionConfig()
     tune: TuneConfig = TuneConfig()
@@ -231,6 +246,8 @@ class RunConfig:
     score: ScoreConfig = ScoreConfig()
     output: OutputConfig = OutputConfig()
     ray: RayConfig = RayConfig()
+    log_format: Literal["text", "json"] = field(default="text", metadata=NOT_KEYED)
+    """How driver and workers write their records: for people, or one JSON object a line."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -241,6 +258,7 @@ class RunConfig:
             )
         _at_least("max_attempts", self.max_attempts, 1, "1 never tries again")
         _at_least("lease_seconds", self.lease_seconds, 1, "60 rides out a short outage of S3")
+        _at_least("retry_seconds", self.retry_seconds, 0, "0 tries again at once")
 
 
 def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:

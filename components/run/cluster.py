@@ -11,18 +11,24 @@ from typing import Self
 
 import psutil
 
-from components.config import RayConfig
+from components.config import RayConfig, RunConfig
 from components.errors import UserError
 from components.run.interrupt import interrupter
 
 _WATCH_SECONDS = 1.0
 
+_OURS = r"step=|^\{"
+"""Of lines that no other worker's equal line may swallow: text with a step, or JSON."""
+_NOISE = r"core_worker\.cc|Reporting training result"
+"""Of lines that mean nothing to a user: Ray's notes on its own actors, and on every report."""
+
 
 class Cluster:
     """A local Ray instance of this process, or a connection to an existing cluster."""
 
-    def __init__(self, config: RayConfig) -> None:
-        self._config = config
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config.ray
+        self._json = config.log_format == "json"
         self.started = False
         """Whether Ray was needed."""
         self.lost = False
@@ -44,6 +50,11 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Workers' lines: all of ours, none that Ray writes of its own doings.
+        os.environ.setdefault("RAY_DEDUP_LOGS_ALLOW_REGEX", _OURS)
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", _NOISE)
+        if self._json:
+            os.environ["RAY_DISABLE_WORKER_LOG_PREFIX"] = "1"
         logging.getLogger("ray").setLevel(logging.ERROR)
         import ray  # 1.5 s that a finished run need not pay
 
@@ -70,12 +81,21 @@ class Cluster:
             watch = threading.Thread(target=_watch, args=(self, self._closing, interrupter()))
             watch.daemon = True
             watch.start()
+        if self._config.request_resources:
+            self._ask_for([_worker_bundle(self._config)] * self._config.workers)
+
+    def _ask_for(self, bundles: list[dict[str, float]]) -> None:
+        from ray.autoscaler.sdk import request_resources
+
+        request_resources(bundles=bundles)
 
     def _close(self) -> None:
         if self.started:
             import ray
 
             self._closing.set()
+            if self._config.request_resources and not self.lost:
+                self._ask_for([])  # a request stands until the next one
             ray.shutdown()
             self.started, self.lost, self._closing = False, False, threading.Event()
 
@@ -89,6 +109,15 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+
+def _worker_bundle(config: RayConfig) -> dict[str, float]:
+    bundle = {"CPU": config.cpus_per_worker}
+    if config.gpus_per_worker:
+        bundle["GPU"] = config.gpus_per_worker
+    if config.accelerator_type is not None:
+        bundle[f"accelerator_type:{config.accelerator_type}"] = 0.001
+    return bundle
 
 
 def _watch(cluster: Cluster, closing: threading.Event, interrupt: Callable[[], None]) -> None:

@@ -74,6 +74,15 @@ class Plan:
         again = failure["retryable"] and attempt <= self.state.config.max_attempts
         return attempt if again or self._retry_failed else None
 
+    def retries(self, step: str) -> int:
+        """How many items of a step failed for a passing reason and have attempts left."""
+        return sum(
+            row["step"] == step
+            and row["retryable"]
+            and row["attempt"] < self.state.config.max_attempts
+            for row in self.state.open_failures
+        )
+
     def ingest_items(self, versions: dict[str, str]) -> list[IngestItem]:
         """Videos to read.
 

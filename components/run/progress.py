@@ -7,6 +7,7 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from components.log import VideoLog
 from components.steps.step import Outcome
 
 if TYPE_CHECKING:
@@ -19,15 +20,23 @@ logger = logging.getLogger(__name__)
 class Progress:
     """Counts outcomes of one step."""
 
-    def __init__(self, step: str, total: int) -> None:
+    def __init__(self, step: str, total: int, *, bar: bool = True) -> None:
+        """Begin with nothing done.
+
+        Args:
+            step: The step's name.
+            total: Its items.
+            bar: Whether a terminal may show a bar; without one every outcome is a line.
+        """
         self._step = step
         self._total = total
         self._count = 0
+        self._wants_bar = bar and sys.stderr.isatty()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._wants_bar:
             from rich.console import Console
             from rich.progress import Progress as RichProgress
 
@@ -48,17 +57,10 @@ class Progress:
     def advance(self, outcome: Outcome) -> None:
         """Count one outcome and say what became of it."""
         self._count += 1
-        name = outcome.edit_id or outcome.video_id
+        log = VideoLog(logger, step=self._step, video_id=outcome.video_id, edit_id=outcome.edit_id)
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task)
         if outcome.error is not None:
-            logger.warning("step=%s video=%s failed: %s", self._step, name, outcome.error)
+            log.warning("failed: %s", outcome.error)
         elif self._bar is None:
-            logger.info(
-                "step=%s video=%s %d/%d done in %.1f s",
-                self._step,
-                name,
-                self._count,
-                self._total,
-                outcome.seconds,
-            )
+            log.info("%d/%d done in %.1f s", self._count, self._total, outcome.seconds)

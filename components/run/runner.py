@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from typing import Any
 from components.config import RunConfig, parse, to_document
 from components.errors import ItemError, TransientError, UserError
 from components.keys import content_key
+from components.log import VideoLog
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, from_document, load_manifest
 from components.manifest.load import to_document as manifest_document
 from components.run.cluster import Cluster
 from components.run.current import Revisions, State
 from components.run.lease import Lease
+from components.run.metrics import Metrics
 from components.run.plan import STEPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.status import Status, run_status
@@ -27,6 +30,7 @@ from components.steps.score import check_protocols
 from components.steps.step import Outcome, StepContext, record_failure, run_items, worker_errors
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
+from components.storage.tables import read_table
 from components.video.sources import stat_source
 from eval.protocols import reads_frames
 from tinyworld.shipped import shipped_model
@@ -36,6 +40,8 @@ logger = logging.getLogger(__name__)
 _STAT_THREADS = 16
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
+_LONGEST_DELAY = 300.0
+"""Seconds between two tries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +99,55 @@ class Runner:
         """
         computed = {}
         lease = Lease(self.store, self.config.lease_seconds)
-        with lease, Cluster(self.config.ray) as cluster:
+        with lease, Cluster(self.config) as cluster:
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
             for step in steps:
-                computed[step] = self._run_step(step, cluster, lease)
+                computed[step] = self._run_step(
+                    step, cluster, lease, retry_failed=self._retry_failed
+                )
+                self._try_again(step, cluster, lease)
                 if computed[step]:
                     compact_grown(self.store)
             used_ray = cluster.started
         return RunResult(run_status(self.state()), computed, used_ray, changed)
 
-    def _run_step(self, step: str, cluster: Cluster, lease: Lease) -> int:
+    def _try_again(self, step: str, cluster: Cluster, lease: Lease) -> None:
+        """Compute once more what failed for a passing reason, after growing delays."""
+        delay = self.config.retry_seconds
+        for _ in range(1, self.config.max_attempts):
+            if not (waiting := self._retries(step)):
+                return
+            log = VideoLog(logger, step=step)
+            log.info("%d failed for a passing reason: again in %.0f s", waiting, delay)
+            time.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY)
+            self._run_step(step, cluster, lease, retry_failed=False)
+
+    def _retries(self, step: str) -> int:
+        """How many items failed for a passing reason and have attempts left."""
+        failures = read_table(self.store, "failures", ("step", "retryable"))
+        if not any(row["step"] == step and row["retryable"] for row in failures):
+            return 0  # mostly so, and the other tables need not be read
+        return Plan(self.state()).retries(step)
+
+    def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
         total = None
         while True:
             lease.check()
-            items, missing = self._missing(step)
+            items, missing = self._missing(step, retry_failed=retry_failed)
             count = sum(len(item.edits) if step == "sample" else 1 for item in items)
             total = count + missing if total is None else total
             if not items:
-                logger.info("step=%s nothing to do", step)
+                VideoLog(logger, step=step).info("nothing to do")
                 return total
-            logger.info("step=%s %d to do", step, count)
+            VideoLog(logger, step=step).info("%d to do", count)
             if self._work(step, items, count, cluster, lease):
                 return total
 
-    def _missing(self, step: str) -> tuple[list[Any], int]:
+    def _missing(self, step: str, *, retry_failed: bool) -> tuple[list[Any], int]:
         """A step's items to compute, and how many have become failure rows at once."""
-        plan = Plan(self.state(), retry_failed=self._retry_failed)
+        plan = Plan(self.state(), retry_failed=retry_failed)
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
         if step == "caption":
             self._commit_manifest_captions(plan)
@@ -130,12 +158,16 @@ class Runner:
     ) -> bool:
         """Compute items; return whether all are settled, and no loss came in between."""
         settled = 0
+        bar = self.config.log_format == "text"
         try:
-            with Progress(step, count) as progress, worker_errors():
+            cluster.start()
+            metrics = Metrics(self.config, step)
+            with Progress(step, count, bar=bar) as progress, worker_errors():
                 for outcome in self._outcomes(step, items, cluster):
                     settled += 1
                     lease.check()
                     progress.advance(outcome)
+                    metrics.record(outcome)
         except (Exception, KeyboardInterrupt) as error:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
@@ -147,14 +179,13 @@ class Runner:
                     f"step {step}: given up after {self._losses} losses in a row that left nothing "
                     f"done, the last one: {what}. What is committed counts: run again to go on"
                 ) from error
-            logger.warning("step=%s goes on after a loss: %s", step, what)
+            VideoLog(logger, step=step).warning("going on after a loss: %s", what)
             return False
         finally:
             cluster.busy = False
         return True
 
     def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
-        cluster.start()
         cluster.busy = True
         gpus = self.config.ray.gpus_per_worker
         config = self.config
@@ -166,9 +197,10 @@ class Runner:
             size = config.caption.batch_size
             return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
         if step == "tune":
+            from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            return run_tuning(items, self._context)
+            return run_tuning(items, with_shard_size(self._context, items))
         if step == "sample":
             from components.steps.sample import SampleWorker
 
@@ -212,7 +244,8 @@ class Runner:
             attempt=attempt,
         )
         outcome = record_failure(self.store, "ingest", item, error, self._context)
-        logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
+        log = VideoLog(logger, step="ingest", video_id=entry.video_id)
+        log.warning("failed: %s", outcome.error)
         return True
 
     def _commit_manifest_captions(self, plan: Plan) -> None:

@@ -138,9 +138,9 @@ class ScoreWorker:
         except EvalError as error:
             raise ScoreError(f"edit {item.edit_id!r}, protocol {item.protocol}: {error}") from error
         append_rows(self._store, "scores", [self._row(item, scores, started)])
-        VideoLog(logger, step="score", video_id=item.video_id).info(
-            "edit=%s protocol=%s %s",
-            item.edit_id,
+        log = VideoLog(logger, step="score", video_id=item.video_id, edit_id=item.edit_id)
+        log.info(
+            "protocol=%s %s",
             item.protocol,
             " ".join(f"{k}={v:.2f}" for k, v in scores.items() if v is not None),
         )

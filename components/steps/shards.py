@@ -118,7 +118,9 @@ def _loss(reference: Any) -> _Loss | None:
 def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[TuneItem]]:
     """Split items evenly: enough shards for all workers, none longer than configured."""
     settings = context.config.ray
-    count = max(min(settings.workers, len(items)), -(-len(items) // settings.videos_per_shard))
+    # The runner gives a number; one video each is what is sure to be right without.
+    shard_size = settings.videos_per_shard or 1
+    count = max(min(settings.workers, len(items)), -(-len(items) // shard_size))
     for number in range(count):
         yield list(items[number::count])
 
@@ -139,7 +141,7 @@ def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
         ScalingConfig,
         WorkerGroupError,
     )
-    from ray.train.torch import TorchTrainer
+    from ray.train.torch import TorchConfig, TorchTrainer
 
     settings = context.config.ray
     filesystem, root = context.store().arrow()
@@ -149,9 +151,12 @@ def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
             "items": json.dumps([dataclasses.asdict(item) for item in shard]),
             "context": context,
         },
+        # A worker alone has nobody to talk to, and NCCL would take memory of a GPU that it shares.
+        torch_config=TorchConfig(backend="gloo"),
         scaling_config=ScalingConfig(
             num_workers=1,
             use_gpu=settings.gpus_per_worker > 0,
+            accelerator_type=settings.accelerator_type,
             resources_per_worker={
                 "CPU": settings.cpus_per_worker,
                 **({"GPU": settings.gpus_per_worker} if settings.gpus_per_worker else {}),
@@ -181,8 +186,8 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     """The training function of one shard, run by Ray Train in its worker."""
     import ray.train
 
-    setup_worker_logging()
     context: StepContext = train_config["context"]
+    setup_worker_logging(context.config)
     worker: TuneWorker | None = None
     items = [TuneItem(**fields) for fields in json.loads(train_config["items"])]
     ledger = _Ledger(context.store())

@@ -154,7 +154,7 @@ class _Actor:
     ) -> None:
         from components.log import setup_worker_logging  # runs in the actor
 
-        setup_worker_logging()
+        setup_worker_logging(context.config)
         self._worker = make(context)
         self._item_type = item_type
 
@@ -199,6 +199,8 @@ def run_items(
         compute=ray.data.ActorPoolStrategy(min_size=pool, max_size=pool + 1),
         num_cpus=settings.cpus_per_worker,
         num_gpus=num_gpus,
+        # Ray takes a kind only of a worker with a GPU.
+        **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
     )
     for row in outcomes.iter_rows():
         yield Outcome(**json.loads(row["outcome"]))

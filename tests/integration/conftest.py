@@ -23,8 +23,9 @@ HEAD = """
 import sys, ray
 for attempts_left in (2, 1, 0):
     try:
-        context = ray.init(address="local", num_cpus=2, include_dashboard=False,
-                           log_to_driver=False, object_store_memory=500_000_000)
+        context = ray.init(address="local", num_cpus=2, num_gpus=1, include_dashboard=False,
+                           resources={"accelerator_type:A100": 1}, log_to_driver=False,
+                           object_store_memory=500_000_000)
         break
     except Exception:
         ray.shutdown()

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from components.cli import main
+from components.cli_look import print_status
+from components.run.pace import run_pace
 from components.run.runner import RUN_FILE
+from components.run.status import Status, StepStatus
+from components.storage.store import LocalStore
+from components.storage.tables import append_rows
+from tests.unit.components.storage.test_tables import make_row
 
 HEAVY = ("torch", "ray", "pyarrow", "transformers", "diffusers", "open_clip", "boto3", "pydantic")
 
@@ -74,3 +82,19 @@ def test_a_run_of_missing_videos_fails_with_rows_and_without_ray(
     watched = CliRunner().invoke(main, ["status", str(tmp_path / "run"), "--watch"])
     assert watched.exit_code == 0
     assert "per hour" in watched.output
+
+
+def test_status_tells_when_the_last_row_was_committed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = LocalStore(tmp_path)
+    status = Status(dict.fromkeys(("ingest", "tune"), StepStatus(3, 1, 0)), 0.0)
+    everything = Status(
+        dict.fromkeys(("ingest", "caption", "tune", "sample", "score"), StepStatus(3, 1, 0)), 0.0
+    )
+    print_status(status, run_pace(store, everything))
+    assert "last row" not in capsys.readouterr().out
+    at = dt.datetime.now(dt.UTC) - dt.timedelta(hours=2, seconds=5)
+    append_rows(store, "videos", [make_row("videos", created_at=at)])
+    print_status(status, run_pace(store, everything))
+    assert "last row committed 2:00:0" in capsys.readouterr().out

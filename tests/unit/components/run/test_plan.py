@@ -155,8 +155,10 @@ def test_what_may_pass_is_tried_up_to_the_bound(a_run: Run) -> None:
     key = a_run.state.adapter_keys["v"]
     for attempt in range(1, a_run.config.max_attempts + 1):
         assert [item.attempt for item in a_run.plan().tune_items()] == [attempt]
+        assert a_run.plan().retries("tune") == (attempt > 1)
         a_run.fail("tune", key, attempt=attempt, retryable=True)
     assert a_run.plan().tune_items() == []
+    assert a_run.plan().retries("tune") == 0
 
 
 def test_latents_are_read_back_in_their_shape(a_run: Run) -> None:

@@ -1,0 +1,73 @@
+"""How many videos one Ray Train job tunes in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import statistics
+from collections.abc import Sequence
+
+from components.config import RunConfig, VideoConfig
+from components.plan.devices import find_device
+from components.plan.rates import find_rates
+from components.plan.video import VideoCost, base_configs
+from components.steps.step import StepContext
+from components.steps.tune import TuneItem
+
+START_SECONDS = 60.0
+"""Of a `fit()`: its controller, its worker and the base model; 58 to 70 s were measured on two busy
+cores without the model."""
+SHARD_SECONDS = 20 * 60.0
+"""What a shard should last: then its start-up is a twentieth of it, and workers that end at
+different times wait for each other for minutes and not for hours."""
+UNKNOWN_SIZE = 8
+"""Videos, where no rate is known."""
+
+
+def shard_size(config: RunConfig, video_seconds: float | None) -> int:
+    """Videos of a shard: ``ray.videos_per_shard``, else what lasts about ``SHARD_SECONDS``.
+
+    Args:
+        config: Of the run.
+        video_seconds: Of one video's tuning and inversion; none where nobody knows.
+    """
+    if config.ray.videos_per_shard is not None:
+        return config.ray.videos_per_shard
+    if not video_seconds:
+        return UNKNOWN_SIZE
+    return max(round(SHARD_SECONDS / video_seconds), 1)
+
+
+def with_shard_size(context: StepContext, items: Sequence[TuneItem]) -> StepContext:
+    """The context with ``ray.videos_per_shard`` set, from the cost of its videos.
+
+    Args:
+        context: Of the tune step.
+        items: What is to be tuned, one video or more.
+
+    Raises:
+        UserError: configs of the base model are missing.
+    """
+    if context.config.ray.videos_per_shard is not None:
+        return context
+    size = shard_size(context.config, _mean_seconds(context, items))
+    ray = dataclasses.replace(context.config.ray, videos_per_shard=size)
+    return dataclasses.replace(context, config=dataclasses.replace(context.config, ray=ray))
+
+
+def _mean_seconds(context: StepContext, items: Sequence[TuneItem]) -> float | None:
+    config = context.config
+    base = base_configs(config.model.base, context.base_revision)
+    costs = functools.cache(functools.partial(VideoCost, config, base))
+    pairs = [(costs(_size(config, item)), item.adapter is not None) for item in items]
+    largest = max(cost.train_flops for cost, _ in pairs)
+    rates = find_rates(config, find_device(config, None), largest)
+    if rates is None:
+        return None
+    return statistics.fmean(cost.tune_seconds(rates, tuned=tuned) for cost, tuned in pairs)
+
+
+def _size(config: RunConfig, item: TuneItem) -> VideoConfig:
+    row = item.video_row
+    sizes = {name: row[name] for name in ("num_frames", "width", "height")}
+    return dataclasses.replace(config.video, **sizes)

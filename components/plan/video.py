@@ -1,0 +1,189 @@
+"""What one video costs: seconds of a worker, peak memory and storage, from the model's configs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.config import RunConfig, VideoConfig
+from components.errors import UserError
+from components.plan.rates import Rates
+from components.revisions import hub_revision
+from tav_model.cost import ClipSize, UNetCost, VaeCost, unet_cost, vae_cost
+
+PROCESS_BYTES = {"cpu": 0.85e9, "cuda": 0.5e9}
+"""Of a worker without any model. CPU: Python, torch and the libraries, measured
+(benchmarks/README.md). CUDA: its context and kernels, assumed."""
+MARGIN = 1.1
+"""On the counted memory, for what allocators and kernels take beside it. With it the plan is 4 to
+7 % below the peaks measured on a CPU (benchmarks/README.md); no GPU's was measured."""
+_BYTES = {"fp32": 4, "bf16": 2, "fp16": 2}
+_PIXEL_BITS = 1.0
+"""Of an mp4 at crf 12: 0.5 to 1.6 were measured on two real clips and a drawn one."""
+_ROW_BYTES = 20_000
+"""Of a video's rows in all tables, beside its latents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BaseConfigs:
+    """The ``config.json`` of a base model's parts."""
+
+    unet: Mapping[str, Any]
+    vae: Mapping[str, Any]
+    text: Mapping[str, Any]
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent, by side."""
+        return int(2 ** (len(self.vae["block_out_channels"]) - 1))
+
+
+class VideoCost:
+    """One clip size under one configuration."""
+
+    def __init__(self, config: RunConfig, base: BaseConfigs, video: VideoConfig) -> None:
+        """Count.
+
+        Args:
+            config: Of the run.
+            base: Of the base model.
+            video: The size of the clip.
+        """
+        self._config, self._base, self._video = config, base, video
+        factor = base.factor
+        clip = ClipSize(
+            frames=video.num_frames, height=video.height // factor, width=video.width // factor
+        )
+        self.unet: UNetCost = unet_cost(base.unet, clip, config.model.attention_mode)
+        self.vae: VaeCost = vae_cost(base.vae, clip)
+
+    @property
+    def train_flops(self) -> float:
+        """Of one tuning step."""
+        again = self.unet.recompute if self._config.tune.gradient_checkpointing else 0.0
+        return self.unet.train + again
+
+    def tune_seconds(self, rates: Rates, *, tuned: bool = False) -> float:
+        """Of tuning and inverting, as ``steps/tune.py`` does it.
+
+        Args:
+            rates: Of the worker.
+            tuned: The adapter is there, and only the inversion is missing.
+        """
+        steps = self._config.invert.steps
+        seconds = self.vae.encode / rates.encode
+        # There, and back again for the reconstruction.
+        seconds += 2 * steps * self.unet.forward / rates.inversion
+        seconds += self.vae.decode / rates.decode
+        if not tuned:
+            seconds += self._config.tune.steps * self.train_flops / rates.train
+        return seconds
+
+    def sample_seconds(self, rates: Rates) -> float:
+        """Of one edit."""
+        settings = self._config.sample
+        passes = 2 if settings.guidance_scale > 1 else 1
+        unet = settings.steps * passes * self.unet.forward / rates.guided
+        return unet + self.vae.decode / rates.decode
+
+    def tune_bytes(self) -> float:
+        """Peak memory of a worker that tunes: on its GPU, or on a CPU of its process."""
+        unet = self.unet
+        numbers = unet.saved
+        if self._config.tune.gradient_checkpointing:
+            numbers = unet.kept + unet.recomputed
+        # Gradients and two moments of AdamW in fp32.
+        step = numbers * self._number + 12 * unet.tuned
+        return self._process() + MARGIN * max(step, self._decode_bytes())
+
+    def sample_bytes(self) -> float:
+        """Peak memory of a worker that samples."""
+        settings = self._config.sample
+        clips = settings.prompts_per_batch * (2 if settings.guidance_scale > 1 else 1)
+        step = clips * self.unet.working * self._number
+        return self._process() + MARGIN * max(step, self._decode_bytes())
+
+    def adapter_bytes(self) -> float:
+        """Of the stored adapter; its tensors are fp32."""
+        return 4.0 * self.unet.tuned
+
+    def video_bytes(self) -> float:
+        """Storage of a video: adapter, latents in fp16, preview and rows."""
+        factor = self._base.factor
+        channels: int = self._base.unet["in_channels"]
+        latents = 2.0 * channels * self._pixels() / factor**2
+        return self.adapter_bytes() + latents + self.edit_bytes() + _ROW_BYTES
+
+    def edit_bytes(self) -> float:
+        """Storage of an edit's mp4, and of its PNG frames where they are asked for."""
+        output = self._config.output
+        bits = _PIXEL_BITS * math.exp2((12 - output.crf) / 6)  # x264 halves its rate every 6 steps
+        frames = 1.5 * self._pixels() if output.frames else 0.0  # PNG: about half of RGB
+        return bits * self._pixels() / 8 + frames
+
+    @property
+    def _number(self) -> int:
+        return _BYTES[self._config.model.dtype]
+
+    def _pixels(self) -> int:
+        return self._video.num_frames * self._video.height * self._video.width
+
+    def _process(self) -> float:
+        """What a worker holds all the time: itself and the weights, the tuned ones in fp32."""
+        frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
+        frozen += text_parameters(self._base.text)
+        weights = frozen * self._number + 4 * self.unet.tuned
+        return PROCESS_BYTES[self._config.model.device.partition(":")[0]] + weights
+
+    def _decode_bytes(self) -> float:
+        """Of decoding: one chunk's layers, and the clip's frames as fp32."""
+        return self.vae.working * self._number + 12.0 * self._pixels()
+
+
+def text_parameters(config: Mapping[str, Any]) -> int:
+    """Numbers in a CLIP text encoder: embeddings, and each layer's attention and MLP."""
+    width, inner = config["hidden_size"], config["intermediate_size"]
+    layer = 4 * width * (width + 1) + 2 * width * inner + width + inner + 4 * width
+    embeddings = (config["vocab_size"] + config["max_position_embeddings"]) * width
+    return int(embeddings + config["num_hidden_layers"] * layer + 2 * width)
+
+
+def base_configs(base: str, revision: str) -> BaseConfigs:
+    """Read the configs of a base model; of a hub model only these are downloaded.
+
+    Args:
+        base: Folder or hub id, as in ``model.base``.
+        revision: What ``resolve_revision`` made of it.
+
+    Raises:
+        UserError: a config is missing, or the hub does not answer.
+    """
+    return BaseConfigs(
+        unet=_read(base, revision, "unet"),
+        vae=_read(base, revision, "vae"),
+        text=_read(base, revision, "text_encoder"),
+    )
+
+
+def _read(base: str, revision: str, part: str) -> Mapping[str, Any]:
+    name = f"{part}/config.json"
+    try:
+        if Path(base).is_dir():
+            path = Path(base, name)
+        else:
+            from huggingface_hub import hf_hub_download
+
+            path = Path(hf_hub_download(base, name, revision=hub_revision(revision)))
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read {name} of model.base {base!r} ({error}): "
+            "give a folder or hub id in the layout of Stable Diffusion 1.x or 2.x"
+        ) from error
+    if not isinstance(config, dict):
+        raise UserError(f"{name} of model.base {base!r} is no mapping")
+    return config

@@ -1,0 +1,367 @@
+"""What a step of the model costs, counted from its configuration: FLOPs, parameters and memory.
+
+Standard library only, so that a run can be planned without loading torch. Tests compare the counts
+with torch's own counter and with the tensors that autograd really saves.
+
+One multiplication with its addition counts as two FLOPs; norms, activations and sums count as none.
+The backward pass of an attention counts as five products, as the fused kernels do it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tav_model.config import AttentionMode
+
+TEXT_TOKENS = 77
+"""Of the longest prompt that CLIP's text encoder takes; shorter ones are padded to it."""
+VAE_CHUNK = 8
+"""Frames that the VAE takes at once (`encode_moments`, `decode`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipSize:
+    """The clip that goes through the UNet."""
+
+    frames: int
+    height: int
+    """Of the latents."""
+    width: int
+    """Of the latents."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UNetCost:
+    """One UNet and one clip."""
+
+    parameters: int
+    tuned: int
+    """Of these, numbers that tuning changes."""
+    forward: float
+    """FLOPs of one forward pass."""
+    train: float
+    """FLOPs of forward and backward pass of a tuning step."""
+    recompute: float
+    """FLOPs that gradient checkpointing adds to a tuning step."""
+    saved: int
+    """Numbers that autograd keeps from forward to backward pass."""
+    kept: int
+    """The same with gradient checkpointing."""
+    recomputed: int
+    """What the largest block that is computed again saves meanwhile."""
+    working: int
+    """Numbers in flight in a forward pass without gradients: skips and the largest block's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VaeCost:
+    """One VAE and one clip."""
+
+    parameters: int
+    encode: float
+    """FLOPs of the clip's posterior."""
+    decode: float
+    """FLOPs of the clip's frames."""
+    working: int
+    """Numbers in flight at most while a chunk of frames is decoded."""
+
+
+def unet_cost(config: Mapping[str, Any], clip: ClipSize, attention: AttentionMode) -> UNetCost:
+    """Count an inflated UNet.
+
+    Args:
+        config: The `config.json` of a Stable Diffusion 1.x or 2.x UNet, stock or inflated.
+        clip: Size of the clip's latents.
+        attention: Which frames the space-time attention sees.
+    """
+    walk = _UNetWalk(config, clip, attention)
+    walk.run()
+    return UNetCost(
+        parameters=walk.parameters,
+        tuned=walk.tuned,
+        forward=walk.forward,
+        train=walk.forward + walk.backward,
+        recompute=walk.recompute,
+        saved=walk.saved,
+        kept=walk.kept,
+        recomputed=walk.largest,
+        working=walk.skip_numbers + walk.in_flight,
+    )
+
+
+def vae_cost(config: Mapping[str, Any], clip: ClipSize) -> VaeCost:
+    """Count a VAE.
+
+    Args:
+        config: The `config.json` of an AutoencoderKL.
+        clip: Size of the clip's latents.
+    """
+    channels: Sequence[int] = config["block_out_channels"]
+    layers: int = config["layers_per_block"]
+    latent: int = config["latent_channels"]
+    factor = 2 ** (len(channels) - 1)
+    size = ClipSize(frames=clip.frames, height=clip.height * factor, width=clip.width * factor)
+    encoder = _VaeWalk(size)
+    encoder.conv(config["in_channels"], channels[0])
+    last = channels[0]
+    for level, c in enumerate(channels):
+        last = encoder.resnets(last, c, layers)
+        if level + 1 < len(channels):
+            encoder.resize(c, up=False)
+    encoder.middle(last)
+    encoder.norm(last)
+    encoder.conv(last, 2 * latent)
+    encoder.conv(2 * latent, 2 * latent, kernel=1)
+    decoder = _VaeWalk(clip)
+    decoder.conv(latent, latent, kernel=1)
+    last = channels[-1]
+    decoder.conv(latent, last)
+    decoder.middle(last)
+    for level, c in enumerate(reversed(channels)):
+        last = decoder.resnets(last, c, layers + 1)
+        if level + 1 < len(channels):
+            decoder.resize(c, up=True)
+    decoder.norm(last)
+    decoder.conv(last, config["out_channels"])
+    return VaeCost(
+        parameters=encoder.parameters + decoder.parameters,
+        encode=encoder.forward,
+        decode=decoder.forward,
+        working=decoder.in_flight * min(VAE_CHUNK, clip.frames) // clip.frames,
+    )
+
+
+class _Walk:
+    """Adds up layers in the order in which they compute."""
+
+    def __init__(self, size: ClipSize) -> None:
+        self.frames, self.height, self.width = size.frames, size.height, size.width
+        self.parameters = 0
+        self.forward = 0.0
+        self.in_flight = 0
+        """Most numbers that one block holds at once."""
+
+    @property
+    def pixels(self) -> int:
+        """Of all frames, at the present resolution."""
+        return self.frames * self.height * self.width
+
+    def conv(self, c_in: int, c_out: int, kernel: int = 3) -> float:
+        self.parameters += c_in * c_out * kernel**2 + c_out
+        flops = 2.0 * self.pixels * c_in * c_out * kernel**2
+        self.forward += flops
+        return flops
+
+    def linear(self, c_in: int, c_out: int, rows: int, *, bias: bool = True) -> float:
+        self.parameters += c_in * c_out + bias * c_out
+        flops = 2.0 * rows * c_in * c_out
+        self.forward += flops
+        return flops
+
+    def norm(self, channels: int) -> None:
+        self.parameters += 2 * channels
+
+
+class _VaeWalk(_Walk):
+    def resnets(self, c_in: int, c_out: int, count: int) -> int:
+        for _ in range(count):
+            self.norm(c_in)
+            self.conv(c_in, c_out)
+            self.norm(c_out)
+            self.conv(c_out, c_out)
+            if c_in != c_out:
+                self.conv(c_in, c_out, kernel=1)
+            # The block's input, its norm's output and its activation's.
+            self.in_flight = max(self.in_flight, 3 * max(c_in, c_out) * self.pixels)
+            c_in = c_out
+        return c_out
+
+    def middle(self, c: int) -> None:
+        self.resnets(c, c, 1)
+        self.norm(c)
+        for _ in range(4):
+            self.linear(c, c, self.pixels)
+        self.forward += 4.0 * c * self.frames * (self.height * self.width) ** 2
+        self.resnets(c, c, 1)
+
+    def resize(self, c: int, *, up: bool) -> None:
+        self.height, self.width = ((n * 2 if up else n // 2) for n in (self.height, self.width))
+        self.conv(c, c)
+
+
+class _UNetWalk(_Walk):
+    """Also follows gradients: what comes before the first tuned layer needs none."""
+
+    def __init__(self, config: Mapping[str, Any], clip: ClipSize, attention: AttentionMode) -> None:
+        super().__init__(clip)
+        self.config = config
+        self.mode = attention
+        self.text: int = config["cross_attention_dim"]
+        self.channels: list[int] = list(config["block_out_channels"])
+        self.linear_projection = bool(config.get("use_linear_projection"))
+        levels = len(self.channels)
+        self._depths = _per_level(config.get("transformer_layers_per_block") or 1, levels)
+        # diffusers' name for the number of heads, kept for old configs.
+        heads = config.get("num_attention_heads") or config["attention_head_dim"]
+        self._heads = _per_level(heads, levels)
+        self.tuned = 0
+        self.backward = 0.0
+        self.recompute = 0.0
+        self.saved = 0
+        self.kept = 0
+        """Saved outside of what checkpointing recomputes, and at its entries."""
+        self.largest = 0
+        """Saved inside of the largest recomputed block."""
+        self.skip_numbers = 0
+        self._graded = False
+        """Whether the present input depends on a tuned parameter."""
+
+    def run(self) -> None:
+        levels = len(self.channels)
+        layers = _per_level(self.config["layers_per_block"], levels)
+        first, last = self.channels[0], self.channels[-1]
+        self.linear(first, 4 * first, self.frames)
+        self.linear(4 * first, 4 * first, self.frames)
+        self._conv(self.config["in_channels"], first)
+        skips = [(first, self.height, self.width)]
+        x = first
+        for level, kind in enumerate(self.config["down_block_types"]):
+            for _ in range(layers[level]):
+                x = self._resnet(x, self.channels[level])
+                if kind.startswith("CrossAttn"):
+                    self._transformer(x, level)
+                skips.append((x, self.height, self.width))
+            if level + 1 < levels:
+                self._keep(x)
+                self.height, self.width = (self.height + 1) // 2, (self.width + 1) // 2
+                self._conv(x, x)
+                skips.append((x, self.height, self.width))
+        self.skip_numbers = sum(self.frames * c * h * w for c, h, w in skips)
+        self._resnet(last, last, recomputed=False)
+        self._transformer(last, levels - 1)
+        self._resnet(last, last)
+        for level, kind in enumerate(self.config["up_block_types"]):
+            same = levels - 1 - level
+            for _ in range(layers[same] + 1):
+                x = self._resnet(x + skips.pop()[0], self.channels[same])
+                if kind.startswith("CrossAttn"):
+                    self._transformer(x, same)
+            if level + 1 < levels:
+                _, self.height, self.width = skips[-1]
+                self._conv(x, x)
+                self._keep(x)
+        self.norm(x)
+        self._keep(3 * x)  # what the norm, the activation and the last convolution take
+        self._conv(x, self.config["out_channels"])
+
+    def _keep(self, channels: float) -> None:
+        if self._graded:
+            self.saved += round(channels * self.pixels)
+            self.kept += round(channels * self.pixels)
+
+    def _conv(self, c_in: int, c_out: int, kernel: int = 3) -> float:
+        flops = self.conv(c_in, c_out, kernel)
+        self.backward += flops * self._graded
+        return flops
+
+    def _resnet(self, c_in: int, c_out: int, *, recomputed: bool = True) -> int:
+        self.norm(c_in)
+        again = self._conv(c_in, c_out)
+        again += self.linear(4 * self.channels[0], c_out, self.frames)
+        self.norm(c_out)
+        second = self._conv(c_out, c_out)
+        if c_in != c_out:
+            self._conv(c_in, c_out, kernel=1)
+            again += second
+        self.in_flight = max(self.in_flight, 3 * max(c_in, c_out) * self.pixels)
+        if self._graded:
+            # Of each half: what its norm, its activation and its convolution take.
+            inside = (3 * c_in + 3 * c_out) * self.pixels
+            self.saved += inside
+            # Recomputation ends at the last saved tensor: what the last convolution takes.
+            self.recompute += again * recomputed
+            self.kept += c_in * self.pixels if recomputed else inside
+            self.largest = max(self.largest, inside * recomputed)
+        return c_out
+
+    def _transformer(self, c: int, level: int) -> None:
+        self.norm(c)
+        self._conv(c, c, kernel=1)
+        self._keep(c * (1 if self.linear_projection else 2))
+        for _ in range(self._depths[level]):
+            self._block(c, level)
+        self._conv(c, c, kernel=1)
+        self._keep(0 if self.linear_projection else c)
+
+    def _block(self, c: int, level: int) -> None:
+        rows, before = self.pixels, self.forward
+        for _ in range(4):
+            self.norm(c)
+        self._tuned(c, rows)  # attn1
+        self._frozen(c, c, rows, bias=False)
+        self._frozen(c, c, rows, bias=False)
+        self._graded = True
+        self._attention(c, self._pairs())
+        self._frozen(c, c, rows)
+        self._tuned(c, rows)  # attn2
+        for _ in range(2):
+            self.linear(self.text, c, TEXT_TOKENS, bias=False)
+        self._attention(c, rows * TEXT_TOKENS)
+        self._frozen(c, c, rows)
+        self._frozen(c, 8 * c, rows)  # feed-forward
+        self._frozen(4 * c, c, rows)
+        for _ in range(3):
+            self._tuned(c, rows)  # attn_temp
+        self._attention(c, rows * self.frames)
+        last = self._tuned(c, rows, bias=True)
+        self.recompute += self.forward - before - last
+        # Beside the tensors each attention keeps a number for each query and head; and the text's
+        # keys and values.
+        inside = round((self._saved_by_block() * c + 3 * self._heads[level]) * rows)
+        inside += 2 * c * TEXT_TOKENS
+        self.saved += inside
+        self.kept += c * rows
+        self.largest = max(self.largest, inside)
+        self.in_flight = max(self.in_flight, 14 * c * rows)  # the feed-forward's, and its input
+
+    def _tuned(self, c: int, rows: int, *, bias: bool = False) -> float:
+        flops = self.linear(c, c, rows, bias=bias)
+        self.tuned += c * c + bias * c
+        self.backward += flops * (1 + self._graded)
+        return flops
+
+    def _frozen(self, c_in: int, c_out: int, rows: int, *, bias: bool = True) -> None:
+        self.backward += self.linear(c_in, c_out, rows, bias=bias) * self._graded
+
+    def _attention(self, c: int, pairs: int) -> None:
+        """Two products forward, five backward, for each pair of a query and a key."""
+        self.forward += 4.0 * c * pairs
+        self.backward += 10.0 * c * pairs
+
+    def _pairs(self) -> int:
+        """Queries times keys of the space-time attention."""
+        f, tokens = self.frames, self.height * self.width
+        frames = {
+            # The first two frames see the first alone.
+            "sparse_causal": 2 * (f - 1) if f > 1 else 1,
+            "full": f * f,
+            "causal": f * (f + 1) // 2,
+            "per_frame": f,
+        }[self.mode]
+        return frames * tokens**2
+
+    def _saved_by_block(self) -> float:
+        """Tensors of the size of a block's input that autograd keeps, and the block's input."""
+        f = self.frames
+        seen = 0.0
+        if self.mode == "sparse_causal" and f > 2:  # noqa: PLR2004 (the first two have no former)
+            # Keys and values of first and former frame side by side.
+            seen = 4 * (f - 2) / f
+        # attn1: input, norm, query, key, value, output. attn2: input, norm, query, output.
+        # Feed-forward: input, projection (8) and activation (4). attn_temp: input, norm, query,
+        # key, value, output and its copy.
+        return 6 + seen + 4 + 13 + 7
+
+
+def _per_level(value: int | Iterable[int], levels: int) -> list[int]:
+    return [value] * levels if isinstance(value, int) else list(value)
