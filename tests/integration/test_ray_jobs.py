@@ -151,9 +151,9 @@ def test_a_wrong_address_or_token_is_one_clear_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    command = [sys.executable, "-m", "components.cli", "submit", "--ray", dashboard]
     done = subprocess.run(
-        [sys.executable, "-m", "components.cli", "submit", "--ray", dashboard]
-        + ["--config", str(tmp_path / "run.yaml")],
+        [*command, "--config", str(tmp_path / "run.yaml")],
         env=os.environ | {"RAY_AUTH_TOKEN": "0" * 64},  # Ray reads it once in a process
         capture_output=True,
         text=True,
