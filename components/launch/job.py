@@ -139,6 +139,7 @@ def run_step(step: str, document: dict[str, Any], *, retry_failed: bool = False)
 
     Raises:
         UserError: the step cannot start as asked.
+        KeyboardInterrupt: the process was told to stop.
     """
     from components.cli import main as tav
 
@@ -151,6 +152,8 @@ def run_step(step: str, document: dict[str, Any], *, retry_failed: bool = False)
             tav(arguments, standalone_mode=False)
         except click.ClickException as error:
             raise UserError(error.format_message()) from error
+        except click.Abort as interrupt:
+            raise KeyboardInterrupt from interrupt  # which it was before click had it
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else EXIT_USER_ERROR
     return 0

@@ -147,8 +147,21 @@ def living_actors() -> list[str]:
 def test_a_wrong_address_or_token_is_one_clear_error(
     dashboard: str,
     document: dict[str, Any],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    command = [sys.executable, "-m", "components.cli", "submit", "--ray", dashboard]
+    done = subprocess.run(
+        [*command, "--config", str(tmp_path / "run.yaml")],
+        env=os.environ | {"RAY_AUTH_TOKEN": "0" * 64},  # Ray reads it once in a process
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "wants a token: set RAY_AUTH_MODE=token" in done.stderr
+    assert "Traceback" not in done.stderr
     config = run_config(document)
     (closed,) = free_ports(1)
     with pytest.raises(UserError, match=f"no Ray dashboard answers at http://127.0.0.1:{closed}"):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,24 @@ def test_a_step_in_this_process_ends_as_its_command_would(document: dict[str, An
     with pytest.raises(UserError, match=r"none\.yaml"):
         launch_step("ingest", absent, Where())
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_interrupts_a_step_in_this_process(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    config = parse(RunConfig, document | {"manifest": "s3://bucket/m.yaml"}, "test")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a bucket that never answers
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
+        term = threading.Timer(5, os.kill, (os.getpid(), signal.SIGTERM))
+        term.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                launch_step("ingest", config, Where())
+        finally:
+            term.cancel()
 
 
 @pytest.mark.parametrize(
