@@ -146,6 +146,9 @@ class RayConfig:
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
     videos_per_shard: int = 8
     """Videos that one Ray Train worker tunes in turn, loading the base model once."""
+    items_per_task: int = 16
+    """Videos (score: edits × protocols) that a worker is given at once, at most; fewer towards a
+    step's end. With items of well under a second, 500 spares Ray most of its own work."""
     max_restarts: int = 2
     """How often a tuning shard is started again after its worker died."""
 
@@ -156,6 +159,7 @@ class RayConfig:
         _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
         _at_least("videos_per_shard", self.videos_per_shard, 1, "one fit() per video is the least")
+        _at_least("items_per_task", self.items_per_task, 1, "1 spreads items most evenly")
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a shard one try")
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +23,8 @@ from components.run.progress import Progress
 from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.score import check_protocols
-from components.steps.step import Outcome, StepContext, record_failure, run_items
+from components.steps.spread import run_items
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.video.sources import stat_source
@@ -30,6 +32,9 @@ from eval.protocols import reads_frames
 from tinyworld.shipped import shipped_model
 
 logger = logging.getLogger(__name__)
+
+MakeWorker = Callable[[StepContext], ItemWorker]
+"""Called in each of a step's processes."""
 
 _STAT_THREADS = 16
 
@@ -54,8 +59,19 @@ class RunResult:
 class Runner:
     """One run of one configuration."""
 
-    def __init__(self, config: RunConfig, *, retry_failed: bool = False) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        retry_failed: bool = False,
+        workers: Mapping[str, MakeWorker] | None = None,
+    ) -> None:
         """Read the manifest and name the models.
+
+        Args:
+            config: The run's.
+            retry_failed: Try again what failed for good.
+            workers: What does each step's work, by step; none means this package's own.
 
         Raises:
             UserError: anything that must be right before work begins is not.
@@ -66,6 +82,8 @@ class Runner:
         self.manifest: Manifest = load_manifest(config.manifest)
         self.revisions = find_revisions(config, self.manifest)
         self._retry_failed = retry_failed
+        self._workers = workers
+        self._known: State | None = None
         self._context = StepContext(
             config=config,
             config_hash=content_key(config=config),
@@ -79,6 +97,12 @@ class Runner:
         """A fresh reading of the tables."""
         return State(self.config, self.manifest, self.store, self.revisions)
 
+    def _state(self) -> State:
+        """The last reading, while nothing was committed since."""
+        if self._known is None:
+            self._known = self.state()
+        return self._known
+
     def run(self, steps: Sequence[str] = STEPS) -> RunResult:
         """Run steps in order, starting Ray only when one of them has work."""
         changed = save_run(self.store, self.config, self.manifest, self.revisions)
@@ -89,14 +113,15 @@ class Runner:
                 if computed[step]:
                     compact_grown(self.store)
             used_ray = cluster.started
-        return RunResult(run_status(self.state()), computed, used_ray, changed)
+        return RunResult(run_status(self._state()), computed, used_ray, changed)
 
     def _run_step(self, step: str, cluster: Cluster) -> int:
-        plan = Plan(self.state(), retry_failed=self._retry_failed)
+        plan = Plan(self._state(), retry_failed=self._retry_failed)
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
-        if step == "caption":
-            self._commit_manifest_captions(plan)
+        written = self._commit_manifest_captions(plan) if step == "caption" else 0
         items = plan.items(step, versions)
+        if items or missing or written:
+            self._known = None
         if not items:
             logger.info("step=%s nothing to do", step)
             return missing
@@ -109,27 +134,21 @@ class Runner:
         return total + missing
 
     def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
-        gpus = self.config.ray.gpus_per_worker
-        config = self.config
-        if step == "ingest":
-            return run_items(items, IngestWorker, self._context)
-        if step == "caption":
-            from components.steps.caption import CaptionWorker
-
-            size = config.caption.batch_size
-            return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
+        worker = (self._workers or _own_workers())[step]
         if step == "tune":
             from components.steps.shards import run_tuning
 
-            return run_tuning(items, self._context)
-        if step == "sample":
-            from components.steps.sample import SampleWorker
+            return run_tuning(items, self._context, worker)
+        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
+        return run_items(self._groups(step, items), worker, self._context, num_gpus=gpus)
 
-            return run_items(items, SampleWorker, self._context, num_gpus=gpus)
-        from components.steps.score import ScoreWorker
-
-        size = len(config.score.protocols)
-        return run_items(items, ScoreWorker, self._context, batch_size=size, num_gpus=gpus)
+    def _groups(self, step: str, items: list[Any]) -> list[list[Any]]:
+        """Items that one worker should have: a batch for BLIP-2, the protocols of one edit."""
+        if step == "score":
+            edits = itertools.groupby(items, key=lambda item: item.edit_id)
+            return [list(group) for _, group in edits]
+        size = self.config.caption.batch_size if step == "caption" else 1
+        return [items[first : first + size] for first in range(0, len(items), size)]
 
     def _source_versions(self, plan: Plan) -> tuple[dict[str, str], int]:
         """Ask every source for its version; count those that became failure rows."""
@@ -168,10 +187,22 @@ class Runner:
         logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
         return True
 
-    def _commit_manifest_captions(self, plan: Plan) -> None:
+    def _commit_manifest_captions(self, plan: Plan) -> int:
         from components.steps.caption import commit_manifest_captions
 
-        commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
+        captions = plan.manifest_captions()
+        commit_manifest_captions(self.store, captions, self._context)
+        return len(captions)
+
+
+def _own_workers() -> Mapping[str, MakeWorker]:
+    from components.steps.caption import CaptionWorker
+    from components.steps.sample import SampleWorker
+    from components.steps.score import ScoreWorker
+    from components.steps.tune import TuneWorker
+
+    workers = (IngestWorker, CaptionWorker, TuneWorker, SampleWorker, ScoreWorker)
+    return {worker.step: worker for worker in workers}
 
 
 def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:

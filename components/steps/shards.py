@@ -7,24 +7,36 @@ goes on from its last checkpoint in the run's store.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from components.errors import TransientError
 from components.log import setup_worker_logging
-from components.steps.step import Outcome, StepContext, record_failure
+from components.steps.spread import items_from_json, items_to_json
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
 from components.storage.tables import Row, read_commits
 
 _POLL_SECONDS = 1.0
+_POLL_SHARE = 0.1
+"""Part of the driver's time that looking at the tables may take."""
+_REPORT_SECONDS = 60.0
 
 
-def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outcome]:
+def run_tuning(
+    items: Sequence[TuneItem],
+    context: StepContext,
+    make_worker: Callable[[StepContext], ItemWorker] = TuneWorker,
+) -> Iterator[Outcome]:
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
+
+    Args:
+        items: The videos.
+        context: Given to ``make_worker``.
+        make_worker: Called once in each shard's process.
 
     Raises:
         ray.train.TrainingFailedError: a shard met a defect of the program.
@@ -35,12 +47,15 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     ledger.forget()
     waiting = list(_shards(items, context))
     running: dict[Any, list[TuneItem]] = {}
+    pause = _POLL_SECONDS
     while waiting or running:
         while waiting and len(running) < context.config.ray.workers:
             shard = waiting.pop(0)
-            running[_fit_task().remote(shard, context)] = shard
-        done, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
+            running[_fit_task().remote(shard, context, make_worker)] = shard
+        done, _ = ray.wait(list(running), timeout=pause)
+        began = time.monotonic()
         yield from ledger.poll()
+        pause = max(_POLL_SECONDS, (time.monotonic() - began) / _POLL_SHARE)
         for reference in done:
             shard = running.pop(reference)
             crash = ray.get(reference)  # raises what the program did wrong
@@ -66,7 +81,9 @@ def _fit_task() -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_fit)
 
 
-def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
+def _fit(
+    shard: list[TuneItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
+) -> str | None:
     """Run one shard; return a message when its worker died too often, none when it went through."""
     import ray.exceptions
     from ray.train import (
@@ -83,8 +100,9 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
     trainer = TorchTrainer(
         tune_shard,
         train_loop_config={
-            "items": json.dumps([dataclasses.asdict(item) for item in shard]),
+            "items": items_to_json(shard),
             "context": context,
+            "make_worker": make_worker,
         },
         scaling_config=ScalingConfig(
             num_workers=1,
@@ -117,15 +135,20 @@ def tune_shard(train_config: dict[str, Any]) -> None:
 
     setup_worker_logging()
     context: StepContext = train_config["context"]
-    worker: TuneWorker | None = None
-    items = [TuneItem(**fields) for fields in json.loads(train_config["items"])]
     ledger = _Ledger(context.store())
     ledger.poll()
-    for item in ledger.unsettled(items):
-        worker = worker or TuneWorker(context)
-        outcome = worker(item)
+    items = ledger.unsettled(items_from_json(train_config["items"], TuneItem))
+    if not items:
+        return
+    worker: ItemWorker = train_config["make_worker"](context)
+    reported = time.monotonic()
+    size = context.config.ray.items_per_task
+    for first in range(0, len(items), size):
+        worker(items[first : first + size])
         # Tells Ray Train's controller that the shard lives; it costs a second or two.
-        ray.train.report({"video_id": outcome.video_id, "failed": outcome.error is not None})
+        if time.monotonic() - reported >= _REPORT_SECONDS:
+            ray.train.report({"settled": first + size})
+            reported = time.monotonic()
 
 
 class _Ledger:

@@ -26,6 +26,8 @@ MERGED_NAME = re.compile(r"merged-[0-9a-f]{32}\.parquet")
 """Sorts before all names of commits, so that a listing tells first what need not be read."""
 
 _COMMITS = "tav_commits"
+_LARGE = 1 << 20
+"""Bytes of a part from which on several threads decode it faster than one."""
 
 Commits = tuple[tuple[str, int], ...]
 """Names of commits in order, each with the number of its rows."""
@@ -40,11 +42,11 @@ class Part:
     whole: bool
     """Whether the file has no columns but those that were read."""
 
-    def split(self) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of each commit, by its name."""
+    def spans(self) -> Iterator[tuple[str, int, int]]:
+        """The name of each commit with its first row and the one after its last."""
         start = 0
         for name, count in self.commits:
-            yield name, self.rows.slice(start, count)
+            yield name, start, start + count
             start += count
 
 
@@ -106,7 +108,10 @@ def _decode(data: bytes, name: str, schema: pa.Schema, wanted: Sequence[str]) ->
     version = (found.metadata or {}).get(b"tav_tables_version", b"none").decode()
     if version != TABLES_VERSION:
         raise _OtherVersionError(version)
-    read = file.read(columns=[column for column in wanted if column in found.names])
+    read = file.read(
+        columns=[column for column in wanted if column in found.names],
+        use_threads=len(data) > _LARGE,
+    )
     count = file.metadata.num_rows
     arrays = [
         read[column] if column in found.names else pa.nulls(count, schema.field(column).type)

@@ -20,8 +20,8 @@ from components.storage.tables import read_table
 from tests.integration.runs import run_config, write_manifest
 
 
-def run(document: dict[str, Any], **options: bool) -> tuple[RunResult, State]:
-    runner = Runner(run_config(document), **options)
+def run(document: dict[str, Any]) -> tuple[RunResult, State]:
+    runner = Runner(run_config(document))
     return runner.run(), runner.state()
 
 

@@ -15,7 +15,7 @@ from components.manifest.load import Manifest
 from components.run.current import Revisions, State
 from components.run.plan import Plan
 from components.run.status import run_status
-from components.storage.latents import latents_columns, read_latents
+from components.storage.latents import LatentsReader, latents_columns
 from components.storage.store import LocalStore
 from components.storage.tables import Row, append_rows
 from tests.unit.components.storage.test_tables import make_row
@@ -163,4 +163,6 @@ def test_latents_are_read_back_in_their_shape(a_run: Run) -> None:
     latents = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     a_run.commit("latents", adapter_key="a", inversion="i", **latents_columns(latents))
     (part,) = [info.path for info in a_run.store.list("tables/latents")]
-    assert np.array_equal(read_latents(a_run.store, part, "a", "i"), latents.astype(np.float16))
+    assert np.array_equal(
+        LatentsReader(a_run.store).read(part, "a", "i"), latents.astype(np.float16)
+    )
