@@ -160,18 +160,19 @@ def compute(folder: Path, shape: Shape, steps: Sequence[str] = STEPS) -> dict[st
     cpu = time.process_time()
     started = time.time()
     result = runner.run(steps)
+    wall = time.time() - started
+    in_steps = sum(times.ended - times.began for times in runner.times)
     figures = {
         "shape": {name: getattr(shape, name) for name in Shape.__slots__},
         "load_manifest_s": loaded,
-        "wall_s": time.time() - started,
+        "wall_s": wall,
+        "ray_start_s": runner.ray_start,
+        "compact_s": wall - runner.ray_start - in_steps,
         "driver_cpu_s": time.process_time() - cpu,
         "peak_driver_bytes": peak_bytes(),
         "steps": [_step_figures(times) for times in runner.times],
         "left": sum(step.left + step.failed for step in result.status.steps.values()),
     }
-    in_steps = sum(times.ended - times.began for times in runner.times)
-    figures["ray_start_s"] = runner.ray_start
-    figures["compact_s"] = figures["wall_s"] - runner.ray_start - in_steps
     with (folder / "pieces.jsonl").open("a", encoding="utf-8") as handle:
         handle.write(json.dumps(figures) + "\n")
     return figures
@@ -196,8 +197,11 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
     """Run a finished run again in this process: everything is read, and nothing is computed.
 
     Raises:
-        RuntimeError: something was left to compute.
+        RuntimeError: something is left to compute, or was computed again.
     """
+    pieces = (folder / "pieces.jsonl").read_text(encoding="utf-8").splitlines()
+    if left := json.loads(pieces[-1])["left"]:
+        raise RuntimeError(f"the run in {folder} has {left} items left: compute them first")
     config = prepare(folder, shape)
     started = time.time()
     runner = Runner(config)
@@ -206,7 +210,7 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
     result = runner.run()
     scanned = time.time() - started
     if any(result.computed.values()) or result.used_ray:
-        raise RuntimeError(f"the run was not finished: {result.computed}")
+        raise RuntimeError(f"a finished run was computed again: {result.computed}")
     peak = peak_bytes()
     started = time.time()
     run_status(load_run(config.run))

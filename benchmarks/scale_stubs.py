@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from components.steps.sample import Sampler
     from tav_model.load import BaseModel
 
-_FRAMES = np.zeros((2, 8, 8, 3), np.uint8)
+_FRAMES: NDArray[np.uint8] = np.zeros((2, 8, 8, 3), np.uint8)
 _LATENTS = np.zeros((4, 2, 1, 1), np.float32)
 
 
@@ -114,7 +114,8 @@ class StubCaption(CaptionWorker):
     @override
     def _middle_frame(self, item: CaptionItem) -> NDArray[np.uint8]:
         _fetch(item.video_row["uri"], item.video_row["sha256"])
-        return _FRAMES[0]
+        frame: NDArray[np.uint8] = _FRAMES[0]
+        return frame
 
 
 class StubTune(TuneWorker):

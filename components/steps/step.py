@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +82,8 @@ class ItemWorker:
         self._context = context
         self._store = context.store()
         self._writer = RowWriter(self._store)
-        self._folder = tempfile.TemporaryDirectory(prefix="tav-")
+        self._folder = Path(tempfile.mkdtemp(prefix="tav-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._settled: Container[Any] = ()
 
     def skip_committed(self, since: int) -> None:
@@ -104,11 +106,10 @@ class ItemWorker:
         It is one for all items, not to be nested: on a busy disk a folder for each costs
         milliseconds.
         """
-        folder = Path(self._folder.name)
         try:
-            yield folder
+            yield self._folder
         finally:
-            for path in folder.iterdir():
+            for path in self._folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _unsettled(self, items: Sequence[Any]) -> Sequence[Any]:
