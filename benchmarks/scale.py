@@ -78,10 +78,11 @@ def _child(args: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(args: argparse.Namespace, rows: int, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
-    if not _call(args, rows, folder, "compute")["left"]:
-        scanned = _call(args, rows, folder, "scan")
-        return summary(_pieces(folder)) | {"scan": scanned}
-    return summary(_pieces(folder))
+    left = _call(args, rows, folder, "compute")["left"]
+    scanned = {} if left else {"scan": _call(args, rows, folder, "scan")}
+    from benchmarks.scale_run import noted  # noqa: PLC0415 - imports much
+
+    return summary(noted(folder, "process"), noted(folder, "step")) | scanned
 
 
 def _call(args: argparse.Namespace, rows: int, folder: Path, what: str) -> dict[str, Any]:
@@ -102,48 +103,41 @@ def _call(args: argparse.Namespace, rows: int, folder: Path, what: str) -> dict[
     return found
 
 
-def _pieces(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "pieces.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def summary(pieces: list[dict[str, Any]]) -> dict[str, Any]:
-    """Add up the processes that computed one run; what a killed one did is not counted.
+def summary(processes: list[dict[str, Any]], parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Add up the processes that computed one run; a step that was cut off counts when it went on.
 
     Args:
-        pieces: Figures of ``scale_run.compute``, at least one.
+        processes: Figures of each process that came to its end (``scale_run.noted``), at least one.
+        parts: Figures of each step in each process.
     """
-    rows = pieces[0]["shape"]["rows"]
+    last = processes[-1]
+    rows = last["rows"]
     steps: dict[str, dict[str, float]] = {}
-    for step in (step for piece in pieces for step in piece["steps"]):
-        total = steps.setdefault(step["step"], {})
-        for name, value in step.items():
-            if name != "step":
-                total[name] = total.get(name, 0) + value
-    compaction = sum(piece["compact_s"] for piece in pieces)
-    counted = compaction
+    for part in parts:
+        total = steps.setdefault(part["step"], dict.fromkeys(set(part) - {"step"}, 0))
+        for name in total:
+            total[name] += part[name]
+    compaction = sum(process["compact_s"] for process in processes)
     for name, step in steps.items():
         # What stands still while a TorchTrainer stops is no cost of a video.
-        step["counted_s"] = step["plan_s"] + step["work_s"] + (step["stop_s"], 0)[name == "tune"]
-        step["ms_per_video"] = 1000 * step["counted_s"] / max(step["computed"], 1)
-        counted += step["counted_s"]
-    every = [step for piece in pieces for step in piece["steps"]]
-    starting = sum(piece["ray_start_s"] for piece in pieces) + sum(
-        step["start_s"] for step in every
-    )
-    stopping = sum(step["stop_s"] for step in every if step["step"] == "tune")
-    cpu = sum(step["driver_cpu_s"] + step["worker_cpu_s"] for step in every)
+        step["counted_s"] = (
+            step["plan_s"] + step["work_s"] + (0 if name == "tune" else step["stop_s"])
+        )
+        step["ms_per_video"] = 1000 * step["counted_s"] / rows
+    counted = compaction + sum(step["counted_s"] for step in steps.values())
+    cpu = sum(part["driver_cpu_s"] + part["worker_cpu_s"] for part in parts)
+    starting = sum(process["ray_start_s"] for process in processes)
+    starting += sum(part["start_s"] for part in parts)
+    starting += sum(part["stop_s"] for part in parts if part["step"] == "tune")
     return {
-        **pieces[0]["shape"],
-        "pieces": len(pieces),
+        **last,
+        "processes": len(processes),
         "ms_per_video": 1000 * counted / rows,
         "cpu_ms_per_video": 1000 * cpu / rows,
-        "starting_s": starting + stopping,
+        "starting_s": starting,
         "compact_s": compaction,
-        "wall_s": sum(piece["wall_s"] for piece in pieces),
-        "peak_driver_bytes": max(piece["peak_driver_bytes"] for piece in pieces),
-        "load_manifest_s": pieces[-1]["load_manifest_s"],
-        "left": pieces[-1]["left"],
+        "wall_s": sum(process["wall_s"] for process in processes),
+        "peak_driver_bytes": max(process["peak_driver_bytes"] for process in processes),
         "steps": steps,
     }
 

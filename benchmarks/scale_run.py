@@ -29,6 +29,7 @@ from components.steps.spread import deal
 if TYPE_CHECKING:
     from components.steps.step import Outcome
 
+FIGURES = "figures.jsonl"
 _FOLDER_SIZE = 1000
 """Sources in one folder."""
 
@@ -117,6 +118,7 @@ class _TimedRunner(Runner):
 
     def __init__(self, config: RunConfig, folder: Path, *, ray: bool) -> None:
         self._ray = ray
+        self._folder = folder
         self._marks = folder / "marks"
         shutil.rmtree(self._marks, ignore_errors=True)
         self._marks.mkdir()
@@ -138,6 +140,9 @@ class _TimedRunner(Runner):
         times.ended = time.time()
         for path in self._marks.glob(f"{step}-*.json"):
             times.marks.append(json.loads(path.read_text(encoding="utf-8")))
+        note(
+            self._folder, {"step": _step_figures(times, ray=self._ray)}
+        )  # at once: a kill may follow
         return times.computed
 
     @override
@@ -157,28 +162,37 @@ def compute(folder: Path, shape: Shape, steps: Sequence[str] = STEPS) -> dict[st
     started = time.time()
     runner = _TimedRunner(config, folder, ray=shape.ray)
     loaded = time.time() - started
-    cpu = time.process_time()
     started = time.time()
     result = runner.run(steps)
     wall = time.time() - started
     in_steps = sum(times.ended - times.began for times in runner.times)
     figures = {
-        "shape": {name: getattr(shape, name) for name in Shape.__slots__},
+        **{name: getattr(shape, name) for name in Shape.__slots__},
         "load_manifest_s": loaded,
         "wall_s": wall,
         "ray_start_s": runner.ray_start,
         "compact_s": wall - runner.ray_start - in_steps,
-        "driver_cpu_s": time.process_time() - cpu,
         "peak_driver_bytes": peak_bytes(),
-        "steps": [_step_figures(times) for times in runner.times],
         "left": sum(step.left + step.failed for step in result.status.steps.values()),
     }
-    with (folder / "pieces.jsonl").open("a", encoding="utf-8") as handle:
-        handle.write(json.dumps(figures) + "\n")
+    note(folder, {"process": figures})
     return figures
 
 
-def _step_figures(times: StepTimes) -> dict[str, Any]:
+def note(folder: Path, figures: dict[str, Any]) -> None:
+    """Add a line to the run's figures."""
+    with (folder / FIGURES).open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(figures) + "\n")
+
+
+def noted(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The figures of a run's ``step`` or ``process`` so far, the oldest first."""
+    lines = map(json.loads, (folder / FIGURES).read_text(encoding="utf-8").splitlines())
+    return [line[kind] for line in lines if kind in line]
+
+
+def _step_figures(times: StepTimes, *, ray: bool) -> dict[str, Any]:
+    worker_cpu = sum(mark["cpu_ended"] - mark["cpu_ready"] for mark in times.marks)
     ready = min((mark["ready"] for mark in times.marks), default=times.planned)
     worked = max((mark["ended"] for mark in times.marks), default=times.planned)
     return {
@@ -188,8 +202,8 @@ def _step_figures(times: StepTimes) -> dict[str, Any]:
         "start_s": ready - times.planned,
         "work_s": worked - ready,
         "stop_s": times.ended - (worked or times.ended),
-        "driver_cpu_s": times.driver_cpu,
-        "worker_cpu_s": sum(mark["cpu_ended"] - mark["cpu_ready"] for mark in times.marks),
+        "driver_cpu_s": times.driver_cpu - (0 if ray else worker_cpu),
+        "worker_cpu_s": worker_cpu,
     }
 
 
@@ -199,8 +213,7 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
     Raises:
         RuntimeError: something is left to compute, or was computed again.
     """
-    pieces = (folder / "pieces.jsonl").read_text(encoding="utf-8").splitlines()
-    if left := json.loads(pieces[-1])["left"]:
+    if left := noted(folder, "process")[-1]["left"]:
         raise RuntimeError(f"the run in {folder} has {left} items left: compute them first")
     config = prepare(folder, shape)
     started = time.time()

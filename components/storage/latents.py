@@ -38,6 +38,7 @@ class LatentsReader:
         self._store = store
         self._part = ""
         self._rows: pa.Table | None = None
+        self._places: dict[tuple[str, str], int] = {}
 
     def read(self, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
         """Read one clip's inverted latents, float16 (C, F, H, W).
@@ -52,18 +53,29 @@ class LatentsReader:
         """
         key = (adapter_key, inversion)
         try:
-            rows = self._read(part)
+            found = self._find(part, key)
         except FileNotFoundError as error:
             part = self._moved(part, key, error)
-            rows = self._read(part)
-        if (found := _last_row(rows, *key)) is None:
+            found = self._find(part, key)
+        if found is None:
             raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
         return found
+
+    def _find(self, part: str, key: tuple[str, str]) -> NDArray[np.float16] | None:
+        """The latents of the last row of a key, unless it withdraws them."""
+        rows = self._read(part)
+        place = self._places.get(key)
+        if place is None or (shape := rows["latents_shape"][place].as_py()) is None:
+            return None
+        latents: NDArray[np.float16] = rows["latents"][place].values.to_numpy(zero_copy_only=False)
+        return latents.reshape(shape)
 
     def _read(self, part: str) -> pa.Table:
         if self._rows is None or self._part != part:
             self._rows = None  # two parts at once would double the memory
             self._rows = read_part(self._store, "latents", part, _COLUMNS).rows
+            keys = (self._rows[name].to_pylist() for name in _COLUMNS[:2])
+            self._places = {key: place for place, key in enumerate(zip(*keys, strict=True))}
             self._part = part
         return self._rows
 
@@ -76,17 +88,3 @@ class LatentsReader:
                 f"{self._store.root}/{part} is gone: run again to invert anew"
             ) from error
         return str(found[-1])
-
-
-def _last_row(rows: pa.Table, adapter_key: str, inversion: str) -> NDArray[np.float16] | None:
-    """The latents of the last row of a key, unless it withdraws them."""
-    import pyarrow.compute as pc
-
-    same = pc.and_(
-        pc.equal(rows["adapter_key"], adapter_key), pc.equal(rows["inversion"], inversion)
-    )
-    matching = rows.filter(same)
-    if not len(matching) or (shape := matching["latents_shape"][-1].as_py()) is None:
-        return None
-    latents: NDArray[np.float16] = matching["latents"][-1].values.to_numpy(zero_copy_only=False)
-    return latents.reshape(shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale import STEPS, plot, summary, table
-from benchmarks.scale_run import Shape, compute, scan
+from benchmarks.scale_run import Shape, compute, noted, scan
 from components.run import plan
 from components.run.runner import load_run
 from components.storage.schemas import SCHEMAS
@@ -24,7 +24,7 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
         scan(tmp_path, SHAPE)
     second = compute(tmp_path, SHAPE)
     assert second["left"] == 0
-    computed = [(step["step"], step["computed"]) for step in second["steps"]]
+    computed = [(step["step"], step["computed"]) for step in noted(tmp_path, "step")[2:]]
     assert computed == [("ingest", 0), ("caption", 0), ("tune", 12), ("sample", 24), ("score", 24)]
     state = load_run(str(tmp_path / "run"))
     rows = {
@@ -37,8 +37,9 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
     }
     assert scan(tmp_path, SHAPE)["peak_driver_bytes"] > 1 << 20
 
-    whole = summary([first, second])
-    assert whole["pieces"] == 2
+    assert noted(tmp_path, "process") == [first, second]
+    whole = summary([first, second], noted(tmp_path, "step"))
+    assert whole["processes"] == 2
     assert {name: step["computed"] for name, step in whole["steps"].items()} == {
         "ingest": 12,
         "caption": 12,
