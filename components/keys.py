@@ -8,6 +8,7 @@ so that no two different inputs share an encoding.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -43,7 +44,7 @@ class KeyMaker:
     def __call__(self, **parts: Any) -> str:
         """What ``content_key`` gives for these parts and the shared ones."""
         encoded = self._shared | {name: _encode(value) for name, value in parts.items()}
-        pairs = [f"{_encode(name)}:{encoded[name]}" for name in sorted(encoded)]
+        pairs = [f"{_quoted(name)}:{encoded[name]}" for name in sorted(encoded)]
         canonical = "{" + ",".join(pairs) + "}"
         digest = hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass"))
         return digest.hexdigest()[:KEY_LENGTH]
@@ -56,7 +57,12 @@ _ENCODER = json.JSONEncoder(
 
 def _encode(value: Any) -> str:
     """Canonical JSON."""
-    return _ENCODER.encode(_plain(value))
+    return _ENCODER.encode(value if isinstance(value, str) else _plain(value))
+
+
+@functools.lru_cache(maxsize=1000)
+def _quoted(name: str) -> str:
+    return _ENCODER.encode(name)
 
 
 def item_seed(seed: int, key: str) -> int:

@@ -91,8 +91,8 @@ class TuneWorker(ItemWorker):
             self._load(item.adapter)
         self._invert(item, moments, clip)
         # Kept until now: a worker that dies while inverting need not tune again.
-        self._writer.flush_due()
-        self._store.delete(_checkpoint(item))
+        if self._writer.flush_due():
+            self._store.delete(_checkpoint(item))
 
     def _clip(self, item: TuneItem) -> Clip:
         from components.steps.ingest import load_clip

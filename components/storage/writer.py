@@ -6,13 +6,17 @@ and by seconds of work, so that an item of minutes is committed as soon as it is
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from components.errors import TransientError
 from components.storage.schemas import SCHEMAS
 from components.storage.store import Store
 from components.storage.tables import Row, append_rows
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS = 500
 """Rows that wait at most."""
@@ -45,16 +49,26 @@ class RowWriter:
         """Let a row wait. What it names must be stored already."""
         self._waiting.setdefault(table, []).append(row)
 
-    def flush_due(self) -> None:
-        """Commit what waits when that is many rows or much work. To be called after each item."""
+    def flush_due(self) -> bool:
+        """Commit what waits when that is many rows or much work. To be called after each item.
+
+        Returns:
+            Whether all went well. If the store does not answer, the rows go on waiting.
+        """
         rows = sum(map(len, self._waiting.values()))
         if rows >= self._max_rows or time.monotonic() - self._began >= self._max_seconds:
-            self.flush()
+            try:
+                self.flush()
+            except TransientError as error:
+                logger.warning("%d row(s) are not committed yet: %s", rows, error)
+                return False
+        return True
 
     def flush(self) -> None:
         """Commit what waits, one part for each table.
 
         Raises:
+            TransientError: the store does not answer; what is not committed goes on waiting.
             ValueError: a row does not fit its table, a defect; all others are committed.
         """
         for table in [table for table in SCHEMAS if table in self._waiting]:  # as steps write them

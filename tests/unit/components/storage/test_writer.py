@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
+from components.errors import TransientError
 from components.storage.store import LocalStore
 from components.storage.tables import read_table
 from components.storage.writer import RowWriter
@@ -90,3 +92,35 @@ def _work(writer: RowWriter) -> None:
     with writer.work():
         add(writer, 1)
         add(writer, 1 // 0)
+
+
+class DeafStore(LocalStore):
+    """A store that does not answer for a number of writes."""
+
+    def __init__(self, root: Path, silent: int) -> None:
+        super().__init__(root)
+        self._silent = silent
+
+    @override
+    def write_bytes(self, path: str, data: bytes) -> None:
+        if self._silent:
+            self._silent -= 1
+            raise TransientError("no answer")
+        super().write_bytes(path, data)
+
+
+def test_rows_wait_while_the_store_does_not_answer(tmp_path: Path) -> None:
+    store = DeafStore(tmp_path, 2)
+    writer = RowWriter(store, max_rows=1)
+    told = []
+    for number in (1, 2, 3):
+        writer.add("failures", make_row("failures", attempt=number))
+        told.append(writer.flush_due())
+    assert told == [False, False, True]
+    assert attempts(store) == [1, 2, 3]
+    silent = RowWriter(DeafStore(tmp_path, 1))
+    silent.add("failures", make_row("failures", attempt=4))
+    with pytest.raises(TransientError, match="no answer"):
+        silent.flush()
+    silent.flush()
+    assert attempts(store) == [1, 2, 3, 4]
