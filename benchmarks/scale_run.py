@@ -219,9 +219,9 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
     started = time.time()
     runner = Runner(config)
     loaded = time.time() - started
-    started = time.time()
+    started, cpu = time.time(), time.process_time()
     result = runner.run()
-    scanned = time.time() - started
+    scanned, cpu = time.time() - started, time.process_time() - cpu
     if any(result.computed.values()) or result.used_ray:
         raise RuntimeError(f"a finished run was computed again: {result.computed}")
     peak = peak_bytes()
@@ -230,6 +230,7 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
     return {
         "load_manifest_s": loaded,
         "scan_s": scanned,
+        "scan_cpu_s": cpu,
         "status_s": time.time() - started,
         "peak_driver_bytes": peak,
     }

@@ -37,6 +37,7 @@ MakeWorker = Callable[[StepContext], ItemWorker]
 """Called in each of a step's processes."""
 
 _STAT_THREADS = 16
+_STAT_CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,15 @@ class Runner:
             except ItemError as error:
                 return error
 
+        def ask_all(some: Sequence[VideoEntry]) -> list[str | ItemError]:
+            return [ask(entry.uri) for entry in some]
+
+        # Many at once: handing one to a thread costs more than asking a local file system.
+        chunks = [
+            entries[first : first + _STAT_CHUNK] for first in range(0, len(entries), _STAT_CHUNK)
+        ]
         with ThreadPoolExecutor(_STAT_THREADS) as threads:
-            answers = list(threads.map(ask, [entry.uri for entry in entries]))
+            answers = [answer for found in threads.map(ask_all, chunks) for answer in found]
         versions, missing = {}, 0
         for entry, answer in zip(entries, answers, strict=True):
             if isinstance(answer, str):
@@ -238,7 +246,7 @@ def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Rev
         "manifest": manifest_document(manifest),
         "revisions": to_document(revisions),
     }
-    data = json.dumps(document, indent=1, sort_keys=True).encode()
+    data = json.dumps(document, sort_keys=True).encode()  # indented it takes ten times as long
     if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
         return False
     store.write_bytes(RUN_FILE, data)

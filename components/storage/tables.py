@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -77,10 +78,13 @@ def read_table(
     content = CONTENT.get(table)
     rows: list[Row] = []
     for path, commit in read_commits(store, table, sorted({*wanted, *filter(None, [content])})):
-        rows.extend(row | {"part": path} if with_part else row for row in commit)
+        if with_part:
+            for row in commit:
+                row["part"] = path
+        rows.extend(commit)
     if not keys:
         return rows
-    latest = {tuple(row[name] for name in keys): row for row in rows}
+    latest = dict(zip(map(itemgetter(*keys), rows), rows, strict=True))
     current = [row for row in latest.values() if content is None or row[content] is not None]
     if content is not None and content not in wanted:
         for row in current:
