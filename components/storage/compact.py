@@ -128,7 +128,7 @@ def _survey(store: Store, table: str) -> list[_Held]:
             held.append(_Held(info, frozenset([name])))
         elif MERGED_NAME.fullmatch(name):
             try:
-                part = read_part(store, table, info.path, ())
+                part = read_part(store, table, info.path, (), info.size)
             except FileNotFoundError:
                 continue  # another compaction removed it
             held.append(_Held(info, frozenset(commit for commit, _ in part.commits)))

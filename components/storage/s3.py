@@ -72,6 +72,15 @@ class S3Store(Store):
             return data
 
     @override
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        with _explained(f"{self.root}/{path}"):
+            answer = client().get_object(
+                Bucket=self._bucket, Key=self._key(path), Range=f"bytes={start}-{stop - 1}"
+            )
+            data: bytes = answer["Body"].read()
+            return data
+
+    @override
     def fetch(self, path: str, target: Path) -> None:
         fetch_object(self._bucket, self._key(path), target)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from components.errors import TransientError
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, KEYS, SCHEMAS
-from components.storage.store import Store
+from components.storage.store import ObjectInfo, Store
 
 Row = dict[str, Any]
 
@@ -112,11 +112,12 @@ def read_commits(
     gone = ""
     for _ in range(_LISTINGS):
         gone = ""
-        for name, path in list_parts(store, table):
-            if name in known:
+        for info in _parts(store, table):
+            path = info.path
+            if (name := path.rpartition("/")[2]) in known:
                 continue
             try:
-                part = read_part(store, table, path, columns)
+                part = read_part(store, table, path, columns, info.size)
             except FileNotFoundError:
                 gone = path  # replaced since the listing: a new one names the part that holds it
                 continue
@@ -133,6 +134,8 @@ def read_commits(
 
 def list_parts(store: Store, table: str) -> list[tuple[str, str]]:
     """Names and paths of a table's parts, merged ones first."""
-    folder = f"tables/{table}"
-    paths = [info.path for info in store.list(folder) if info.path.endswith(".parquet")]
-    return [(path.removeprefix(f"{folder}/"), path) for path in paths]
+    return [(info.path.rpartition("/")[2], info.path) for info in _parts(store, table)]
+
+
+def _parts(store: Store, table: str) -> list[ObjectInfo]:
+    return [info for info in store.list(f"tables/{table}") if info.path.endswith(".parquet")]
