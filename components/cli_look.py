@@ -48,7 +48,7 @@ def status(run_uri: str, watch: bool, every: float, as_json: bool) -> None:
 def _looks(run_uri: str, every: float | None) -> Iterator[tuple[Status, dict[str, Pace]]]:
     """Look once, or every so many seconds until nothing is left."""
     from components.run.pace import run_pace
-    from components.run.runner import load_run
+    from components.run.record import load_run
     from components.run.status import run_status
 
     while True:
@@ -67,7 +67,7 @@ def export(run_uri: str, target: str) -> None:
     """Write a run's scored edits as one table, a row for each edit and protocol."""
     from components.results.export import export as write
     from components.results.export import score_table
-    from components.run.runner import load_run
+    from components.run.record import load_run
 
     state = load_run(run_uri)
     rows = score_table(state.store, **state.selection())
@@ -81,7 +81,7 @@ def export(run_uri: str, target: str) -> None:
 def strip(run_uri: str, target: Path) -> None:
     """Draw some frames of each source and its edits as one picture."""
     from components.results.strip import strip as draw
-    from components.run.runner import load_run
+    from components.run.record import load_run
 
     state = load_run(run_uri)
     target.write_bytes(draw(state.store, state.selection()["edit_keys"]))
@@ -93,7 +93,7 @@ def strip(run_uri: str, target: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON lines, one for each item.")
 def failures(run_uri: str, as_json: bool) -> None:
     """List what is missing from a run because it failed, by step and kind of error."""
-    from components.run.runner import load_run
+    from components.run.record import load_run
 
     groups: dict[tuple[str, str], list[Row]] = {}
     state = load_run(run_uri)

@@ -29,7 +29,7 @@ def compact(run_uri: str, as_json: bool) -> None:
     """
     import dataclasses
 
-    from components.run.runner import open_run
+    from components.run.record import open_run
     from components.storage.compact import compact_run
 
     done = compact_run(open_run(run_uri))
@@ -68,7 +68,7 @@ def gc(run_uri: str, delete: bool, older_than: dt.timedelta, as_json: bool) -> N
     A dry run unless --delete is given: that removes the objects, and withdraws the rows so that
     the next `tav run` computes them again. Exit code 4 while dangling rows are left.
     """
-    from components.run.runner import open_run
+    from components.run.record import open_run
     from components.storage.garbage import remove, survey, withdraw
 
     store = open_run(run_uri)

@@ -8,6 +8,7 @@ so that no two different inputs share an encoding.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
@@ -30,15 +31,38 @@ def content_key(**parts: Any) -> str:
         TypeError: if a part is neither JSON nor a dataclass.
         ValueError: if a float is not finite.
     """
-    canonical = json.dumps(
-        {name: _plain(value) for name, value in parts.items()},
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=False,
-        allow_nan=False,
-    )
-    digest = hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass"))
-    return digest.hexdigest()[:KEY_LENGTH]
+    return KeyMaker()(**parts)
+
+
+class KeyMaker:
+    """Makes many keys that share parts: those are encoded once."""
+
+    def __init__(self, **shared: Any) -> None:
+        """Encode the shared parts; see ``content_key``."""
+        self._shared = {name: _encode(value) for name, value in shared.items()}
+
+    def __call__(self, **parts: Any) -> str:
+        """What ``content_key`` gives for these parts and the shared ones."""
+        encoded = self._shared | {name: _encode(value) for name, value in parts.items()}
+        pairs = [f"{_quoted(name)}:{encoded[name]}" for name in sorted(encoded)]
+        canonical = "{" + ",".join(pairs) + "}"
+        digest = hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass"))
+        return digest.hexdigest()[:KEY_LENGTH]
+
+
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
+def _encode(value: Any) -> str:
+    """Canonical JSON."""
+    return _ENCODER.encode(value if isinstance(value, str) else _plain(value))
+
+
+@functools.lru_cache(maxsize=1000)
+def _quoted(name: str) -> str:
+    return _ENCODER.encode(name)
 
 
 def item_seed(seed: int, key: str) -> int:

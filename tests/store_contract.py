@@ -43,6 +43,8 @@ class StoreContract:
         assert store.read_bytes("media/a.bin") == b"another"
         store.write_bytes("empty", b"")
         assert store.read_bytes("empty") == b""
+        assert store.read_range("media/a.bin", 2, 5) == b"oth"
+        assert store.read_range("media/a.bin", 2, 100) == b"other"
         source, target = tmp_path / "ä source", tmp_path / "ä target"
         source.write_bytes(bytes(range(256)) * 40_000)  # over S3's size of one part
         store.write_file("media/large.bin", source)
@@ -73,6 +75,8 @@ class StoreContract:
         store.delete("gone")
         with pytest.raises(FileNotFoundError, match="gone"):
             store.read_bytes("gone")
+        with pytest.raises(FileNotFoundError, match="gone"):
+            store.read_range("gone", 0, 1)
         with pytest.raises(FileNotFoundError, match="gone"):
             store.fetch("gone", tmp_path / "target")
 

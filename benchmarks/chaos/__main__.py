@@ -82,7 +82,7 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     chaos.fight(until)
 
     from benchmarks.chaos.verdict import judge
-    from components.run.runner import load_run
+    from components.run.record import load_run
 
     verdict = judge(load_run(scene.uri("chaos")), load_run(scene.uri("peace")))
     verdict["processes_left"] = _survivors()

@@ -12,12 +12,7 @@ from typing_extensions import override
 from components.config import load_run_config
 from components.run.cluster import Cluster
 from components.run.runner import Runner
-from components.steps.caption import CaptionWorker
-from components.steps.ingest import IngestWorker
-from components.steps.sample import SampleWorker
-from components.steps.score import ScoreWorker
 from components.steps.step import Outcome
-from components.steps.tune import TuneWorker
 
 
 class PlainRunner(Runner):
@@ -25,17 +20,7 @@ class PlainRunner(Runner):
 
     @override
     def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
-        if step == "tune":
-            tune = TuneWorker(self._context)
-            yield from (tune(item) for item in items)
-            return
-        workers: dict[str, Any] = {
-            "ingest": IngestWorker,
-            "caption": CaptionWorker,
-            "sample": SampleWorker,
-            "score": ScoreWorker,
-        }
-        work = workers[step](self._context)
+        work = self._worker(step)(self._context)
         for item in items:
             yield from work([item])
 

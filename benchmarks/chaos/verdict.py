@@ -113,8 +113,11 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
     """All results of a run by what they are of: keys, digests, numbers and tensors."""
     store = state.store
     content: dict[tuple[str, str], Any] = {}
+    videos = read_table(store, "videos", ["clip_sha256"])
+    clips = {(row["video_id"], row["video_key"]): row["clip_sha256"] for row in videos}
     for name, row in state.videos.items():
-        content["video", name] = (row["video_key"], row["sha256"], row["clip_sha256"])
+        clip = clips[name, row["video_key"]]
+        content["video", name] = (row["video_key"], row["sha256"], clip)
     for name, caption in state.captions.items():
         content["caption", name] = caption
     for name, row in state.adapters.items():
@@ -127,8 +130,11 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
         content["latents", row["video_id"]] = (row["adapter_key"], row["inversion"], row["latents"])
     for name, row in state.edits.items():
         content["edit", name] = (row["edit_key"], row["sha256"], row["prompt"])
+    rows = read_table(store, "scores", list(MEASURES))
+    scores = {(row["edit_id"], row["score_key"]): row for row in rows}
     for (name, protocol), row in state.scores.items():
-        measures = tuple(row[measure] for measure in MEASURES)
+        whole = scores[name, row["score_key"]]
+        measures = tuple(whole[measure] for measure in MEASURES)
         content["score", f"{name} {protocol}"] = (row["score_key"], measures)
     for row in state.open_failures:
         content["failure", row["edit_id"] or row["video_id"]] = (row["step"], row["error_type"])

@@ -253,7 +253,7 @@ class Linter:
             problem = "is empty: give at least one word"
         elif len(text) > limit:
             problem = f"has {len(text)} characters, but the limit is {limit}: shorten it"
-        elif bad := next((char for char in text if _is_control(char)), None):
+        elif bad := _control_in(text):
             problem = f"holds the control character U+{ord(bad):04X}: remove it"
         else:
             return text
@@ -287,6 +287,11 @@ def _of(known: Sequence[str]) -> str:
 def _short(value: Any) -> str:
     shown = repr(value) if not isinstance(value, list | dict) else f"a {type(value).__name__}"
     return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
+
+
+def _control_in(text: str) -> str | None:
+    """The first refused character. All of them are unprintable, and few texts hold any such."""
+    return None if text.isprintable() else next(filter(_is_control, text), None)
 
 
 def _is_control(char: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from components.config import RunConfig, VideoConfig
 from components.errors import ItemError
-from components.keys import NUMERICS_VERSION, content_key
+from components.keys import NUMERICS_VERSION, KeyMaker, content_key
 from components.manifest.edits import VideoEntry, expand_edit
 from components.manifest.load import Manifest
 from components.steps.caption import captioner_name
@@ -20,6 +20,17 @@ from components.steps.score import score_key
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
 from eval.protocols import reads_frames
+
+# What planning, status and reports read of each row; 100 000 whole rows would be a gigabyte.
+VIDEO_COLUMNS = (
+    *("uri", "source_version", "sha256", "num_frames", "fps", "frame_indices"),
+    *("width", "height", "fit"),
+)
+ADAPTER_COLUMNS = ("uri", "sha256", "final_loss")
+EDIT_COLUMNS = (
+    *("video_id", "source_prompt", "prompt", "category", "video_uri", "sha256"),
+    "num_frames",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,19 +78,22 @@ class State:
 
     def video_config(self, entry: VideoEntry) -> VideoConfig:
         """The run's video configuration with the manifest's overrides for one video."""
-        return dataclasses.replace(self.config.video, **(entry.video or {}))
+        if not entry.video:
+            return self.config.video
+        return dataclasses.replace(self.config.video, **entry.video)
 
     @functools.cached_property
     def videos(self) -> dict[str, Row]:
         """Ingested videos that are what the manifest and the configuration ask for, by id."""
         found: dict[str, Row] = {}
         entries = {entry.video_id: entry for entry in self.manifest.videos}
-        for row in read_table(self.store, "videos"):
+        usual_key = KeyMaker(video=self.config.video)
+        for row in read_table(self.store, "videos", VIDEO_COLUMNS):
             entry = entries.get(row["video_id"])
             if entry is None or row["uri"] != entry.uri:
                 continue
-            video = self.video_config(entry)
-            if row["video_key"] == content_key(sha256=row["sha256"], video=video):
+            key = KeyMaker(video=self.video_config(entry)) if entry.video else usual_key
+            if row["video_key"] == key(sha256=row["sha256"]):
                 found[row["video_id"]] = row
         return found
 
@@ -89,7 +103,7 @@ class State:
         captioner = captioner_name(self.config.caption, self.revisions.caption)
         written = {
             (row["video_id"], row["video_key"], row["captioner"]): row["caption"]
-            for row in read_table(self.store, "captions")
+            for row in read_table(self.store, "captions", ("caption",))
         }
         found = {}
         for entry in self.manifest.videos:
@@ -106,21 +120,20 @@ class State:
         """The key that each captioned video's adapter has or will have, by video id."""
         # Where the base model lies does not matter, only what it is: its revision stands for it.
         model = dataclasses.replace(self.config.model, base="-", revision=None)
+        key = KeyMaker(
+            kind="adapter",
+            base_revision=self.revisions.base,
+            model=model,
+            tune=self.config.tune,
+            seed=self.config.seed,
+            numerics=NUMERICS_VERSION,
+        )
         return {
-            video_id: content_key(
-                kind="adapter",
-                video_key=self.videos[video_id]["video_key"],
-                source_prompt=caption,
-                base_revision=self.revisions.base,
-                model=model,
-                tune=self.config.tune,
-                seed=self.config.seed,
-                numerics=NUMERICS_VERSION,
-            )
+            video_id: key(video_key=self.videos[video_id]["video_key"], source_prompt=caption)
             for video_id, caption in self.captions.items()
         }
 
-    @property
+    @functools.cached_property
     def inversion(self) -> str:
         """Names the inversion of this configuration, as in ``latents.inversion``."""
         invert = self.config.invert
@@ -131,7 +144,7 @@ class State:
         """Committed adapters of this configuration, by video id."""
         return {
             row["video_id"]: row
-            for row in read_table(self.store, "adapters")
+            for row in read_table(self.store, "adapters", ADAPTER_COLUMNS)
             if self.adapter_keys.get(row["video_id"]) == row["adapter_key"]
         }
 
@@ -162,19 +175,20 @@ class State:
                 edit_id = f"{entry.video_id}/{edit.name}"
                 planned[edit_id] = PlannedEdit(
                     edit_id=edit_id,
-                    edit_key=self._edit_key(self.adapter_keys[entry.video_id], prompt or edit_id),
+                    edit_key=self._edit_key(
+                        adapter_key=self.adapter_keys[entry.video_id], prompt=prompt or edit_id
+                    ),
                     prompt=prompt,
                     category=edit.category,
                     problem=problem,
                 )
         return planned
 
-    def _edit_key(self, adapter_key: str, prompt: str) -> str:
-        return content_key(
+    @functools.cached_property
+    def _edit_key(self) -> KeyMaker:
+        return KeyMaker(
             kind="edit",
-            adapter_key=adapter_key,
             inversion=self.inversion,
-            prompt=prompt,
             sample=self.config.sample,
             output=self.config.output,
             seed=self.config.seed,
@@ -186,7 +200,7 @@ class State:
         planned = self.planned_edits
         return {
             row["edit_id"]: row
-            for row in read_table(self.store, "edits")
+            for row in read_table(self.store, "edits", EDIT_COLUMNS)
             if row["edit_id"] in planned and planned[row["edit_id"]].edit_key == row["edit_key"]
         }
 
@@ -194,7 +208,7 @@ class State:
     def scores(self) -> dict[tuple[str, str], Row]:
         """Scores of those edits under this configuration's protocols, by edit id and protocol."""
         found = {}
-        for row in read_table(self.store, "scores"):
+        for row in read_table(self.store, "scores", ()):
             edit = self.edits.get(row["edit_id"])
             protocol = row["protocol"]
             if edit is None or protocol not in self.config.score.protocols:
@@ -226,6 +240,8 @@ class State:
     @functools.cached_property
     def open_failures(self) -> list[Row]:
         """Failures of work that is still asked for and still not done, the last of each item."""
+        if not self.failures:
+            return []
         captioner = captioner_name(self.config.caption, self.revisions.caption)
         undone: dict[str, set[tuple[str, str]]] = {
             "caption": {

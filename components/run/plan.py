@@ -174,8 +174,10 @@ class Plan:
             edits = []
             for edit in entry.edits:
                 planned = self.state.planned_edits[f"{video_id}/{edit.name}"]
+                if planned.edit_id in self.state.edits:
+                    continue
                 attempt = self.attempt("sample", planned.edit_key, planned.edit_id)
-                if planned.edit_id not in self.state.edits and attempt is not None:
+                if attempt is not None:
                     edits.append(
                         {
                             "item_key": planned.edit_key,
@@ -200,16 +202,18 @@ class Plan:
                         edits=edits,
                     )
                 )
-        return items
+        # A worker reads a part once for all the videos in it.
+        return sorted(items, key=lambda item: item.latents_part)
 
     def score_items(self) -> list[ScoreItem]:
         """Edits and protocols without a score; the protocols of one edit stand together."""
         items = []
         for edit_id, row in self.state.edits.items():
             for protocol in self.state.config.score.protocols:
+                if (edit_id, protocol) in self.state.scores:
+                    continue
                 key = self.state.score_key(row["edit_key"], protocol)
-                attempt = self.attempt("score", key, edit_id)
-                if (edit_id, protocol) in self.state.scores or attempt is None:
+                if (attempt := self.attempt("score", key, edit_id)) is None:
                     continue
                 items.append(
                     ScoreItem(

@@ -1,9 +1,10 @@
-"""Progress of a step: a bar on a terminal, plain lines elsewhere."""
+"""Progress of a step: a bar on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_LINE_SECONDS = 1.0
+"""At most one line of success in this time; every failure has one."""
+
 
 class Progress:
     """Counts outcomes of one step."""
@@ -26,12 +30,13 @@ class Progress:
         Args:
             step: The step's name.
             total: Its items.
-            bar: Whether a terminal may show a bar; without one every outcome is a line.
+            bar: Whether a terminal may show a bar; without one there are lines.
         """
         self._step = step
         self._total = total
         self._count = 0
         self._wants_bar = bar and sys.stderr.isatty()
+        self._told = -_LINE_SECONDS
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
@@ -62,5 +67,12 @@ class Progress:
             self._bar.advance(self._task)
         if outcome.error is not None:
             log.warning("failed: %s", outcome.error)
-        elif self._bar is None:
+        elif self._bar is None and self._due():
             log.info("%d/%d done in %.1f s", self._count, self._total, outcome.seconds)
+
+    def _due(self) -> bool:
+        now = time.monotonic()
+        if now - self._told < _LINE_SECONDS and self._count < self._total:
+            return False
+        self._told = now
+        return True

@@ -2,42 +2,42 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.config import RunConfig, parse, to_document
+from components.config import RunConfig
 from components.errors import ItemError, TransientError, UserError
 from components.keys import content_key
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
-from components.manifest.load import Manifest, from_document, load_manifest
-from components.manifest.load import to_document as manifest_document
+from components.manifest.load import Manifest, load_manifest
 from components.run.cluster import Cluster
-from components.run.current import Revisions, State
+from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
 from components.run.plan import STEPS, Plan, ingest_key
 from components.run.progress import Progress
+from components.run.record import find_revisions, save_run
 from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
 from components.steps.score import check_protocols
-from components.steps.step import Outcome, StepContext, record_failure, run_items, worker_errors
+from components.steps.spread import run_items
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure, worker_errors
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.storage.tables import read_table
-from components.video.sources import stat_source
-from eval.protocols import reads_frames
-from tinyworld.shipped import shipped_model
+from components.video.sources import SourceInfo, stat_sources
 
 logger = logging.getLogger(__name__)
 
-_STAT_THREADS = 16
+MakeWorker = Callable[[StepContext], ItemWorker]
+"""Called in each of a step's processes."""
+
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
@@ -64,8 +64,19 @@ class RunResult:
 class Runner:
     """One run of one configuration."""
 
-    def __init__(self, config: RunConfig, *, retry_failed: bool = False) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        retry_failed: bool = False,
+        workers: Mapping[str, MakeWorker] | None = None,
+    ) -> None:
         """Read the manifest and name the models.
+
+        Args:
+            config: The run's.
+            retry_failed: Try again what failed for good.
+            workers: What does each step's work, by step; none means this package's own.
 
         Raises:
             UserError: anything that must be right before work begins is not.
@@ -76,6 +87,8 @@ class Runner:
         self.manifest: Manifest = load_manifest(config.manifest)
         self.revisions = find_revisions(config, self.manifest)
         self._retry_failed = retry_failed
+        self._workers = workers
+        self._known: State | None = None
         self._losses = 0
         self._context = StepContext(
             config=config,
@@ -90,6 +103,12 @@ class Runner:
         """A fresh reading of the tables."""
         return State(self.config, self.manifest, self.store, self.revisions)
 
+    def _state(self) -> State:
+        """The last reading, while nothing was committed or merged since."""
+        if self._known is None:
+            self._known = self.state()
+        return self._known
+
     def run(self, steps: Sequence[str] = STEPS) -> RunResult:
         """Run steps in order, starting Ray only when one of them has work.
 
@@ -98,6 +117,7 @@ class Runner:
             LeaseLostError: another driver has taken the run over.
         """
         computed = {}
+        self._known = None
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
@@ -108,8 +128,9 @@ class Runner:
                 self._try_again(step, cluster, lease)
                 if computed[step]:
                     compact_grown(self.store)
+                    self._known = None  # it names parts
             used_ray = cluster.started
-        return RunResult(run_status(self.state()), computed, used_ray, changed)
+        return RunResult(run_status(self._state()), computed, used_ray, changed)
 
     def _try_again(self, step: str, cluster: Cluster, lease: Lease) -> None:
         """Compute once more what failed for a passing reason, after growing delays."""
@@ -121,6 +142,7 @@ class Runner:
             log.info("%d failed for a passing reason: again in %.0f s", waiting, delay)
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
+            self._known = None
             self._run_step(step, cluster, lease, retry_failed=False)
 
     def _retries(self, step: str) -> int:
@@ -128,7 +150,7 @@ class Runner:
         failures = read_table(self.store, "failures", ("step", "retryable"))
         if not any(row["step"] == step and row["retryable"] for row in failures):
             return 0  # mostly so, and the other tables need not be read
-        return Plan(self.state()).retries(step)
+        return Plan(self._state()).retries(step)
 
     def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
@@ -147,11 +169,13 @@ class Runner:
 
     def _missing(self, step: str, *, retry_failed: bool) -> tuple[list[Any], int]:
         """A step's items to compute, and how many have become failure rows at once."""
-        plan = Plan(self.state(), retry_failed=retry_failed)
+        plan = Plan(self._state(), retry_failed=retry_failed)
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
-        if step == "caption":
-            self._commit_manifest_captions(plan)
-        return plan.items(step, versions), missing
+        written = self._commit_manifest_captions(plan) if step == "caption" else 0
+        items = plan.items(step, versions)
+        if items or missing or written:
+            self._known = None
+        return items, missing
 
     def _work(
         self, step: str, items: list[Any], count: int, cluster: Cluster, lease: Lease
@@ -160,14 +184,15 @@ class Runner:
         settled = 0
         bar = self.config.log_format == "text"
         try:
-            cluster.start()
-            metrics = Metrics(self.config, step)
             with Progress(step, count, bar=bar) as progress, worker_errors():
-                for outcome in self._outcomes(step, items, cluster):
+                outcomes = self._outcomes(step, items, cluster)
+                metrics = Metrics(self.config, step) if cluster.started else None
+                for outcome in outcomes:
                     settled += 1
                     lease.check()
                     progress.advance(outcome)
-                    metrics.record(outcome)
+                    if metrics is not None:
+                        metrics.record(outcome)
         except (Exception, KeyboardInterrupt) as error:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
@@ -186,46 +211,37 @@ class Runner:
         return True
 
     def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+        cluster.start()
         cluster.busy = True
-        gpus = self.config.ray.gpus_per_worker
-        config = self.config
-        if step == "ingest":
-            return run_items(items, IngestWorker, self._context)
-        if step == "caption":
-            from components.steps.caption import CaptionWorker
-
-            size = config.caption.batch_size
-            return run_items(items, CaptionWorker, self._context, batch_size=size, num_gpus=gpus)
+        worker = self._worker(step)
         if step == "tune":
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            return run_tuning(items, with_shard_size(self._context, items))
-        if step == "sample":
-            from components.steps.sample import SampleWorker
+            return run_tuning(items, with_shard_size(self._context, items), worker)
+        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
+        return run_items(self._groups(step, items), worker, self._context, num_gpus=gpus)
 
-            return run_items(items, SampleWorker, self._context, num_gpus=gpus)
-        from components.steps.score import ScoreWorker
+    def _worker(self, step: str) -> MakeWorker:
+        """What does a step's work."""
+        return (self._workers or _own_workers())[step]
 
-        size = len(config.score.protocols)
-        return run_items(items, ScoreWorker, self._context, batch_size=size, num_gpus=gpus)
+    def _groups(self, step: str, items: list[Any]) -> list[list[Any]]:
+        """Items that one worker should have: a batch for BLIP-2, the protocols of one edit."""
+        if step == "score":
+            edits = itertools.groupby(items, key=lambda item: item.edit_id)
+            return [list(group) for _, group in edits]
+        size = self.config.caption.batch_size if step == "caption" else 1
+        return [items[first : first + size] for first in range(0, len(items), size)]
 
     def _source_versions(self, plan: Plan) -> tuple[dict[str, str], int]:
         """Ask every source for its version; count those that became failure rows."""
         entries = self.manifest.videos
-
-        def ask(uri: str) -> str | ItemError:
-            try:
-                return stat_source(uri, self.config.video.limits).version
-            except ItemError as error:
-                return error
-
-        with ThreadPoolExecutor(_STAT_THREADS) as threads:
-            answers = list(threads.map(ask, [entry.uri for entry in entries]))
+        answers = stat_sources([entry.uri for entry in entries], self.config.video.limits)
         versions, missing = {}, 0
         for entry, answer in zip(entries, answers, strict=True):
-            if isinstance(answer, str):
-                versions[entry.video_id] = answer
+            if isinstance(answer, SourceInfo):
+                versions[entry.video_id] = answer.version
             elif entry.video_id not in plan.state.videos:
                 missing += self._record_missing(plan, entry, answer)
         return versions, missing
@@ -248,81 +264,24 @@ class Runner:
         log.warning("failed: %s", outcome.error)
         return True
 
-    def _commit_manifest_captions(self, plan: Plan) -> None:
+    def _commit_manifest_captions(self, plan: Plan) -> int:
         from components.steps.caption import commit_manifest_captions
 
-        commit_manifest_captions(self.store, plan.manifest_captions(), self._context)
+        captions = plan.manifest_captions()
+        commit_manifest_captions(self.store, captions, self._context)
+        return len(captions)
+
+
+def _own_workers() -> Mapping[str, MakeWorker]:
+    from components.steps.caption import CaptionWorker
+    from components.steps.sample import SampleWorker
+    from components.steps.score import ScoreWorker
+    from components.steps.tune import TuneWorker
+
+    workers = (IngestWorker, CaptionWorker, TuneWorker, SampleWorker, ScoreWorker)
+    return {worker.step: worker for worker in workers}
 
 
 def _last_line(error: BaseException) -> str:
     """What a long message of Ray comes down to."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-
-
-def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
-    """Name the configured models exactly, those alone that the run asks for.
-
-    BLIP-2 describes videos without a prompt; tinyworld's reader and CLIP judge under some protocols
-    each.
-
-    Raises:
-        UserError: a folder or hub model is not there.
-    """
-    from components.revisions import check_base, resolve_revision
-
-    check_base(config.model.base)
-    caption = ""
-    if any(entry.prompt is None for entry in manifest.videos):
-        caption = resolve_revision(config.caption.model, config.caption.revision)
-    reads = {reads_frames(name) for name in config.score.protocols}
-    return Revisions(
-        base=resolve_revision(config.model.base, config.model.revision),
-        caption=caption,
-        score=resolve_revision(config.score.model, None) if False in reads else "",
-        reader=resolve_revision(str(shipped_model("reader"))) if True in reads else "",
-    )
-
-
-RUN_FILE = "run.json"
-
-
-def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> bool:
-    """Write what `tav status` and `tav export` need beside the tables; say whether it is new."""
-    document = {
-        "config": to_document(config),
-        "manifest": manifest_document(manifest),
-        "revisions": to_document(revisions),
-    }
-    data = json.dumps(document, indent=1, sort_keys=True).encode()
-    if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
-        return False
-    store.write_bytes(RUN_FILE, data)
-    return True
-
-
-def open_run(uri: str) -> Store:
-    """Open the store of a run that is there.
-
-    Raises:
-        UserError: no run lies there.
-    """
-    store = open_store(uri)
-    if store.stat(RUN_FILE) is None:
-        raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root")
-    return store
-
-
-def load_run(uri: str) -> State:
-    """Read a run's own record of what it was asked for, and its tables.
-
-    Raises:
-        UserError: no run lies there.
-    """
-    store = open_run(uri)
-    document = json.loads(store.read_bytes(RUN_FILE))
-    return State(
-        parse(RunConfig, document["config"], RUN_FILE),
-        from_document(document["manifest"]),
-        store,
-        Revisions(**document["revisions"]),
-    )

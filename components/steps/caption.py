@@ -5,23 +5,28 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from components.config import CaptionConfig, VideoLimits
+from typing_extensions import override
+
+from components.config import CaptionConfig
 from components.errors import ItemError
 from components.failures import expected_errors
 from components.keys import content_key
 from components.log import VideoLog
 from components.provenance import provenance
-from components.steps.step import Outcome, StepContext, record_failure
+from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.store import Store
 from components.storage.tables import Row, append_rows
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from components.steps.captioner import Blip2Captioner
 
 logger = logging.getLogger(__name__)
 
@@ -43,36 +48,54 @@ class CaptionItem:
     attempt: int = 1
 
 
-class CaptionWorker:
+class CaptionWorker(ItemWorker):
     """Loads BLIP-2 once and captions the middle frame of one batch of clips after another."""
 
+    step = "caption"
+    table = "captions"
+    identity = MappingProxyType(
+        {"video_id": "video_id", "video_key": "video_key", "captioner": "captioner"}
+    )
+
     def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._captioner = self._load()
+
+    def _load(self) -> Blip2Captioner:
         from components.revisions import hub_revision
         from components.steps.captioner import Blip2Captioner
 
-        self._context = context
-        self._store = context.store()
-        config = context.config.caption
-        self._captioner = Blip2Captioner(config, revision=hub_revision(context.caption_revision))
+        revision = hub_revision(self._context.caption_revision)
+        return Blip2Captioner(self._context.config.caption, revision=revision)
 
-    def __call__(self, items: Sequence[CaptionItem]) -> list[Outcome]:
-        """Caption a batch and commit its rows in one part; a bad video leaves the others alone."""
+    @override
+    def _outcomes(self, items: Sequence[CaptionItem]) -> Iterator[Outcome]:
+        size = self._context.config.caption.batch_size
+        for first in range(0, len(items), size):
+            yield from self._caption(items[first : first + size])
+
+    def _caption(self, items: Sequence[CaptionItem]) -> list[Outcome]:
+        """Caption a batch; a bad video leaves the others alone."""
         started = time.perf_counter()
         errors: dict[str, ItemError] = {}
         frames: dict[str, NDArray[np.uint8]] = {}
         for item in items:
             try:
                 with expected_errors():
-                    frames[item.item_key] = _middle_frame(item, self._context.config.video.limits)
+                    frames[item.item_key] = self._middle_frame(item)
             except ItemError as error:
                 errors[item.item_key] = error
         captions = self._describe(frames, errors)
         seconds = (time.perf_counter() - started) / max(len(items), 1)
-        described = [item for item in items if item.item_key in captions]
-        if described:
-            rows = [self._row(item, captions[item.item_key], started) for item in described]
-            append_rows(self._store, "captions", [row | {"seconds": seconds} for row in rows])
-        return [self._outcome(item, errors.get(item.item_key), seconds) for item in items]
+        outcomes = []
+        for item in items:
+            if (problem := errors.get(item.item_key)) is not None:
+                outcomes.append(self._fail(item, problem))
+                continue
+            row = self._row(item, captions[item.item_key], started)
+            self._writer.add("captions", row | {"seconds": seconds})
+            outcomes.append(Outcome(item.video_id, None, seconds))
+        return outcomes
 
     def _describe(
         self, frames: dict[str, NDArray[np.uint8]], errors: dict[str, ItemError]
@@ -106,10 +129,13 @@ class CaptionWorker:
             started=started,
         )
 
-    def _outcome(self, item: CaptionItem, error: ItemError | None, seconds: float) -> Outcome:
-        if error is not None:
-            return record_failure(self._store, "caption", item, error, self._context)
-        return Outcome(item.video_id, None, seconds)
+    def _middle_frame(self, item: CaptionItem) -> NDArray[np.uint8]:
+        """(H, W, 3), uint8, RGB."""
+        from components.steps.ingest import load_clip
+
+        frames = load_clip(item.video_row, self._context.config.video.limits).frames
+        middle: NDArray[np.uint8] = frames[len(frames) // 2]
+        return middle
 
 
 def commit_manifest_captions(
@@ -135,15 +161,6 @@ def captioner_name(config: CaptionConfig, revision: str) -> str:
     """
     settings = dataclasses.replace(config, model="-", revision=None)
     return f"blip2:{content_key(caption=settings, revision=revision)[:12]}"
-
-
-def _middle_frame(item: CaptionItem, limits: VideoLimits) -> NDArray[np.uint8]:
-    """(H, W, 3), uint8, RGB."""
-    from components.steps.ingest import load_clip
-
-    frames = load_clip(item.video_row, limits).frames
-    middle: NDArray[np.uint8] = frames[len(frames) // 2]
-    return middle
 
 
 def _caption_row(video: Row, captioner: str, caption: str, *, source: str) -> Row:

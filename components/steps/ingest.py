@@ -5,20 +5,23 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
+
+from typing_extensions import override
 
 from components.config import VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.keys import content_key
 from components.log import VideoLog
 from components.provenance import provenance
-from components.steps.step import Outcome, StepContext, attempt_item
+from components.steps.step import ItemWorker, Outcome
 from components.storage.store import file_sha256
-from components.storage.tables import Row, append_rows
+from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
 from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
@@ -40,42 +43,45 @@ class IngestItem:
     attempt: int
 
 
-class IngestWorker:
+class IngestWorker(ItemWorker):
     """Reads sources one by one; needs no model."""
 
-    def __init__(self, context: StepContext) -> None:
-        self._context = context
-        self._store = context.store()
+    step = "ingest"
+    table = "videos"
+    identity = MappingProxyType({"video_id": "video_id", "source_version": "source_version"})
 
-    def __call__(self, items: Sequence[IngestItem]) -> list[Outcome]:
-        """Commit a ``videos`` row or a ``failures`` row for each item."""
-        return [
-            attempt_item("ingest", self._context, item, partial(self._ingest, item), edit_id=None)
-            for item in items
-        ]
+    @override
+    def _outcomes(self, items: Sequence[IngestItem]) -> Iterator[Outcome]:
+        for item in items:
+            yield self._attempt(item, partial(self._ingest, item))
 
     def _ingest(self, item: IngestItem) -> None:
         started = time.perf_counter()
         log = VideoLog(logger, step="ingest", video_id=item.video_id)
-        with tempfile.TemporaryDirectory(prefix="tav-ingest-") as name:
-            folder = Path(name)
+        with self._scratch() as folder:
             limits = self._context.config.video.limits
             video = VideoConfig(**(item.video | {"limits": limits}))
             path = fetch_source(item.uri, folder, limits)
             sha256 = source_sha256(path)
-            clip = decoder().clip(path, video)
+            clip = self._decode(path, video)
             row = _video_row(item, video, clip, sha256)
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
-        append_rows(self._store, "videos", [row])
+        self._writer.add("videos", row)
         log.info("%d of %d frames", row["num_frames"], row["source_frames"])
 
     def _write_preview(self, row: Row, clip: Clip, target: Path) -> Row:
         """Write the clip as mp4, for the report; tuning reads the source itself."""
-        encode_mp4(target, clip.frames, fps=clip.fps, crf=self._context.config.output.crf)
+        self._encode(target, clip)
         address = f"media/sources/{row['video_id']}-{row['video_key'][:12]}.mp4"
         self._store.write_file(address, target)
         return {"clip_uri": address, "clip_sha256": file_sha256(target)}
+
+    def _decode(self, path: Path, video: VideoConfig) -> Clip:
+        return decoder().clip(path, video)
+
+    def _encode(self, target: Path, clip: Clip) -> None:
+        encode_mp4(target, clip.frames, fps=clip.fps, crf=self._context.config.output.crf)
 
 
 def video_key(sha256: str, video: VideoConfig) -> str:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from components.errors import ItemError
 from components.failures import expected_errors
 from components.keys import item_seed
 from components.log import VideoLog
 from components.provenance import model_columns, provenance
-from components.steps.step import Outcome, StepContext, record_failure
-from components.storage.latents import read_latents
+from components.steps.step import ItemWorker, Outcome, StepContext
+from components.storage.latents import LatentsReader
 from components.storage.store import digest_name, file_sha256
-from components.storage.tables import Row, append_rows
+from components.storage.tables import Row
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +64,79 @@ class SampleItem:
     """Fields of an ``EditWork`` each."""
 
 
-class SampleWorker:
-    """Loads the base model once and samples adapter after adapter."""
+class Sampler:
+    """The base model with one adapter in it."""
 
     def __init__(self, context: StepContext) -> None:
         from tav_model.load import load_base  # 20 s that the driver need not pay
 
-        self._context = context
-        self._store = context.store()
+        self._config = context.config
         self._base = load_base(context.config.model)
 
-    def __call__(self, items: Sequence[SampleItem]) -> list[Outcome]:
-        """Sample every edit of each item; an edit that fails leaves the others alone."""
-        return [outcome for item in items for outcome in self._sample_video(item)]
+    def load_adapter(self, path: Path) -> None:
+        """Replace the adapter by that of a file."""
+        from tav_model.adapter import load_adapter
+
+        load_adapter(self._base, path)
+
+    def check_prompt(self, prompt: str) -> None:
+        """Raise PromptError when the text encoder would cut the prompt off."""
+        from tav_model.text import check_prompt
+
+        check_prompt(self._base.tokenizer, prompt)
+
+    def sample(self, start_CFHW: NDArray[np.float16], prompts: list[str], seed: int) -> list[Any]:
+        """Denoise inverted latents towards each prompt; what is returned, ``decode`` takes."""
+        import torch
+
+        from tav_model.sample import sample
+
+        start = torch.from_numpy(start_CFHW).float()
+        generator = torch.Generator().manual_seed(seed)
+        return list(sample(self._base, start, prompts, self._config.sample, generator=generator))
+
+    def decode(self, latents: Any) -> NDArray[np.uint8]:
+        """Frames (F, H, W, 3) of one edit."""
+        from tav_model.vae import decode
+
+        frames: NDArray[np.uint8] = decode(self._base, latents)
+        return frames
+
+    def encode(self, target: Path, frames: NDArray[np.uint8], fps: float) -> None:
+        """Write an edit as mp4."""
+        from components.video.io import encode_mp4
+
+        encode_mp4(target, frames, fps=fps, crf=self._config.output.crf)
+
+
+class SampleWorker(ItemWorker):
+    """Loads the base model once and samples adapter after adapter."""
+
+    step = "sample"
+    table = "edits"
+    identity = MappingProxyType({"edit_id": "edit_id", "edit_key": "item_key"})
+
+    def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._model = self._load()
+        self._latents = LatentsReader(self._store)
+
+    @override
+    def _unsettled(self, items: Sequence[SampleItem]) -> list[SampleItem]:
+        """With those edits alone that are not settled."""
+        left = []
+        for item in items:
+            edits = [edit for edit in item.edits if EditWork(**edit) not in self._settled]
+            left.extend([dataclasses.replace(item, edits=edits)] if edits else [])
+        return left
+
+    def _load(self) -> Sampler:
+        return Sampler(self._context)
+
+    @override
+    def _outcomes(self, items: Sequence[SampleItem]) -> Iterator[Outcome]:
+        for item in items:
+            yield from self._sample_video(item)
 
     def _sample_video(self, item: SampleItem) -> Iterator[Outcome]:
         log = VideoLog(logger, step="sample", video_id=item.video_id)
@@ -95,50 +159,36 @@ class SampleWorker:
             log.info("sampling %s", ", ".join(edit.edit_id for edit in batch))
             yield from self._sample_batch(item, batch, start)
 
-    def _prepare(self, item: SampleItem) -> Tensor:
+    def _prepare(self, item: SampleItem) -> NDArray[np.float16]:
         """Load the adapter into the model and return the latents to start from, (C, F, H, W)."""
-        import torch
-
-        from tav_model.adapter import load_adapter
-
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "adapter.safetensors"
+        with self._scratch() as folder:
+            path = folder / "adapter.safetensors"
             self._store.fetch_checked(item.adapter["uri"], path, item.adapter["sha256"])
-            load_adapter(self._base, path)
+            self._model.load_adapter(path)
         key = item.adapter["adapter_key"]
-        inverted = read_latents(self._store, item.latents_part, key, item.inversion)
-        return torch.from_numpy(inverted).float()
+        return self._latents.read(item.latents_part, key, item.inversion)
 
     def _problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""
-        from tav_model.text import check_prompt
-
         if edit.problem is not None:
             return ItemError(edit.problem)
         try:
             with expected_errors():
-                check_prompt(self._base.tokenizer, edit.prompt)
+                self._model.check_prompt(edit.prompt)
         except ItemError as error:
             return error
         return None
 
     def _sample_batch(
-        self, item: SampleItem, batch: list[EditWork], start: Tensor
+        self, item: SampleItem, batch: list[EditWork], start: NDArray[np.float16]
     ) -> Iterator[Outcome]:
-        import torch
-
-        from tav_model.sample import sample
-        from tav_model.vae import decode
-
         started = time.perf_counter()
-        config = self._context.config
         prompts = [edit.prompt for edit in batch]
         # Of use where sampling starts from noise: all edits of a video then share theirs.
-        seed = item_seed(config.seed, item.adapter["adapter_key"])
-        generator = torch.Generator().manual_seed(seed)
+        seed = item_seed(self._context.config.seed, item.adapter["adapter_key"])
         try:
             with expected_errors():
-                latents = sample(self._base, start, prompts, config.sample, generator=generator)
+                latents = self._model.sample(start, prompts, seed)
         except ItemError as error:
             yield from (self._failed(edit, error) for edit in batch)
             return
@@ -147,28 +197,30 @@ class SampleWorker:
             began = time.perf_counter() - share
             try:
                 with expected_errors():
-                    self._commit(item, edit, decode(self._base, edited), began)
+                    self._keep(item, edit, self._model.decode(edited), began)
             except ItemError as error:
                 yield self._failed(edit, error)
             else:
                 yield Outcome(edit.video_id, edit.edit_id, time.perf_counter() - began)
 
-    def _commit(self, item: SampleItem, edit: EditWork, frames: Any, began: float) -> None:
+    def _keep(
+        self, item: SampleItem, edit: EditWork, frames: NDArray[np.uint8], began: float
+    ) -> None:
         """Write the edit's mp4 (and PNG frames on request), then the row that names them."""
-        from components.video.io import encode_mp4, write_png_frames
+        from components.video.io import write_png_frames
 
         config = self._context.config
         name = f"media/edits/{item.video_id}/{edit.item_key}"
         frames_uri = None
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "edit.mp4"
-            encode_mp4(path, frames, fps=item.fps, crf=config.output.crf)
+        with self._scratch() as folder:
+            path = folder / "edit.mp4"
+            self._model.encode(path, frames, item.fps)
             sha256 = file_sha256(path)
             video_uri = f"{digest_name(name, sha256)}.mp4"
             self._store.write_file(video_uri, path)
             if config.output.frames:
                 frames_uri = f"{name}-frames"
-                for picture in write_png_frames(Path(folder) / "frames", frames):
+                for picture in write_png_frames(folder / "frames", frames):
                     self._store.write_file(f"{frames_uri}/{picture.name}", picture)
         row = {
             "edit_key": edit.item_key,
@@ -192,7 +244,7 @@ class SampleWorker:
                 config_hash=self._context.config_hash, device=config.model.device, started=began
             ),
         }
-        append_rows(self._store, "edits", [row])
+        self._writer.add("edits", row)
 
     def _failed(self, edit: EditWork, error: ItemError) -> Outcome:
-        return record_failure(self._store, "sample", edit, error, self._context, edit.edit_id)
+        return self._fail(edit, error, edit.edit_id)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from components.errors import ItemError, UserError
 from components.keys import content_key
 from components.log import VideoLog
 from components.provenance import provenance
 from components.revisions import hub_revision
-from components.steps.step import Outcome, StepContext, attempt_item
-from components.storage.tables import Row, append_rows
+from components.steps.step import ItemWorker, Outcome, StepContext
+from components.storage.tables import Row
 from eval.measures import MEASURES
 from tinyworld.shipped import public_name
 
@@ -94,39 +96,41 @@ class _Edit:
         self.embeddings: dict[tuple[int, int] | None, Embedding] = {}
 
 
-class ScoreWorker:
+class ScoreWorker(ItemWorker):
     """Loads what the protocols judge with once, and scores edit after edit."""
 
+    step = "score"
+    table = "scores"
+    identity = MappingProxyType(
+        {"edit_id": "edit_id", "protocol": "protocol", "score_key": "item_key"}
+    )
+
     def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._edit: _Edit | None = None
+        self._source: tuple[Row, Reading] | None = None
+        self._encoder: ClipEncoder | None = None
+        self._reader: Reader | None = None
+        self._load()
+
+    def _load(self) -> None:
         from eval.errors import EncoderError
         from eval.protocols import reads_frames
 
-        self._context = context
-        self._store = context.store()
-        self._edit: _Edit | None = None
-        self._source: tuple[Row, Reading] | None = None
-        readers = {reads_frames(name) for name in context.config.score.protocols}
+        readers = {reads_frames(name) for name in self._context.config.score.protocols}
         try:
-            self._encoder = _load_encoder(context) if False in readers else None
-            self._reader = _load_reader(context) if True in readers else None
+            self._encoder = _load_encoder(self._context) if False in readers else None
+            self._reader = _load_reader(self._context) if True in readers else None
         except EncoderError as error:
             raise UserError(f"the score step cannot start: {error}") from error
         if self._encoder is not None:
             # The protocols of one edit share its prompt.
             self._encode_text = functools.lru_cache(maxsize=16)(self._encoder.encode_text)
 
-    def __call__(self, items: Sequence[ScoreItem]) -> list[Outcome]:
-        """Score each item; one that fails leaves the others alone."""
-        return [
-            attempt_item(
-                "score",
-                self._context,
-                item,
-                functools.partial(self._score, item),
-                edit_id=item.edit_id,
-            )
-            for item in items
-        ]
+    @override
+    def _outcomes(self, items: Sequence[ScoreItem]) -> Iterator[Outcome]:
+        for item in items:
+            yield self._attempt(item, functools.partial(self._score, item), edit_id=item.edit_id)
 
     def _score(self, item: ScoreItem) -> None:
         from eval.errors import EvalError
@@ -137,7 +141,7 @@ class ScoreWorker:
             scores = self._judge(item, get_protocol(item.protocol))
         except EvalError as error:
             raise ScoreError(f"edit {item.edit_id!r}, protocol {item.protocol}: {error}") from error
-        append_rows(self._store, "scores", [self._row(item, scores, started)])
+        self._writer.add("scores", self._row(item, scores, started))
         log = VideoLog(logger, step="score", video_id=item.video_id, edit_id=item.edit_id)
         log.info(
             "protocol=%s %s",
@@ -219,12 +223,15 @@ class ScoreWorker:
         return self._edit
 
     def _frames(self, item: ScoreItem) -> Frames:
+        with self._scratch() as folder:
+            target = folder / Path(item.video_uri).name  # the name that messages show
+            self._store.fetch_checked(item.video_uri, target, item.sha256)
+            return self._decode(target)
+
+    def _decode(self, path: Path) -> Frames:
         from components.video.io import read_mp4_frames
 
-        with tempfile.TemporaryDirectory() as folder:
-            target = Path(folder, Path(item.video_uri).name)  # the name that messages show
-            self._store.fetch_checked(item.video_uri, target, item.sha256)
-            return read_mp4_frames(target)
+        return read_mp4_frames(path)
 
 
 def _load_encoder(context: StepContext) -> ClipEncoder:

@@ -8,16 +8,17 @@ last checkpoint in the run's store.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from components.errors import TransientError, UserError
-from components.log import setup_worker_logging
+from components.log import VideoLog, setup_worker_logging
 from components.steps.losses import is_loss, is_worker_death
-from components.steps.step import Outcome, StepContext, record_failure
+from components.steps.spread import items_from_json, items_to_json
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
@@ -26,12 +27,26 @@ from components.storage.tables import Row, read_commits
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+_POLL_SHARE = 0.1
+"""Part of the driver's time that looking at the tables may take."""
+_REPORT_SECONDS = 60.0
+_QUICK_SECONDS = 5.0
+"""A worker that was done sooner is given more videos at once."""
 _MAX_LOSSES = 20
 """Shards that may be lost one after the other without a video being done."""
 
 
-def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outcome]:
+def run_tuning(
+    items: Sequence[TuneItem],
+    context: StepContext,
+    make_worker: Callable[[StepContext], ItemWorker] = TuneWorker,
+) -> Iterator[Outcome]:
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
+
+    Args:
+        items: The videos.
+        context: Given to ``make_worker``.
+        make_worker: Called once in each shard's process.
 
     Raises:
         ray.train.TrainingFailedError: a shard met a defect of the program.
@@ -43,19 +58,23 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     waiting = list(_shards(items, context))
     running: dict[Any, list[TuneItem]] = {}
     losses = _Losses(context)
+    pause = _POLL_SECONDS
     while waiting or running:
         while waiting and len(running) < context.config.ray.workers:
             shard = waiting.pop(0)
-            running[_fit_task().remote(shard, context)] = shard
-        done, _ = ray.wait(list(running), timeout=_POLL_SECONDS)
-        yield from losses.end_with(ledger.poll())
+            running[_fit_task().remote(shard, context, make_worker)] = shard
+        done, _ = ray.wait(list(running), timeout=pause)
+        began = time.monotonic()
+        outcomes = ledger.poll()
+        pause = max(_POLL_SECONDS, (time.monotonic() - began) / _POLL_SHARE)
+        yield from losses.end_with(outcomes)
         for reference in done:
             shard = running.pop(reference)
             loss = _loss(reference)
             yield from losses.end_with(ledger.poll())
             left = ledger.unsettled(shard)
             if loss is not None and left:
-                left = left[losses.count(left[0], loss) :]
+                left = left[losses.count(left[0], loss, alone=left[0] == shard[0]) :]
                 yield from ledger.poll()
                 waiting.extend([left] if left else [])
 
@@ -82,23 +101,31 @@ class _Losses:
         self._in_a_row = 0 if outcomes else self._in_a_row
         return outcomes
 
-    def count(self, item: TuneItem, loss: _Loss) -> int:
+    def count(self, item: TuneItem, loss: _Loss, *, alone: bool = True) -> int:
         """Count a loss; return how many items it is the end of: 1 when it is too much for this.
+
+        Args:
+            item: The first one of the shard without a row.
+            loss: How the shard was lost.
+            alone: Whether its worker can have been at no other. Else this one may be done and its
+                row lost: it is tried again before it is blamed.
 
         Raises:
             TransientError: nothing but losses.
         """
         self._in_a_row += 1
-        logger.warning("step=tune video=%s its shard was lost: %s", item.video_id, loss.message)
+        log = VideoLog(logger, step="tune", video_id=item.video_id)
+        log.warning("its shard was lost: %s", loss.message)
         if self._in_a_row > _MAX_LOSSES:
             raise TransientError(
                 f"{self._in_a_row} tuning shards were lost one after the other without a video "
                 f"being done, the last of them so: {loss.message}"
             )
         self._deaths[item.item_key] += loss.of_worker
-        if self._deaths[item.item_key] <= self._context.config.ray.max_restarts:
+        deaths = self._deaths[item.item_key]
+        if deaths <= self._context.config.ray.max_restarts or not (alone and loss.of_worker):
             return 0
-        _blame(item, loss.message, self._context)
+        _blame(item, deaths, loss.message, self._context)
         return 1
 
 
@@ -132,7 +159,9 @@ def _fit_task() -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_fit)
 
 
-def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
+def _fit(
+    shard: list[TuneItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
+) -> _Loss | None:
     """Run one shard; return how it was lost, none when it went through."""
     from ray.train import (
         FailureConfig,
@@ -148,8 +177,9 @@ def _fit(shard: list[TuneItem], context: StepContext) -> _Loss | None:
     trainer = TorchTrainer(
         tune_shard,
         train_loop_config={
-            "items": json.dumps([dataclasses.asdict(item) for item in shard]),
+            "items": items_to_json(shard),
             "context": context,
+            "make_worker": make_worker,
         },
         # A worker alone has nobody to talk to, and NCCL would take memory of a GPU that it shares.
         torch_config=TorchConfig(backend="gloo"),
@@ -188,20 +218,37 @@ def tune_shard(train_config: dict[str, Any]) -> None:
 
     context: StepContext = train_config["context"]
     setup_worker_logging(context.config)
-    worker: TuneWorker | None = None
-    items = [TuneItem(**fields) for fields in json.loads(train_config["items"])]
     ledger = _Ledger(context.store())
     ledger.poll()
-    for item in ledger.unsettled(items):
-        worker = worker or TuneWorker(context)
-        try:
-            outcome = worker(ledger.with_adapter(item))
-        except UserError as error:
-            # Not raised: Ray Train would start the shard anew, and it would fare no better.
-            ray.train.report({"refused": str(error)})
-            return
-        # Tells Ray Train's controller that the shard lives; it costs a second or two.
-        ray.train.report({"video_id": outcome.video_id, "failed": outcome.error is not None})
+    items = ledger.unsettled(items_from_json(train_config["items"], TuneItem))
+    if not items:
+        return
+    reported = time.monotonic()
+    try:
+        worker: ItemWorker = train_config["make_worker"](context)
+        for task in _tasks([ledger.with_adapter(item) for item in items], context):
+            worker(task)
+            # Tells Ray Train's controller that the shard lives; it costs a second or two.
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                ray.train.report({"video_id": task[-1].video_id})
+                reported = time.monotonic()
+    except UserError as error:
+        # Not raised: Ray Train would start the shard anew, and it would fare no better.
+        ray.train.report({"refused": str(error)})
+
+
+def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence[TuneItem]]:
+    """What to give a worker at once: one video, and more and more while they are quick.
+
+    The first is alone, and committed alone: a worker that dies at it dies of no other.
+    """
+    first, size = 0, 1
+    while first < len(items):
+        began = time.monotonic()
+        yield items[first : first + size]
+        first += size
+        quick = time.monotonic() - began < _QUICK_SECONDS
+        size = min(2 * size, context.config.ray.items_per_task) if quick else 1
 
 
 class _Ledger:
@@ -266,10 +313,10 @@ class _Ledger:
             yield from rows
 
 
-def _blame(item: TuneItem, crash: str, context: StepContext) -> None:
+def _blame(item: TuneItem, deaths: int, crash: str, context: StepContext) -> None:
     """Record the failure of the video that was being tuned when its worker died once too often."""
     error = TransientError(
-        f"the worker died {context.config.ray.max_restarts + 1} times while at this video: "
+        f"the worker died {deaths} times while at this video: "
         f"{crash} Give it more memory, use fewer frames or tune.gradient_checkpointing=true"
     )
     record_failure(context.store(), "tune", item, error, context)

@@ -1,23 +1,24 @@
-"""What the Ray Data steps share: workers that take items, commit rows, and report outcomes."""
+"""What the steps' workers share: they take items, commit rows, and report outcomes."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
-import logging
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
 from components.config import RunConfig
 from components.errors import ItemError, TransientError, UserError
 from components.failures import expected_errors, failure_row
+from components.steps.settled import Settled
 from components.storage.store import Store, open_store
 from components.storage.tables import append_rows
-
-logger = logging.getLogger(__name__)
+from components.storage.writer import RowWriter
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,37 +65,102 @@ class Outcome:
     """The failure's message, none when the item's row was committed."""
 
 
-def attempt_item(
-    step: str, context: StepContext, item: Item, work: Callable[[], None], *, edit_id: str | None
-) -> Outcome:
-    """Do one item's work; an expected error becomes a failure row and no exception.
+class ItemWorker:
+    """Loads what it needs once, then takes lists of items.
 
-    Args:
-        step: The step's name, as in ``failures``.
-        context: The step's context.
-        item: The item.
-        work: Computes the item and commits its rows.
-        edit_id: The edit concerned, none when the item is a video.
+    Rows wait until there are enough of them (see ``RowWriter``); all are committed in the end.
     """
-    started = time.perf_counter()
-    try:
+
+    step: ClassVar[str]
+    """As in ``failures``."""
+    table: ClassVar[str]
+    """Where the rows go."""
+    identity: ClassVar[Mapping[str, str]]
+    """Columns that tell whose row it is, with the item's fields of equal value."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._store = context.store()
+        self._writer = RowWriter(self._store)
         with expected_errors():
-            work()
-    except ItemError as error:
-        return record_failure(context.store(), step, item, error, context, edit_id)
-    return Outcome(item.video_id, edit_id, time.perf_counter() - started)
+            self._folder = Path(tempfile.mkdtemp(prefix="tav-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._settled: Container[Any] = ()
+
+    def skip_committed(self, since: int) -> None:
+        """Leave out items that this step has committed since a time; see ``Settled``."""
+        self._settled = Settled(self._store, self.step, self.table, self.identity, since)
+
+    def __call__(self, items: Sequence[Any]) -> list[Outcome]:
+        """Compute items, commit their rows or failure rows, and say what became of each."""
+        outcomes = []
+        with self._writer.work():
+            for outcome in self._outcomes(self._unsettled(items)):
+                outcomes.append(outcome)
+                self._writer.flush_due()
+        return outcomes
+
+    def commit_each(self) -> None:
+        """Let no row wait: a worker died before this one, and of which item must become known."""
+        self._writer = RowWriter(self._store, max_rows=1)
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """An empty local folder for files that are needed no longer than that.
+
+        It is one for all items, not to be nested: on a busy disk a folder for each costs
+        milliseconds.
+        """
+        try:
+            yield self._folder
+        finally:
+            for path in self._folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _unsettled(self, items: Sequence[Any]) -> Sequence[Any]:
+        return [item for item in items if item not in self._settled]
+
+    def _outcomes(self, items: Sequence[Any]) -> Iterable[Outcome]:
+        """Compute items; an outcome is given when its rows are with the writer."""
+        raise NotImplementedError
+
+    def _attempt(
+        self, item: Item, work: Callable[[], None], *, edit_id: str | None = None
+    ) -> Outcome:
+        """Do one item's work; an expected error becomes a failure row and no exception.
+
+        Args:
+            item: The item.
+            work: Computes the item and gives its rows to the writer.
+            edit_id: The edit concerned, none when the item is a video.
+        """
+        started = time.perf_counter()
+        try:
+            with expected_errors():
+                work()
+        except ItemError as error:
+            return self._fail(item, error, edit_id)
+        return Outcome(item.video_id, edit_id, time.perf_counter() - started)
+
+    def _fail(self, item: Item, error: ItemError, edit_id: str | None = None) -> Outcome:
+        row = _failure_row(self.step, item, error, self._context, edit_id)
+        self._writer.add("failures", row)
+        return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {row['message']}")
 
 
 def record_failure(
-    store: Store,
-    step: str,
-    item: Item,
-    error: ItemError,
-    context: StepContext,
-    edit_id: str | None = None,
+    store: Store, step: str, item: Item, error: ItemError, context: StepContext
 ) -> Outcome:
-    """Commit an item's failure row and return the outcome that says so."""
-    row = failure_row(
+    """Commit the failure row of a video's item and return the outcome that says so."""
+    row = _failure_row(step, item, error, context, None)
+    append_rows(store, "failures", [row])
+    return Outcome(item.video_id, None, 0.0, f"{row['error_type']}: {row['message']}")
+
+
+def _failure_row(
+    step: str, item: Item, error: ItemError, context: StepContext, edit_id: str | None
+) -> dict[str, Any]:
+    return failure_row(
         step,
         error,
         item_key=item.item_key,
@@ -103,11 +169,9 @@ def record_failure(
         attempt=item.attempt,
         config_hash=context.config_hash,
     )
-    append_rows(store, "failures", [row])
-    return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {error}")
 
 
-@contextlib.contextmanager
+@contextmanager
 def worker_errors() -> Iterator[None]:
     """Raise what stopped a worker and is no item's fault as it was there, not as Ray wraps it.
 
@@ -137,70 +201,3 @@ def _expected(error: BaseException | None, seen: set[int]) -> UserError | ItemEr
         if isinstance(cause, BaseException) and (found := _expected(cause, seen)) is not None:
             return found
     return None
-
-
-class Worker(Protocol):
-    """Loads what it needs once, then takes batches of items."""
-
-    def __call__(self, items: Sequence[Any]) -> list[Outcome]:
-        """Compute items, commit their rows, and say what became of each."""
-
-
-class _Actor:
-    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way."""
-
-    def __init__(
-        self, make: Callable[[StepContext], Worker], item_type: type, context: Any
-    ) -> None:
-        from components.log import setup_worker_logging  # runs in the actor
-
-        setup_worker_logging(context.config)
-        self._worker = make(context)
-        self._item_type = item_type
-
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-        items = [self._item_type(**json.loads(text)) for text in batch["item"]]
-        outcomes = self._worker(items)
-        return {"outcome": [json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes]}
-
-
-def run_items(
-    items: Sequence[Any],
-    make_worker: Callable[[StepContext], Worker],
-    context: StepContext,
-    *,
-    batch_size: int = 1,
-    num_gpus: float = 0,
-) -> Iterator[Outcome]:
-    """Spread items over an actor pool of Ray Data and yield outcomes as they come.
-
-    Args:
-        items: Frozen dataclasses of one type, whose fields are JSON values.
-        make_worker: Called once in each actor.
-        context: Given to ``make_worker``.
-        batch_size: Items given to a worker at once.
-        num_gpus: GPUs of each actor.
-    """
-    import ray.data  # 4 s that a finished run need not pay
-
-    # The driver shows its own progress, and Ray Data's plans mean nothing to a user.
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    settings = context.config.ray
-    rows = [{"item": json.dumps(dataclasses.asdict(item))} for item in items]
-    blocks = -(-len(rows) // batch_size)
-    pool = min(settings.workers, blocks)
-    outcomes = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
-        _Actor,
-        fn_constructor_args=(make_worker, type(items[0]), context),
-        batch_size=batch_size,
-        batch_format="numpy",
-        # A pool of fixed size hangs when an actor dies (ray#62746): let it have room to grow.
-        compute=ray.data.ActorPoolStrategy(min_size=pool, max_size=pool + 1),
-        num_cpus=settings.cpus_per_worker,
-        num_gpus=num_gpus,
-        # Ray takes a kind only of a worker with a GPU.
-        **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
-    )
-    for row in outcomes.iter_rows():
-        yield Outcome(**json.loads(row["outcome"]))

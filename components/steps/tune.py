@@ -6,28 +6,34 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
 
 from components.keys import item_seed
 from components.log import VideoLog
 from components.provenance import model_columns, provenance
-from components.steps.step import Outcome, StepContext, attempt_item
+from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.latents import latents_columns
 from components.storage.store import digest_name, file_sha256
-from components.storage.tables import Row, append_rows
+from components.storage.tables import Row
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from components.video.io import Clip
+    from tav_model.load import BaseModel
     from tav_model.state import TuneState
     from tav_model.vae import Moments
 
@@ -53,48 +59,88 @@ class TuneItem:
     attempt: int
 
 
-class TuneWorker:
+class TuneWorker(ItemWorker):
     """Loads the base model once and tunes video after video, each from the same start."""
 
+    step = "tune"
+    table = "latents"
+    identity = MappingProxyType(
+        {"video_id": "video_id", "adapter_key": "item_key", "inversion": "inversion"}
+    )
+
     def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._base = self._load_base()
+
+    def _load_base(self) -> BaseModel:
         from tav_model.load import load_base  # 20 s that the driver need not pay
 
-        self._context = context
-        self._store = context.store()
-        self._base = load_base(context.config.model)
+        return load_base(self._context.config.model)
 
-    def __call__(self, item: TuneItem) -> Outcome:
-        """Tune and invert one video and commit its rows, or its failure."""
-        return attempt_item("tune", self._context, item, lambda: self._work(item), edit_id=None)
+    @override
+    def _outcomes(self, items: Sequence[TuneItem]) -> Iterator[Outcome]:
+        for item in items:
+            yield self._attempt(item, functools.partial(self._work, item))
 
     def _work(self, item: TuneItem) -> None:
-        from components.steps.ingest import load_clip
-        from tav_model.frames import to_model_range
-        from tav_model.vae import encode_moments
-
-        clip = load_clip(item.video_row, self._context.config.video.limits)
-        moments = encode_moments(self._base, to_model_range(clip.frames))
+        clip = self._clip(item)
+        moments = self._encode(clip)
         if item.adapter is None:
             self._tune(item, moments)
         else:
             self._load(item.adapter)
-        self._invert(item, moments, clip.frames)
+        self._invert(item, moments, clip)
         # Kept until now: a worker that dies while inverting need not tune again.
-        self._store.delete(_checkpoint(item))
+        if self._writer.flush_due():
+            self._store.delete(_checkpoint(item))
+
+    def _clip(self, item: TuneItem) -> Clip:
+        from components.steps.ingest import load_clip
+
+        return load_clip(item.video_row, self._context.config.video.limits)
+
+    def _encode(self, clip: Clip) -> Moments:
+        from tav_model.frames import to_model_range
+        from tav_model.vae import encode_moments
+
+        return encode_moments(self._base, to_model_range(clip.frames))
 
     def _load(self, adapter: Row) -> None:
         from tav_model.adapter import load_adapter
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "adapter.safetensors"
+        with self._scratch() as folder:
+            path = folder / "adapter.safetensors"
             self._store.fetch_checked(adapter["uri"], path, adapter["sha256"])
             load_adapter(self._base, path)
 
     def _tune(self, item: TuneItem, moments: Moments) -> None:
+        started = time.perf_counter()
+        with self._scratch() as folder:
+            path = folder / "adapter.safetensors"
+            columns = self._adapt(item, moments, path)
+            sha256, nbytes = file_sha256(path), path.stat().st_size
+            uri = f"adapters/{digest_name(item.item_key, sha256)}.safetensors"
+            self._store.write_file(uri, path)
+        row = {
+            "adapter_key": item.item_key,
+            "video_id": item.video_id,
+            "video_key": item.video_row["video_key"],
+            "source_prompt": item.source_prompt,
+            "uri": uri,
+            "sha256": sha256,
+            "nbytes": nbytes,
+            "steps": self._context.config.tune.steps,
+            **columns,
+            **self._origin(started),
+        }
+        self._writer.add("adapters", row)
+        self._writer.flush_due()
+
+    def _adapt(self, item: TuneItem, moments: Moments, path: Path) -> Row:
+        """Tune, write the adapter to a file, and return the columns that tell how it went."""
         from tav_model.adapter import save_adapter
         from tav_model.tune import tune
 
-        started = time.perf_counter()
         config = self._context.config
         checkpoint = _checkpoint(item)
         result = tune(
@@ -107,33 +153,29 @@ class TuneWorker:
             on_checkpoint=lambda state: self._save_state(checkpoint, state),
             resume=self._load_state(checkpoint, item.video_id),
         )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "adapter.safetensors"
-            save_adapter(
-                path,
-                result.adapter,
-                {**result.metadata, "base_revision": self._context.base_revision},
-            )
-            sha256, nbytes = file_sha256(path), path.stat().st_size
-            uri = f"adapters/{digest_name(item.item_key, sha256)}.safetensors"
-            self._store.write_file(uri, path)
-        row = {
-            "adapter_key": item.item_key,
-            "video_id": item.video_id,
-            "video_key": item.video_row["video_key"],
-            "source_prompt": item.source_prompt,
-            "uri": uri,
-            "sha256": sha256,
-            "nbytes": nbytes,
+        save_adapter(
+            path,
+            result.adapter,
+            {**result.metadata, "base_revision": self._context.base_revision},
+        )
+        return {
             "num_params": result.num_params,
-            "steps": config.tune.steps,
             "final_loss": result.losses[-1] if result.losses else None,
             "peak_bytes": result.peak_bytes,
+        }
+
+    def _invert(self, item: TuneItem, moments: Moments, clip: Clip) -> None:
+        started = time.perf_counter()
+        row = {
+            "adapter_key": item.item_key,
+            "inversion": item.inversion,
+            "video_id": item.video_id,
+            **self._inverted(item, moments, clip),
             **self._origin(started),
         }
-        append_rows(self._store, "adapters", [row])
+        self._writer.add("latents", row)
 
-    def _invert(self, item: TuneItem, moments: Moments, frames: NDArray[np.uint8]) -> None:
+    def _inverted(self, item: TuneItem, moments: Moments, clip: Clip) -> Row:
         """Invert the clip, and see how well sampling leads back to it."""
         import torch
 
@@ -142,22 +184,16 @@ class TuneWorker:
         from tav_model.sample import sample
         from tav_model.vae import decode, sample_latents
 
-        started = time.perf_counter()
         config = self._context.config
         generator = torch.Generator().manual_seed(item_seed(config.seed, item.item_key))
         inverted = invert(self._base, sample_latents(moments, generator), config.invert)
         columns = latents_columns(inverted.float().cpu().numpy())
         back = SampleConfig(steps=config.invert.steps, guidance_scale=1.0)
         (latents,) = sample(self._base, inverted, [item.source_prompt], back)
-        row = {
-            "adapter_key": item.item_key,
-            "inversion": item.inversion,
-            "video_id": item.video_id,
-            "reconstruction_psnr": psnr(decode(self._base, latents), frames),
+        return {
+            "reconstruction_psnr": psnr(decode(self._base, latents), clip.frames),
             **columns,
-            **self._origin(started),
         }
-        append_rows(self._store, "latents", [row])
 
     def _origin(self, started: float) -> Row:
         config = self._context.config

@@ -31,45 +31,60 @@ def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:
     return {"latents": half.ravel(), "latents_shape": list(half.shape)}
 
 
-def read_latents(store: Store, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
-    """Read one clip's inverted latents, float16 (C, F, H, W).
+class LatentsReader:
+    """Reads inverted latents and keeps the last part: a merged one holds those of many clips."""
 
-    Args:
-        store: The run's store.
-        part: The part that held them when the tables were read.
-        adapter_key: The adapter's key.
-        inversion: The inversion's name.
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._part = ""
+        self._rows: pa.Table | None = None
+        self._places: dict[tuple[str, str], int] = {}
 
-    Raises:
-        TransientError: the part holds no such row, or it is gone and so is the row.
-    """
-    key = (adapter_key, inversion)
-    try:
-        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
-    except FileNotFoundError as error:
-        rows = read_table(store, "latents", _COLUMNS[:2], with_part=True)
-        # Compaction has moved the row into another part.
-        moved = [row["part"] for row in rows if (row["adapter_key"], row["inversion"]) == key]
-        if not moved:
+    def read(self, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
+        """Read one clip's inverted latents, float16 (C, F, H, W).
+
+        Args:
+            part: The part that held them when the tables were read.
+            adapter_key: The adapter's key.
+            inversion: The inversion's name.
+
+        Raises:
+            TransientError: the part holds no such row, or it is gone and so is the row.
+        """
+        key = (adapter_key, inversion)
+        try:
+            found = self._find(part, key)
+        except FileNotFoundError as error:
+            part = self._moved(part, key, error)
+            found = self._find(part, key)
+        if found is None:
+            raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
+        return found
+
+    def _find(self, part: str, key: tuple[str, str]) -> NDArray[np.float16] | None:
+        """The latents of the last row of a key, unless it withdraws them."""
+        rows = self._read(part)
+        place = self._places.get(key)
+        if place is None or (shape := rows["latents_shape"][place].as_py()) is None:
+            return None
+        latents: NDArray[np.float16] = rows["latents"][place].values.to_numpy(zero_copy_only=False)
+        return latents.reshape(shape)
+
+    def _read(self, part: str) -> pa.Table:
+        if self._rows is None or self._part != part:
+            self._rows = None  # two parts at once would double the memory
+            self._rows = read_part(self._store, "latents", part, _COLUMNS).rows
+            keys = (self._rows[name].to_pylist() for name in _COLUMNS[:2])
+            self._places = {key: place for place, key in enumerate(zip(*keys, strict=True))}
+            self._part = part
+        return self._rows
+
+    def _moved(self, part: str, key: tuple[str, str], error: FileNotFoundError) -> str:
+        """Where compaction has moved a row."""
+        rows = read_table(self._store, "latents", _COLUMNS[:2], with_part=True)
+        found = [row["part"] for row in rows if (row["adapter_key"], row["inversion"]) == key]
+        if not found:
             raise TransientError(
-                f"{store.root}/{part} is gone: run again to invert anew"
+                f"{self._store.root}/{part} is gone: run again to invert anew"
             ) from error
-        part = moved[-1]
-        found = _last_row(read_part(store, "latents", part, _COLUMNS).rows, *key)
-    if found is None:
-        raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
-    return found
-
-
-def _last_row(rows: pa.Table, adapter_key: str, inversion: str) -> NDArray[np.float16] | None:
-    """The latents of the last row of a key, unless it withdraws them."""
-    import pyarrow.compute as pc
-
-    same = pc.and_(
-        pc.equal(rows["adapter_key"], adapter_key), pc.equal(rows["inversion"], inversion)
-    )
-    matching = rows.filter(same)
-    if not len(matching) or (shape := matching["latents_shape"][-1].as_py()) is None:
-        return None
-    latents: NDArray[np.float16] = matching["latents"][-1].values.to_numpy(zero_copy_only=False)
-    return latents.reshape(shape)
+        return str(found[-1])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from typing_extensions import override
 
 from components.errors import UserError
 from components.storage.schemas import SCHEMAS, TABLES_VERSION
@@ -26,6 +27,9 @@ MERGED_NAME = re.compile(r"merged-[0-9a-f]{32}\.parquet")
 """Sorts before all names of commits, so that a listing tells first what need not be read."""
 
 _COMMITS = "tav_commits"
+_LARGE = 1 << 18
+"""Bytes of a part from which on it pays to fetch some columns alone, and to use several threads.
+One clip's latents are a megabyte, and planning needs their keys."""
 
 Commits = tuple[tuple[str, int], ...]
 """Names of commits in order, each with the number of its rows."""
@@ -40,18 +44,21 @@ class Part:
     whole: bool
     """Whether the file has no columns but those that were read."""
 
-    def split(self) -> Iterator[tuple[str, pa.Table]]:
-        """The rows of each commit, by its name."""
+    def spans(self) -> Iterator[tuple[str, int, int]]:
+        """The name of each commit with its first row and the one after its last."""
         start = 0
         for name, count in self.commits:
-            yield name, self.rows.slice(start, count)
+            yield name, start, start + count
             start += count
 
 
 def encode_part(rows: pa.Table, commits: Commits = ()) -> bytes:
     """A part as bytes, with the commits that it holds where it is a merged one."""
     sink = io.BytesIO()
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd") as writer:
+    # Checksums of pages find damage where only some of them are read.
+    with pq.ParquetWriter(
+        sink, rows.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
         writer.write_table(rows)
         if commits:
             # Not in the schema's metadata, which Parquet stores twice.
@@ -64,7 +71,9 @@ def part_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None = None) -> Part:
+def read_part(
+    store: Store, table: str, path: str, columns: Sequence[str] | None = None, size: int = 0
+) -> Part:
     """Read one part file; a column that came after it was written is null.
 
     Args:
@@ -72,15 +81,22 @@ def read_part(store: Store, table: str, path: str, columns: Sequence[str] | None
         table: The table's name.
         path: The part's path.
         columns: The columns wanted; none means all.
+        size: The part's bytes, where they are known: of a large one only what is wanted is read.
 
     Raises:
         FileNotFoundError: there is no such part (any more).
         UserError: it is damaged or of another version of the tables; the message names it.
     """
-    data = store.read_bytes(path)
+    name = path.removeprefix(f"tables/{table}/")
     wanted = [name for name in SCHEMAS[table].names if columns is None or name in columns]
     try:
-        return _decode(data, path.removeprefix(f"tables/{table}/"), SCHEMAS[table], wanted)
+        if columns is not None and size >= _LARGE:
+            return _decode(_Ranges(store, path, size), size, name, SCHEMAS[table], wanted)
+        data = store.read_bytes(path)
+        _check_digest(data, name)
+        return _decode(io.BytesIO(data), len(data), name, SCHEMAS[table], wanted)
+    except FileNotFoundError:
+        raise
     except _OtherVersionError as error:
         raise UserError(
             f"{store.root}/{path} is of tables version {error}, but this release reads "
@@ -97,16 +113,62 @@ class _OtherVersionError(Exception):
     pass
 
 
-def _decode(data: bytes, name: str, schema: pa.Schema, wanted: Sequence[str]) -> Part:
+class _Ranges(io.RawIOBase):
+    """An object of a store as a file that is fetched where it is read."""
+
+    def __init__(self, store: Store, path: str, size: int) -> None:
+        super().__init__()
+        self._store = store
+        self._path = path
+        self._size = size
+        self._at = 0
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}
+        self._at = origin[whence] + offset
+        return self._at
+
+    @override
+    def tell(self) -> int:
+        return self._at
+
+    @override
+    def read(self, size: int = -1) -> bytes:
+        stop = self._size if size < 0 else min(self._at + size, self._size)
+        if stop <= self._at:
+            return b""
+        data = self._store.read_range(self._path, self._at, stop)
+        self._at += len(data)
+        return data
+
+
+def _check_digest(data: bytes, name: str) -> None:
     named = re.search(r"-([0-9a-f]{32})\.parquet$", name)
     if named and named[1] != part_digest(data):
         raise pa.ArrowInvalid(f"its SHA-256 begins with {part_digest(data)}, its name says other")
-    file = pq.ParquetFile(io.BytesIO(data))
+
+
+def _decode(
+    source: io.IOBase, size: int, name: str, schema: pa.Schema, wanted: Sequence[str]
+) -> Part:
+    file = pq.ParquetFile(source, page_checksum_verification=True)
     found = file.schema_arrow
     version = (found.metadata or {}).get(b"tav_tables_version", b"none").decode()
     if version != TABLES_VERSION:
         raise _OtherVersionError(version)
-    read = file.read(columns=[column for column in wanted if column in found.names])
+    read = file.read(
+        columns=[column for column in wanted if column in found.names],
+        use_threads=size > _LARGE,
+    )
     count = file.metadata.num_rows
     arrays = [
         read[column] if column in found.names else pa.nulls(count, schema.field(column).type)

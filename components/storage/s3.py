@@ -107,10 +107,17 @@ class S3Store(Store):
 
     @override
     def read_bytes(self, path: str) -> bytes:
+        return self._read(path)
+
+    @override
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        return self._read(path, Range=f"bytes={start}-{stop - 1}")
+
+    def _read(self, path: str, **options: str) -> bytes:
         key = self._key(path)
         with _explained(f"{self.root}/{path}"):
             for attempt in range(_READS):
-                answer = client().get_object(Bucket=self._bucket, Key=key)
+                answer = client().get_object(Bucket=self._bucket, Key=key, **options)
                 try:
                     data: bytes = answer["Body"].read()
                 except (HTTPClientError, IncompleteReadError):

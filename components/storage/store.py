@@ -100,6 +100,13 @@ class Store(ABC):
         """Read an object; FileNotFoundError names it when it is absent."""
 
     @abstractmethod
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """Read an object's bytes from ``start`` to before ``stop``, of which it has at least one.
+
+        FileNotFoundError names the object when it is absent.
+        """
+
+    @abstractmethod
     def fetch(self, path: str, target: Path) -> None:
         """Write an object's content to a local file."""
 
@@ -197,6 +204,12 @@ class LocalStore(Store):
     @override
     def read_bytes(self, path: str) -> bytes:
         return self._locate(path).read_bytes()
+
+    @override
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        with self._locate(path).open("rb") as handle:
+            handle.seek(start)
+            return handle.read(stop - start)
 
     @override
     def fetch(self, path: str, target: Path) -> None:

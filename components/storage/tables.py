@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pyarrow as pa
 from components.errors import TransientError
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, KEYS, SCHEMAS
-from components.storage.store import Store
+from components.storage.store import ObjectInfo, Store
 
 Row = dict[str, Any]
 
@@ -77,10 +78,13 @@ def read_table(
     content = CONTENT.get(table)
     rows: list[Row] = []
     for path, commit in read_commits(store, table, sorted({*wanted, *filter(None, [content])})):
-        rows.extend(row | {"part": path} if with_part else row for row in commit)
+        if with_part:
+            for row in commit:
+                row["part"] = path
+        rows.extend(commit)
     if not keys:
         return rows
-    latest = {tuple(row[name] for name in keys): row for row in rows}
+    latest = dict(zip(map(itemgetter(*keys), rows), rows, strict=True))
     current = [row for row in latest.values() if content is None or row[content] is not None]
     if content is not None and content not in wanted:
         for row in current:
@@ -108,17 +112,19 @@ def read_commits(
     gone = ""
     for _ in range(_LISTINGS):
         gone = ""
-        for name, path in list_parts(store, table):
-            if name in known:
+        for info in _parts(store, table):
+            path = info.path
+            if (name := path.rpartition("/")[2]) in known:
                 continue
             try:
-                part = read_part(store, table, path, columns)
+                part = read_part(store, table, path, columns, info.size)
             except FileNotFoundError:
                 gone = path  # replaced since the listing: a new one names the part that holds it
                 continue
-            for commit, rows in part.split():
+            rows = part.rows.to_pylist()  # at once: a slice for each commit would take minutes
+            for commit, start, end in part.spans():
                 if commit not in known:
-                    found[commit] = (path, rows.to_pylist())
+                    found[commit] = (path, rows[start:end])
             known.update(name for name, _ in part.commits)
             known.add(name)
         if not gone:
@@ -128,6 +134,8 @@ def read_commits(
 
 def list_parts(store: Store, table: str) -> list[tuple[str, str]]:
     """Names and paths of a table's parts, merged ones first."""
-    folder = f"tables/{table}"
-    paths = [info.path for info in store.list(folder) if info.path.endswith(".parquet")]
-    return [(path.removeprefix(f"{folder}/"), path) for path in paths]
+    return [(info.path.rpartition("/")[2], info.path) for info in _parts(store, table)]
+
+
+def _parts(store: Store, table: str) -> list[ObjectInfo]:
+    return [info for info in store.list(f"tables/{table}") if info.path.endswith(".parquet")]

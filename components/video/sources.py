@@ -11,12 +11,13 @@ import hashlib
 import json
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from components.config import VideoLimits
-from components.errors import SourceError, UserError
+from components.errors import ItemError, SourceError, UserError
 from components.keys import content_key
 from components.redact import redacted
 from components.storage.store import ObjectInfo, file_sha256, modified_at, split_uri
@@ -31,6 +32,8 @@ from components.video.read import (
 
 MAX_NAME_BYTES = 200
 """UTF-8 bytes of the name of one image of a folder on S3 (local file systems take 255)."""
+_THREADS = 16
+_CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,24 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
         if path.is_dir():
             return _info([_local_info(file) for file in frame_files(path, limits)], limits)
         return _info([_local_info(path)], limits)
+
+
+def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
+    """``stat_source`` for many, several at a time; what it raises of one is returned."""
+
+    def ask(some: Sequence[str]) -> list[SourceInfo | ItemError]:
+        found: list[SourceInfo | ItemError] = []
+        for uri in some:
+            try:
+                found.append(stat_source(uri, limits))
+            except ItemError as error:
+                found.append(error)
+        return found
+
+    # Many at once: handing one to a thread costs more than asking a local file system.
+    chunks = [uris[first : first + _CHUNK] for first in range(0, len(uris), _CHUNK)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return [info for found in threads.map(ask, chunks) for info in found]
 
 
 def fetch_source(uri: str, folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Path:

@@ -17,7 +17,7 @@ import yaml
 from components.errors import UserError
 from components.launch import StepFailed, Where, launch_step
 from components.launch.ray_jobs import RayJobs
-from components.run.runner import load_run
+from components.run.record import load_run
 from tests.integration.ray_head import free_ports, ray_head
 from tests.integration.runs import run_config, write_manifest
 

@@ -25,8 +25,8 @@ from tests.integration.runs import run_config, write_manifest
 from tests.unit.components.test_bad_input import KINDS
 
 
-def run(document: dict[str, Any], **options: bool) -> tuple[RunResult, State]:
-    runner = Runner(run_config(document), **options)
+def run(document: dict[str, Any]) -> tuple[RunResult, State]:
+    runner = Runner(run_config(document))
     return runner.run(), runner.state()
 
 

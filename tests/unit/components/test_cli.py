@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from components.cli import main
 from components.cli_look import print_status
 from components.run.pace import run_pace
-from components.run.runner import RUN_FILE
+from components.run.record import RUN_FILE
 from components.run.status import Status, StepStatus
 from components.storage.store import LocalStore
 from components.storage.tables import append_rows

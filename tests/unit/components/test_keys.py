@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import CaptionConfig, VideoConfig, VideoLimits
-from components.keys import KEY_LENGTH, content_key, item_seed
+from components.keys import KEY_LENGTH, KeyMaker, content_key, item_seed
 
 scalars = (
     st.none()
@@ -130,3 +131,18 @@ def test_seeds_fit_into_63_bits_and_are_repeatable(seed: int, key: str) -> None:
 def test_seeds_differ_by_run_and_item() -> None:
     seeds = [item_seed(seed, key) for seed, key in itertools.product((1, 2, 12), ("a", "2a", ":a"))]
     assert len(set(seeds)) == len(seeds)
+
+
+@given(
+    shared=st.dictionaries(st.text(), values, max_size=3),
+    parts=st.dictionaries(st.text(), values, max_size=3),
+)
+def test_shared_parts_are_parts_like_any_other(
+    shared: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    both = shared | parts
+    canonical = json.dumps(
+        both, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode(errors="surrogatepass")
+    expected = hashlib.sha256(canonical).hexdigest()[:KEY_LENGTH]
+    assert KeyMaker(**shared)(**parts) == content_key(**both) == expected

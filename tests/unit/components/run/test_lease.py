@@ -300,16 +300,13 @@ def test_errors_are_the_users(store: LocalStore) -> None:
 
 
 def test_a_second_driver_is_refused_and_changes_nothing(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "weights.safetensors").write_bytes(b"weights")
     manifest = tmp_path / "manifest.yaml"
     manifest.write_text("videos: [{id: a, uri: a.mp4, prompt: a fish}]", encoding="utf-8")
     document = {
         "run": str(tmp_path / "run"),
         "manifest": str(manifest),
-        "model": {"base": str(model)},
-        "score": {"model": str(model)},
+        "model": {"base": "tinyworld"},
+        "score": {"model": "tinyworld"},
         "lease_seconds": 1.0,
     }
     config = tmp_path / "run.yaml"

@@ -15,7 +15,7 @@ from components.manifest.load import Manifest
 from components.run.current import Revisions, State
 from components.run.plan import Plan
 from components.run.status import run_status
-from components.storage.latents import latents_columns, read_latents
+from components.storage.latents import LatentsReader, latents_columns
 from components.storage.store import LocalStore
 from components.storage.tables import Row, append_rows
 from tests.unit.components.storage.test_tables import make_row
@@ -165,4 +165,36 @@ def test_latents_are_read_back_in_their_shape(a_run: Run) -> None:
     latents = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     a_run.commit("latents", adapter_key="a", inversion="i", **latents_columns(latents))
     (part,) = [info.path for info in a_run.store.list("tables/latents")]
-    assert np.array_equal(read_latents(a_run.store, part, "a", "i"), latents.astype(np.float16))
+    assert np.array_equal(
+        LatentsReader(a_run.store).read(part, "a", "i"), latents.astype(np.float16)
+    )
+
+
+def test_each_adapter_is_sampled_at_once_in_the_order_of_the_latents(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    edits = tuple(
+        EditEntry(name=name, category="style", prompt=f"{{caption}}, {name} style")
+        for name in ("cartoon", "oil", "ink")
+    )
+    entries = [
+        VideoEntry(video_id=name, uri=f"/{name}.mp4", prompt="a fish", edits=edits)
+        for name in "abcd"
+    ]
+    key = content_key(sha256=SHA256, video=run.config.video)
+    for entry in entries:
+        video = {"video_id": entry.video_id, "uri": entry.uri, "sha256": SHA256}
+        append_rows(run.store, "videos", [make_row("videos", video_key=key, **video)])
+        caption = {"video_id": entry.video_id, "captioner": "manifest", "caption": "a fish"}
+        append_rows(run.store, "captions", [make_row("captions", video_key=key, **caption)])
+    state = State(run.config, Manifest(name="m", videos=tuple(entries)), run.store, REVISIONS)
+    for names in ("d", "ca", "b"):  # a part each
+        rows: dict[str, list[Row]] = {"adapters": [], "latents": []}
+        for name in names:
+            columns = {"video_id": name, "adapter_key": state.adapter_keys[name]}
+            rows["adapters"].append(make_row("adapters", **columns))
+            rows["latents"].append(make_row("latents", inversion=state.inversion, **columns))
+        for table, committed in rows.items():
+            append_rows(run.store, table, committed)
+    items = Plan(state).sample_items()
+    assert [item.video_id for item in items] == ["d", "a", "c", "b"]
+    assert [len(item.edits) for item in items] == [3] * 4

@@ -73,7 +73,8 @@ def tune_once(
         adapter=None,
         attempt=1,
     )
-    assert TuneWorker(context)(item).error is None
+    (tuned,) = TuneWorker(context)([item])
+    assert tuned.error is None
     assert store.stat("checkpoints/k.safetensors") is None
     (adapter,) = read_table(store, "adapters")
     (latents,) = read_table(store, "latents")

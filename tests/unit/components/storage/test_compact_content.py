@@ -18,7 +18,7 @@ from components.errors import TransientError, UserError
 from components.steps.shards import _Ledger
 from components.storage import compact
 from components.storage.compact import MANY_PARTS, compact_grown, compact_table
-from components.storage.latents import latents_columns, read_latents
+from components.storage.latents import LatentsReader, latents_columns
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, SCHEMAS
 from components.storage.store import LocalStore
@@ -80,13 +80,13 @@ def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> No
     }
     for name, latents in wanted.items():
         for part in (paths[name], planned[name]):
-            found = read_latents(store, part, name, "i")
+            found = LatentsReader(store).read(part, name, "i")
             assert found.dtype == np.float16
             assert np.array_equal(found, latents)
     with pytest.raises(TransientError, match="is gone: run again to invert anew"):
-        read_latents(store, paths["a"], "a", "another")
+        LatentsReader(store).read(paths["a"], "a", "another")
     with pytest.raises(TransientError, match="holds no latents of a another"):
-        read_latents(store, planned["a"], "a", "another")
+        LatentsReader(store).read(planned["a"], "a", "another")
 
 
 def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:

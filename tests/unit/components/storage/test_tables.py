@@ -6,12 +6,15 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
-from components.errors import UserError
+from components.errors import TransientError, UserError
+from components.storage.parts import read_part
 from components.storage.schemas import KEYS, SCHEMAS
 from components.storage.store import LocalStore
 from components.storage.tables import append_rows, read_table
@@ -119,3 +122,71 @@ def test_a_part_with_any_byte_damaged_is_named_and_refused(
     with pytest.raises(UserError, match=path):
         read_table(store, "captions")
     store.delete(path)
+
+
+class CountingStore(LocalStore):
+    """Counts the bytes that are read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.count = 0
+        self.answers = True
+
+    @override
+    def read_bytes(self, path: str) -> bytes:
+        data = super().read_bytes(path)
+        self.count += len(data)
+        return data
+
+    @override
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        if not self.answers:
+            raise TransientError("no answer")
+        data = super().read_range(path, start, stop)
+        self.count += len(data)
+        return data
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> tuple[CountingStore, str]:
+    """A store with a part of two clips' latents of a megabyte each, and the part's path."""
+    store = CountingStore(tmp_path)
+    noise = np.random.default_rng(1).standard_normal((4, 32, 64, 64)).astype(np.float16)
+    columns = {"latents": noise.ravel(), "latents_shape": list(noise.shape)}
+    rows = [make_row("latents", video_id=name, **columns) for name in ("first", "second")]
+    return store, append_rows(store, "latents", rows)
+
+
+def test_of_a_large_part_only_the_wanted_columns_are_read(large: tuple[CountingStore, str]) -> None:
+    store, path = large
+    found = read_table(store, "latents", ["seconds"], with_part=True)
+    assert [(row["video_id"], row["seconds"], row["part"]) for row in found] == [
+        ("first", 0.5, path),
+        ("second", 0.5, path),
+    ]
+    assert store.count < 200_000
+    assert [len(row["latents"]) for row in read_table(store, "latents")] == [2**19] * 2
+    assert store.count > 1_000_000
+
+
+def test_damage_in_what_is_read_of_a_large_part_is_found(large: tuple[CountingStore, str]) -> None:
+    store, path = large
+    content = store.read_bytes(path)
+    at = content.index(b"second")
+    store.write_bytes(path, content[:at] + b"secoNd" + content[at + 6 :])
+    with pytest.raises(UserError, match=path):
+        read_table(store, "latents", ["seconds"])
+    store.write_bytes(path, content[: len(content) // 2])
+    with pytest.raises(UserError, match=path):
+        read_table(store, "latents", ["seconds"])
+
+
+def test_a_store_without_an_answer_is_no_damage(large: tuple[CountingStore, str]) -> None:
+    store, path = large
+    store.answers = False
+    with pytest.raises(TransientError, match="no answer"):
+        read_table(store, "latents", ["seconds"])
+    store.delete(path)
+    store.answers = True
+    with pytest.raises(FileNotFoundError):
+        read_part(store, "latents", path, ["seconds"], 1 << 20)

@@ -1,0 +1,188 @@
+"""The steps' workers without their heavy computation, for ``benchmarks.scale``.
+
+Each replaces loading a model, decoding, captioning, tuning, inverting, sampling, encoding and
+scoring by next to nothing; all else is the worker's own: it fetches and hashes the source, writes
+and checks objects, makes rows and commits them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from typing_extensions import override
+
+from components.config import VideoConfig
+from components.errors import SourceError
+from components.steps.caption import CaptionItem, CaptionWorker
+from components.steps.ingest import IngestWorker
+from components.steps.sample import SampleWorker
+from components.steps.score import ScoreItem, ScoreWorker
+from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.tune import TuneItem, TuneWorker
+from components.storage.latents import latents_columns
+from components.storage.tables import Row
+from components.video.io import Clip
+from components.video.read import Probe
+from components.video.sources import fetch_source, source_sha256
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from components.run.runner import MakeWorker
+    from components.steps.captioner import Blip2Captioner
+    from components.steps.sample import Sampler
+    from tav_model.load import BaseModel
+
+_FRAMES: NDArray[np.uint8] = np.zeros((2, 8, 8, 3), np.uint8)
+_LATENTS = np.zeros((4, 2, 1, 1), np.float32)
+
+
+def stub_workers(marks: Path) -> dict[str, MakeWorker]:
+    """A worker for each step.
+
+    Args:
+        marks: A folder on this machine; each process notes there when it began and ended its work.
+    """
+    stubs = (StubIngest, StubCaption, StubTune, StubSample, StubScore)
+    return {stub.step: partial(_marked, stub, str(marks)) for stub in stubs}
+
+
+def _marked(stub: type[ItemWorker], marks: str, context: StepContext) -> ItemWorker:
+    return Marked(stub(context), Path(marks))
+
+
+class Marked(ItemWorker):
+    """Notes when a worker was ready, when it ended its last task, and its processor time."""
+
+    def __init__(self, worker: ItemWorker, marks: Path) -> None:  # no store of its own
+        self._worker = worker
+        self._path = marks / f"{worker.step}-{os.getpid()}.json"
+        self._note = {"step": worker.step, "ready": time.time(), "cpu_ready": time.process_time()}
+
+    @override
+    def skip_committed(self, since: int) -> None:
+        self._worker.skip_committed(since)
+
+    @override
+    def __call__(self, items: Sequence[Any]) -> list[Outcome]:
+        outcomes = self._worker(items)
+        ended = {"ended": time.time(), "cpu_ended": time.process_time()}
+        self._path.write_text(json.dumps(self._note | ended), encoding="utf-8")
+        return outcomes
+
+
+def _fetch(uri: str, sha256: str) -> None:
+    """What ``ingest.load_clip`` does before it decodes."""
+    found = source_sha256(fetch_source(uri, Path("unused")))
+    if found != sha256:
+        raise SourceError(f"{uri} has sha256 {found}, but {sha256} was ingested")
+
+
+class StubIngest(IngestWorker):
+    """Decodes and encodes nothing."""
+
+    @override
+    def _decode(self, path: Path, video: VideoConfig) -> Clip:
+        source = Probe(num_frames=2, fps=8.0, width=8, height=8)
+        return Clip(frames=_FRAMES, fps=8.0, frame_indices=(0, 1), source=source)
+
+    @override
+    def _encode(self, target: Path, clip: Clip) -> None:
+        target.write_bytes(b"no mp4")
+
+
+class _Captioner:
+    device = "cpu"
+
+    def __call__(self, images: Sequence[Any]) -> list[str]:
+        return ["a stub is walking"] * len(images)
+
+
+class StubCaption(CaptionWorker):
+    """Describes every video in the same words."""
+
+    @override
+    def _load(self) -> Blip2Captioner:
+        return cast("Blip2Captioner", _Captioner())
+
+    @override
+    def _middle_frame(self, item: CaptionItem) -> NDArray[np.uint8]:
+        _fetch(item.video_row["uri"], item.video_row["sha256"])
+        frame: NDArray[np.uint8] = _FRAMES[0]
+        return frame
+
+
+class StubTune(TuneWorker):
+    """Writes adapters of a few bytes and latents of 8 numbers."""
+
+    @override
+    def _load_base(self) -> BaseModel:
+        return cast("BaseModel", None)
+
+    @override
+    def _clip(self, item: TuneItem) -> Clip:
+        _fetch(item.video_row["uri"], item.video_row["sha256"])
+        return Clip(frames=_FRAMES, fps=8.0, frame_indices=(0, 1))
+
+    @override
+    def _encode(self, clip: Clip) -> Any:
+        return None
+
+    @override
+    def _adapt(self, item: TuneItem, moments: Any, path: Path) -> Row:
+        self._store.stat(f"checkpoints/{item.item_key}.safetensors")  # to resume from
+        path.write_bytes(b"no adapter of " + item.item_key.encode())
+        return {"num_params": 0, "final_loss": 0.0, "peak_bytes": 0}
+
+    @override
+    def _inverted(self, item: TuneItem, moments: Any, clip: Clip) -> Row:
+        return {"reconstruction_psnr": 0.0, **latents_columns(_LATENTS)}
+
+
+class _Sampler:
+    def load_adapter(self, path: Path) -> None:
+        path.read_bytes()
+
+    def check_prompt(self, prompt: str) -> None:
+        pass
+
+    def sample(self, start_CFHW: Any, prompts: list[str], seed: int) -> list[Any]:  # noqa: ARG002
+        return [start_CFHW] * len(prompts)
+
+    def decode(self, latents: Any) -> NDArray[np.uint8]:  # noqa: ARG002
+        return _FRAMES
+
+    def encode(self, target: Path, frames: Any, fps: float) -> None:  # noqa: ARG002
+        target.write_bytes(b"no mp4")
+
+
+class StubSample(SampleWorker):
+    """Samples nothing from the adapter and the latents that it fetched."""
+
+    @override
+    def _load(self) -> Sampler:
+        return cast("Sampler", _Sampler())
+
+
+class StubScore(ScoreWorker):
+    """Fetches and checks the edit, and gives every one the same scores."""
+
+    @override
+    def _load(self) -> None:
+        pass
+
+    @override
+    def _decode(self, path: Path) -> NDArray[np.uint8]:
+        return _FRAMES
+
+    @override
+    def _judge(self, item: ScoreItem, protocol: Any) -> dict[str, float | None]:
+        self._edited(item)
+        return {"frame_consistency": 50.0, "textual_alignment": 25.0}

@@ -1,0 +1,82 @@
+"""What a run keeps beside its tables: what it was asked for, and with which models."""
+
+from __future__ import annotations
+
+import json
+
+from components.config import RunConfig, parse, to_document
+from components.errors import UserError
+from components.manifest.load import Manifest, from_document
+from components.manifest.load import to_document as manifest_document
+from components.run.current import Revisions, State
+from components.storage.store import Store, open_store
+from eval.protocols import reads_frames
+from tinyworld.shipped import shipped_model
+
+RUN_FILE = "run.json"
+
+
+def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
+    """Name the configured models exactly, those alone that the run asks for.
+
+    BLIP-2 describes videos without a prompt; tinyworld's reader and CLIP judge under some protocols
+    each.
+
+    Raises:
+        UserError: a folder or hub model is not there.
+    """
+    from components.revisions import check_base, resolve_revision
+
+    check_base(config.model.base)
+    caption = ""
+    if any(entry.prompt is None for entry in manifest.videos):
+        caption = resolve_revision(config.caption.model, config.caption.revision)
+    reads = {reads_frames(name) for name in config.score.protocols}
+    return Revisions(
+        base=resolve_revision(config.model.base, config.model.revision),
+        caption=caption,
+        score=resolve_revision(config.score.model, None) if False in reads else "",
+        reader=resolve_revision(str(shipped_model("reader"))) if True in reads else "",
+    )
+
+
+def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> bool:
+    """Write what `tav status` and `tav export` need beside the tables; say whether it is new."""
+    document = {
+        "config": to_document(config),
+        "manifest": manifest_document(manifest),
+        "revisions": to_document(revisions),
+    }
+    data = json.dumps(document, sort_keys=True).encode()  # indented it takes ten times as long
+    if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
+        return False
+    store.write_bytes(RUN_FILE, data)
+    return True
+
+
+def open_run(uri: str) -> Store:
+    """Open the store of a run that is there.
+
+    Raises:
+        UserError: no run lies there.
+    """
+    store = open_store(uri)
+    if store.stat(RUN_FILE) is None:
+        raise UserError(f"{uri} holds no {RUN_FILE}: it is no run's root")
+    return store
+
+
+def load_run(uri: str) -> State:
+    """Read a run's own record of what it was asked for, and its tables.
+
+    Raises:
+        UserError: no run lies there.
+    """
+    store = open_run(uri)
+    document = json.loads(store.read_bytes(RUN_FILE))
+    return State(
+        parse(RunConfig, document["config"], RUN_FILE),
+        from_document(document["manifest"]),
+        store,
+        Revisions(**document["revisions"]),
+    )

@@ -1,0 +1,124 @@
+"""Spreads a step's items over an actor pool of Ray Data, many to a task."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from components.steps.step import ItemWorker, Outcome, StepContext
+
+_ROUNDS = 4
+"""A task takes at most this part of what each worker has still to do."""
+
+
+def run_items(
+    groups: Sequence[Sequence[Any]],
+    make_worker: Callable[[StepContext], ItemWorker],
+    context: StepContext,
+    *,
+    num_gpus: float = 0,
+) -> Iterator[Outcome]:
+    """Spread items over an actor pool of Ray Data and yield outcomes as they come.
+
+    Args:
+        groups: Items that must meet the same worker one after the other; frozen dataclasses of
+            one type, whose fields are JSON values.
+        make_worker: Called once in each actor.
+        context: Given to ``make_worker``.
+        num_gpus: GPUs of each actor.
+    """
+    import ray.data  # 4 s that a finished run need not pay
+
+    # The driver shows its own progress, and Ray Data's plans mean nothing to a user.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    settings = context.config.ray
+    tasks = deal(groups, settings.workers, settings.items_per_task)
+    rows = [{"items": items_to_json(task)} for task in tasks]
+    pool = min(settings.workers, len(rows))
+    outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        _Actor,
+        fn_constructor_args=(make_worker, type(groups[0][0]), context, time.time_ns()),
+        batch_size=1,
+        batch_format="numpy",
+        # A pool of fixed size hangs when an actor dies (ray#62746): let it have room to grow.
+        compute=ray.data.ActorPoolStrategy(min_size=pool, max_size=pool + 1),
+        num_cpus=settings.cpus_per_worker,
+        num_gpus=num_gpus,
+        # Ray takes a kind only of a worker with a GPU.
+        **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
+    )
+    for row in outcomes.iter_rows():
+        for fields in json.loads(row["outcomes"]):
+            yield Outcome(**fields)
+
+
+def deal(groups: Sequence[Sequence[Any]], workers: int, most: int) -> list[list[Any]]:
+    """Deal groups of items into tasks, in order: long ones first, single groups at the end.
+
+    So (guided self-scheduling) a task's own cost is paid seldom, and yet no worker is left with
+    much to do when the others have finished.
+
+    Args:
+        groups: None is torn apart.
+        workers: Who work side by side.
+        most: Items of a task, unless one group has more.
+    """
+    left = sum(map(len, groups))
+    tasks: list[list[Any]] = []
+    task: list[Any] = []
+    for group in groups:
+        if task and len(task) + len(group) > most:
+            tasks.append(task)
+            left -= len(task)
+            task = []
+        task.extend(group)
+        if len(task) >= min(most, math.ceil(left / (_ROUNDS * workers))):
+            tasks.append(task)
+            left -= len(task)
+            task = []
+    return [*tasks, task] if task else tasks
+
+
+class _Actor:
+    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way."""
+
+    def __init__(
+        self,
+        make: Callable[[StepContext], ItemWorker],
+        item_type: type,
+        context: StepContext,
+        began: int,
+    ) -> None:
+        import ray  # all of this runs in the actor
+
+        from components.log import setup_worker_logging
+
+        setup_worker_logging(context.config)
+        self._worker = make(context)
+        self._worker.skip_committed(began)
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._worker.commit_each()
+        self._item_type = item_type
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        (task,) = batch["items"]
+        outcomes = self._worker(items_from_json(task, self._item_type))
+        return {"outcomes": [items_to_json(outcomes)]}
+
+
+def items_to_json(items: Sequence[Any]) -> str:
+    """Flat dataclasses of JSON values as text."""
+    # Not asdict(), which copies every value in depth.
+    names = [field.name for field in dataclasses.fields(items[0])] if items else []
+    return json.dumps([{name: getattr(item, name) for name in names} for item in items])
+
+
+def items_from_json(text: str, item_type: type) -> list[Any]:
+    """The inverse of ``items_to_json``."""
+    return [item_type(**fields) for fields in json.loads(text)]
