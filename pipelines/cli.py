@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -197,7 +198,20 @@ def _arguments(
         arguments |= {"baseline": baseline, "bounds": json.dumps(pairs)}
     elif baseline or bounds:
         raise click.UsageError(f"--baseline and --bound are of reevaluate, not of {name}")
-    return arguments | dict(_pair(text, "--param") for text in params)
+    return arguments | dict(_param(name, text) for text in params)
+
+
+def _param(pipeline_name: str, text: str) -> tuple[str, Any]:
+    """A parameter of a pipeline, as the type that it declares."""
+    from pipelines.packages import parameter_types
+
+    types = parameter_types(pipeline_name)
+    name, value = _pair(text, "--param")
+    if name not in types:
+        near = difflib.get_close_matches(name, types, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(types)}"
+        raise click.BadParameter(f"{pipeline_name} has no parameter {name!r}; {hint}")
+    return name, text.partition("=")[2] if types[name] == "STRING" else value
 
 
 def _check_shared(arguments: Mapping[str, Any]) -> str:

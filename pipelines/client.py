@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -195,7 +196,9 @@ class Kubeflow:
         import urllib3
 
         try:
-            yield
+            # The client prints links at every call; standard output is for what this program says.
+            with contextlib.redirect_stdout(io.StringIO()):
+                yield
         except kfp_server_api.ApiException as error:
             raise self._refusal(error.status, _message(error.body), what) from error
         except urllib3.exceptions.HTTPError as error:

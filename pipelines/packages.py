@@ -25,3 +25,12 @@ def compile_all(folder: Path) -> list[Path]:
         written.append(folder / f"{name}.yaml")
         compiler.Compiler().compile(pipeline, str(written[-1]))
     return written
+
+
+def parameter_types(name: str) -> dict[str, str]:
+    """The parameters that a pipeline declares, and KFP's name of each one's type."""
+    import yaml
+
+    document = next(yaml.safe_load_all(package(name).read_text("utf-8")))
+    declared = document["root"]["inputDefinitions"]["parameters"]
+    return {parameter: one["parameterType"] for parameter, one in declared.items()}

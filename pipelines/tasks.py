@@ -147,7 +147,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
         outcome: State, failed task and message, from ``PipelineTaskFinalStatus``.
     """
     store = open_store(config.run)
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", execution).lstrip(".") or "unnamed"
+    name = re.sub(r"[^A-Za-z0-9-]", "_", execution)[:128].lstrip("-") or "unnamed"
     document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
     document["code_version"] = version(PACKAGE)
     path = f"{OUTCOMES}/{name}.json"
