@@ -100,6 +100,10 @@ class Runner:
         computed = {}
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
+            if {"tune", "sample"} & set(steps):
+                from components.revisions import check_base
+
+                check_base(self.config.model.base)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
             for step in steps:
                 computed[step] = self._run_step(
@@ -268,9 +272,8 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import check_base, resolve_revision
+    from components.revisions import resolve_revision
 
-    check_base(config.model.base)
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)

@@ -316,12 +316,12 @@ def test_a_second_driver_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(document), encoding="utf-8")
     store = LocalStore(tmp_path / "run")
     with Lease(store, SHORT):
-        refused = CliRunner().invoke(main, ["run", "--config", str(config)])
+        refused = CliRunner().invoke(main, ["ingest", "--config", str(config)])
         assert refused.exit_code == 1
         assert f"another driver is at work on {store.root}: pid {os.getpid()} on" in refused.output
         assert [info.path for info in store.list()] == [f"{FOLDER}/00000001.json"]
     # Nothing to compute, since the video is missing: the failure is recorded, and Ray is not asked.
-    ran = CliRunner().invoke(main, ["run", "--config", str(config), "--json"])
+    ran = CliRunner().invoke(main, ["ingest", "--config", str(config), "--json"])
     assert ran.exit_code == EXIT_FAILED_ITEMS, ran.output
     assert not json.loads(ran.stdout.splitlines()[-1])["used_ray"]
     assert record(store)["released"]
