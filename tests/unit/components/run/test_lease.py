@@ -165,8 +165,10 @@ def test_a_driver_off_the_main_thread_learns_of_the_loss_when_it_asks(store: Loc
 
 def test_a_paused_driver_is_taken_over_and_notices(tmp_path: Path) -> None:
     root = str(tmp_path / "run")
+    # As a shell starts it in the background: deaf to SIGINT.
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + HOLD
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, root, str(SHORT)],
+        [sys.executable, "-c", deaf, root, str(SHORT)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -177,7 +179,7 @@ def test_a_paused_driver_is_taken_over_and_notices(tmp_path: Path) -> None:
         with Lease(LocalStore(root), SHORT) as held:
             driver.send_signal(signal.SIGCONT)
             said = driver.stdout.read()
-            assert driver.wait() != 0
+            assert driver.wait(20) != 0
             assert "was taken over by" in said
             assert f"pid {os.getpid()} on" in said
             time.sleep(SHORT / 2)
