@@ -22,7 +22,7 @@ from components.run.progress import Progress
 from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.score import check_protocols
-from components.steps.step import Outcome, StepContext, record_failure, run_items, worker_errors
+from components.steps.step import Outcome, StepContext, record_failure, run_items
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.video.sources import stat_source
@@ -106,7 +106,7 @@ class Runner:
             # Whether it can be written to is better known before Ray's half minute than after.
             self.store.write_bytes(RUN_FILE, self.store.read_bytes(RUN_FILE))
         cluster.start()
-        with Progress(step, total) as progress, worker_errors():
+        with Progress(step, total) as progress:
             for outcome in self._outcomes(step, items):
                 progress.advance(outcome)
         return total + missing

@@ -27,6 +27,7 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
 
     Raises:
+        UserError: a worker cannot go on, for a reason that no video is to blame for.
         ray.train.TrainingFailedError: a shard met a defect of the program.
     """
     import ray  # 1.5 s that a finished run need not pay
@@ -44,6 +45,8 @@ def run_tuning(items: Sequence[TuneItem], context: StepContext) -> Iterator[Outc
         for reference in done:
             shard = running.pop(reference)
             crash = ray.get(reference)  # raises what the program did wrong
+            if isinstance(crash, UserError):
+                raise crash
             yield from ledger.poll()
             if crash is not None and (left := ledger.unsettled(shard)):
                 _blame(left[0], crash, context)
@@ -66,8 +69,12 @@ def _fit_task() -> Any:
     return ray.remote(num_cpus=0, max_retries=0)(_fit)
 
 
-def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
-    """Run one shard; return a message when its worker died too often, none when it went through."""
+def _fit(shard: list[TuneItem], context: StepContext) -> str | UserError | None:
+    """Run one shard; none means that it went through.
+
+    Returns:
+        A message when its worker died too often, or what it could not go on for.
+    """
     import ray.exceptions
     from ray.train import (
         FailureConfig,
@@ -102,15 +109,13 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
         ),
     )
     try:
-        refused = (trainer.fit().metrics or {}).get("refused")
-        if refused:
-            raise UserError(refused)
+        metrics = trainer.fit().metrics or {}
     except WorkerGroupError as error:
         died = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
         if all(isinstance(failure, died) for failure in error.worker_failures.values()):
             return str(error)
         raise
-    return None
+    return UserError(metrics["refused"]) if "refused" in metrics else None
 
 
 def tune_shard(train_config: dict[str, Any]) -> None:
