@@ -27,7 +27,7 @@ from components.run.status import Status, run_status
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
 from components.steps.score import check_protocols
-from components.steps.step import Outcome, StepContext, record_failure, run_items, worker_errors
+from components.steps.step import Outcome, StepContext, record_failure, run_items
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.storage.tables import read_table
@@ -166,7 +166,7 @@ class Runner:
         try:
             cluster.start()
             metrics = Metrics(self.config, step)
-            with Progress(step, count, bar=bar) as progress, worker_errors():
+            with Progress(step, count, bar=bar) as progress:
                 for outcome in self._outcomes(step, items, cluster):
                     settled += 1
                     lease.check()

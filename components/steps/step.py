@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -107,38 +106,6 @@ def record_failure(
     return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {error}")
 
 
-@contextlib.contextmanager
-def worker_errors() -> Iterator[None]:
-    """Raise what stopped a worker and is no item's fault as it was there, not as Ray wraps it.
-
-    Raises:
-        UserError: as the worker did, such as a full disk or a bucket that refuses.
-        TransientError: as the worker did, such as a server that did not come back.
-    """
-    try:
-        yield
-    except Exception as error:
-        found = _expected(error, set())
-        if found is None or found is error:
-            raise
-        raise type(found)(str(found)) from error
-
-
-def _expected(error: BaseException | None, seen: set[int]) -> UserError | ItemError | None:
-    """The expected error among all that led to an error, here and in other processes."""
-    if error is None or id(error) in seen:
-        return None
-    seen.add(id(error))
-    if type(error) in (UserError, TransientError):
-        assert isinstance(error, UserError | ItemError)
-        return error
-    failures = getattr(error, "worker_failures", None) or {}
-    for cause in (error.__cause__, getattr(error, "cause", None), *failures.values()):
-        if isinstance(cause, BaseException) and (found := _expected(cause, seen)) is not None:
-            return found
-    return None
-
-
 class Worker(Protocol):
     """Loads what it needs once, then takes batches of items."""
 
@@ -146,8 +113,18 @@ class Worker(Protocol):
         """Compute items, commit their rows, and say what became of each."""
 
 
+_STOPPING: dict[str, type[UserError | TransientError]] = {
+    "UserError": UserError,
+    "TransientError": TransientError,
+}
+"""What stops a worker and is no item's fault, such as a full disk or a bucket that refuses."""
+
+
 class _Actor:
-    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way."""
+    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way.
+
+    What stops a worker travels so, too: as an exception it would arrive wrapped and without cause.
+    """
 
     def __init__(
         self, make: Callable[[StepContext], Worker], item_type: type, context: Any
@@ -155,13 +132,32 @@ class _Actor:
         from components.log import setup_worker_logging  # runs in the actor
 
         setup_worker_logging(context.config)
-        self._worker = make(context)
+        self._worker: Worker | None = None
         self._item_type = item_type
+        self._stopped: Exception | None = None
+        try:
+            self._worker = make(context)
+        except tuple(_STOPPING.values()) as error:
+            self._stopped = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         items = [self._item_type(**json.loads(text)) for text in batch["item"]]
-        outcomes = self._worker(items)
-        return {"outcome": [json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes]}
+        if self._worker is not None:
+            try:
+                outcomes = self._worker(items)
+            except tuple(_STOPPING.values()) as error:
+                self._stopped = error
+            else:
+                return {"outcome": [json.dumps(dataclasses.asdict(one)) for one in outcomes]}
+        stopped = {"stopped": type(self._stopped).__name__, "message": str(self._stopped)}
+        return {"outcome": [json.dumps(stopped)]}
+
+
+def _outcome(text: str) -> Outcome:
+    fields = json.loads(text)
+    if "stopped" in fields:
+        raise _STOPPING[fields["stopped"]](fields["message"])
+    return Outcome(**fields)
 
 
 def run_items(
@@ -180,6 +176,10 @@ def run_items(
         context: Given to ``make_worker``.
         batch_size: Items given to a worker at once.
         num_gpus: GPUs of each actor.
+
+    Raises:
+        UserError: a worker cannot go on, for a reason that no item is to blame for.
+        TransientError: likewise, but a later run may fare better.
     """
     import ray.data  # 4 s that a finished run need not pay
 
@@ -203,4 +203,4 @@ def run_items(
         **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
     )
     for row in outcomes.iter_rows():
-        yield Outcome(**json.loads(row["outcome"]))
+        yield _outcome(row["outcome"])
