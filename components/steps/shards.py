@@ -110,7 +110,12 @@ def _fit(shard: list[TuneItem], context: StepContext) -> str | None:
         trainer.fit()
     except WorkerGroupError as error:
         died = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)
-        if all(isinstance(failure, died) for failure in error.worker_failures.values()):
+        # A death is found by a health check, whose error carries Ray's own.
+        failures = [
+            getattr(failure, "health_check_failure", failure)
+            for failure in error.worker_failures.values()
+        ]
+        if all(isinstance(failure, died) for failure in failures):
             return str(error)
         raise
     return None
