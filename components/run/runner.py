@@ -164,14 +164,15 @@ class Runner:
         settled = 0
         bar = self.config.log_format == "text"
         try:
-            cluster.start()
-            metrics = Metrics(self.config, step)
+            outcomes = self._outcomes(step, items, cluster)
+            metrics = Metrics(self.config, step) if cluster.started else None
             with Progress(step, count, bar=bar) as progress:
-                for outcome in self._outcomes(step, items, cluster):
+                for outcome in outcomes:
                     settled += 1
                     lease.check()
                     progress.advance(outcome)
-                    metrics.record(outcome)
+                    if metrics is not None:
+                        metrics.record(outcome)
         except (Exception, KeyboardInterrupt) as error:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
@@ -190,6 +191,7 @@ class Runner:
         return True
 
     def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+        cluster.start()
         cluster.busy = True
         gpus = self.config.ray.gpus_per_worker
         config = self.config
