@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,27 @@ if TYPE_CHECKING:
 
     from components.run.runner import Runner, RunResult
 
+PLUGINS = "tav.commands"
 EXIT_FAILED_ITEMS = 3
 """More items failed than `max_failed_fraction` allows."""
 
 
 class _Group(click.Group):
-    """Shows expected errors as a message and not as a traceback."""
+    """Shows expected errors as a message and not as a traceback; has the plugins' commands too.
+
+    An entry point of the group ``tav.commands`` is a command, imported when it is called for. So
+    `tav pipeline` is here, and the components know nothing of the pipelines above them.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group=PLUGINS).names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = super().get_command(ctx, cmd_name)
+        for plugin in entry_points(group=PLUGINS, name=cmd_name) if found is None else ():
+            command: click.Command = plugin.load()
+            return command
+        return found
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.numpy import save_file
-
 UNET: dict[str, Any] = {
     "in_channels": 4,
     "out_channels": 4,
@@ -36,10 +34,8 @@ TEXT: dict[str, Any] = {
 
 
 def write_configs(folder: Path) -> Path:
-    """A base model's folder with empty weights: enough to plan with."""
+    """A base model's folder without weights: enough to plan with."""
     for part, config in (("unet", UNET), ("vae", VAE), ("text_encoder", TEXT)):
         (folder / part).mkdir(parents=True)
         (folder / part / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        stem = "model" if part == "text_encoder" else "diffusion_pytorch_model"
-        save_file({}, folder / part / f"{stem}.safetensors")
     return folder

@@ -22,8 +22,8 @@ nothing."""
 CLIPS: Mapping[str, Scene] = MappingProxyType(
     {
         "fish": Scene(color="red", shape="fish", background="sea", motion="moving right", seed=3),
-        "car": Scene(color="yellow", shape="car", background="sand", motion="moving left", seed=5),
-        "star": Scene(color="purple", shape="star", background="grass", motion="bouncing", seed=4),
+        "car": Scene(color="yellow", shape="car", background="sand", motion="moving left", seed=14),
+        "star": Scene(color="purple", shape="star", background="grass", motion="bouncing", seed=17),
         "ball": Scene(color="orange", shape="ball", background="snow", motion="circling", seed=8),
     }
 )

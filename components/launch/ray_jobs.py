@@ -34,6 +34,14 @@ _STOP_S = 20.0
 _PAUSE_S = 1.0
 
 
+class _RefusedError(UserError):
+    """Ray's answer is no."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class RayJobs:
     """The jobs of one cluster."""
 
@@ -77,10 +85,7 @@ class RayJobs:
                 if "already exists" not in str(error):
                     raise
 
-        try:
-            self._patiently(ask)
-        except RuntimeError as error:
-            raise UserError(f"{self._address} refused {name}: {error}") from error
+        self._patiently(ask)
 
     def follow(self, name: str) -> End:
         """See ``Place``."""
@@ -92,7 +97,10 @@ class RayJobs:
                 logger.debug("the log of %s broke off: %s", name, error)
             try:
                 details = self._patiently(lambda: self._client.get_job_info(name))
-            except RuntimeError as error:  # another head, which knows nothing of the job
+            except _RefusedError as error:
+                if error.code != "404":
+                    raise
+                # Another head, which knows nothing of the job.
                 return End("failed", f"{self._address} lost the job: {error}", retryable=True)
             if details.status.is_terminal():
                 return _end(details)
@@ -122,16 +130,22 @@ class RayJobs:
 
         Raises:
             UserError: there was none for ``OUTAGE_S``.
-            RuntimeError: the answer is no.
+            _RefusedError: the answer is no.
         """
+        from ray.exceptions import AuthenticationError
+
         asked = time.monotonic()
         while True:
             try:
                 return ask()
+            except AuthenticationError as error:
+                raise _wants_token(self._address, error) from error
             except _passing() as error:
                 # A head that has just started has no agent yet, and says so with 500.
-                if isinstance(error, RuntimeError) and re.search("status code 4", str(error)):
-                    raise
+                if found := re.search(r"status code (4\d\d)", str(error)):
+                    raise _RefusedError(
+                        f"Ray at {self._address} refuses: {error}", found[1]
+                    ) from error
                 silent = time.monotonic() - asked
                 if silent > OUTAGE_S:
                     raise UserError(
@@ -183,15 +197,19 @@ def _connect(address: str) -> JobSubmissionClient:
     try:
         return Client(address)
     except AuthenticationError as error:
-        raise UserError(
-            f"Ray at {address} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the "
-            f"cluster's ({str(error).splitlines()[0]})"
-        ) from error
+        raise _wants_token(address, error) from error
     except passing as error:
         raise UserError(
             f"no Ray dashboard answers at {address} ({error}): check host, port (8265 unless set "
             "otherwise) and network policies"
         ) from error
+
+
+def _wants_token(address: str, error: Exception) -> UserError:
+    return UserError(
+        f"Ray at {address} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the "
+        f"cluster's ({str(error).splitlines()[0]})"
+    )
 
 
 def _passing() -> tuple[type[Exception], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime as dt
 import logging
@@ -99,6 +100,38 @@ def write_report(store: Store, data: ReportData) -> str:
         if _MEDIA.fullmatch(info.path) and info.path[-68:-4] not in shown:
             store.delete(info.path)
     return f"{store.root}/{FOLDER}/index.html"
+
+
+def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:
+    """The page as one text that holds its videos, for places that show a single file.
+
+    Args:
+        store: The run's store.
+        data: From ``collect``.
+        max_bytes: Of videos; those of later edits are left out when they would exceed it.
+    """
+    addresses: dict[str, str] = {}
+    room = max_bytes
+    for row in data.rows:
+        pair = {one.sha256: one for one in (row.source, row.edit) if one is not None}
+        found = {name: _inline(store, one) for name, one in pair.items() if name not in addresses}
+        room -= sum(map(len, found.values()))
+        if room < 0:
+            break
+        addresses |= {name: text for name, text in found.items() if text}
+    return render(data, addresses, now=dt.datetime.now(dt.UTC))
+
+
+def _inline(store: Store, media: Media) -> str:
+    """A video as a data URI; empty, and a warning, when it is not to be had."""
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder, "video.mp4")
+        try:
+            store.fetch_checked(media.uri, local, media.sha256)
+        except TransientError as error:
+            logger.warning("step=report the gallery lacks a video: %s", error)
+            return ""
+        return "data:video/mp4;base64," + base64.b64encode(local.read_bytes()).decode("ascii")
 
 
 def _copy(store: Store, media: Media) -> bool:

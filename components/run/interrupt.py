@@ -5,6 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from typing import NoReturn
+
+_SIGNAL = signal.SIGUSR1
+"""Not SIGINT: a shell starts programs in the background with that ignored."""
 
 
 def interrupter() -> Callable[[], None]:
@@ -13,10 +17,13 @@ def interrupter() -> Callable[[], None]:
     Python can interrupt the main thread alone; made in another one, it does nothing.
     """
     thread = threading.current_thread()
-    number = thread.ident if thread is threading.main_thread() else None
+    if thread is not threading.main_thread():
+        return lambda: None
+    signal.signal(_SIGNAL, _interrupt)
+    number = thread.ident
+    assert number is not None  # it runs
+    return lambda: signal.pthread_kill(number, _SIGNAL)
 
-    def interrupt() -> None:
-        if number is not None:
-            signal.pthread_kill(number, signal.SIGINT)
 
-    return interrupt
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

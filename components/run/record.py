@@ -25,9 +25,8 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import check_base, resolve_revision
+    from components.revisions import resolve_revision
 
-    check_base(config.model.base)
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)

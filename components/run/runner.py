@@ -27,7 +27,7 @@ from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
-from components.steps.step import ItemWorker, Outcome, StepContext, record_failure, worker_errors
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.storage.tables import read_table
@@ -120,6 +120,10 @@ class Runner:
         self._known = None
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
+            if {"tune", "sample"} & set(steps):
+                from components.revisions import check_base
+
+                check_base(self.config.model.base)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
             for step in steps:
                 computed[step] = self._run_step(
@@ -184,9 +188,9 @@ class Runner:
         settled = 0
         bar = self.config.log_format == "text"
         try:
-            with Progress(step, count, bar=bar) as progress, worker_errors():
-                outcomes = self._outcomes(step, items, cluster)
-                metrics = Metrics(self.config, step) if cluster.started else None
+            outcomes = self._outcomes(step, items, cluster)
+            metrics = Metrics(self.config, step) if cluster.started else None
+            with Progress(step, count, bar=bar) as progress:
                 for outcome in outcomes:
                     settled += 1
                     lease.check()

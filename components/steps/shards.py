@@ -49,6 +49,7 @@ def run_tuning(
         make_worker: Called once in each shard's process.
 
     Raises:
+        UserError: a worker cannot go on, for a reason that no video is to blame for.
         ray.train.TrainingFailedError: a shard met a defect of the program.
     """
     import ray  # 1.5 s that a finished run need not pay
@@ -130,16 +131,18 @@ class _Losses:
 
 
 def _loss(reference: Any) -> _Loss | None:
-    """How a shard's task ended; raises what the program did wrong."""
+    """How a shard's task ended; raises what it could not go on for, and what the program did."""
     import ray
 
     try:
-        loss: _Loss | None = ray.get(reference)
+        end: _Loss | UserError | None = ray.get(reference)
     except Exception as error:
         if not is_loss(error):
             raise
         return _Loss(str(error), of_worker=False)
-    return loss
+    if isinstance(end, UserError):
+        raise end
+    return end
 
 
 def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[TuneItem]]:
@@ -161,8 +164,12 @@ def _fit_task() -> Any:
 
 def _fit(
     shard: list[TuneItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
-) -> _Loss | None:
-    """Run one shard; return how it was lost, none when it went through."""
+) -> _Loss | UserError | None:
+    """Run one shard; none means that it went through.
+
+    Returns:
+        How it was lost, or what it could not go on for.
+    """
     from ray.train import (
         FailureConfig,
         LoggingConfig,
@@ -201,15 +208,13 @@ def _fit(
         ),
     )
     try:
-        refused = (trainer.fit().metrics or {}).get("refused")
+        metrics = trainer.fit().metrics or {}
     except Exception as error:
         if not is_loss(error):
             raise
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
         return _Loss(str(error), of_worker)
-    if refused:
-        raise UserError(refused)
-    return None
+    return UserError(metrics["refused"]) if "refused" in metrics else None
 
 
 def tune_shard(train_config: dict[str, Any]) -> None:

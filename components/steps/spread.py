@@ -10,10 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from components.errors import TransientError, UserError
 from components.steps.step import ItemWorker, Outcome, StepContext
 
 _ROUNDS = 4
 """A task takes at most this part of what each worker has still to do."""
+_STOPPING: dict[str, type[UserError | TransientError]] = {
+    "UserError": UserError,
+    "TransientError": TransientError,
+}
+"""What stops a worker and is no item's fault, such as a full disk or a bucket that refuses."""
 
 
 def run_items(
@@ -31,6 +37,10 @@ def run_items(
         make_worker: Called once in each actor.
         context: Given to ``make_worker``.
         num_gpus: GPUs of each actor.
+
+    Raises:
+        UserError: a worker cannot go on, for a reason that no item is to blame for.
+        TransientError: likewise, but a later run may fare better.
     """
     import ray.data  # 4 s that a finished run need not pay
 
@@ -54,8 +64,7 @@ def run_items(
         **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
     )
     for row in outcomes.iter_rows():
-        for fields in json.loads(row["outcomes"]):
-            yield Outcome(**fields)
+        yield from _outcomes(row["outcomes"])
 
 
 def deal(groups: Sequence[Sequence[Any]], workers: int, most: int) -> list[list[Any]]:
@@ -86,7 +95,10 @@ def deal(groups: Sequence[Sequence[Any]], workers: int, most: int) -> list[list[
 
 
 class _Actor:
-    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way."""
+    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way.
+
+    What stops a worker travels so, too: as an exception it would arrive wrapped and without cause.
+    """
 
     def __init__(
         self,
@@ -95,21 +107,48 @@ class _Actor:
         context: StepContext,
         began: int,
     ) -> None:
-        import ray  # all of this runs in the actor
-
-        from components.log import setup_worker_logging
+        from components.log import setup_worker_logging  # runs in the actor
 
         setup_worker_logging(context.config)
-        self._worker = make(context)
-        self._worker.skip_committed(began)
-        if ray.get_runtime_context().was_current_actor_reconstructed:
-            self._worker.commit_each()
+        self._worker: ItemWorker | None = None
         self._item_type = item_type
+        self._stopped: Exception | None = None
+        try:
+            worker = make(context)
+            worker.skip_committed(began)
+            if _follows_a_dead_one():
+                worker.commit_each()
+            self._worker = worker
+        except tuple(_STOPPING.values()) as error:
+            self._stopped = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         (task,) = batch["items"]
-        outcomes = self._worker(items_from_json(task, self._item_type))
-        return {"outcomes": [items_to_json(outcomes)]}
+        if self._worker is not None:
+            try:
+                outcomes = self._worker(items_from_json(task, self._item_type))
+            except tuple(_STOPPING.values()) as error:
+                self._stopped = error
+            else:
+                return {"outcomes": [items_to_json(outcomes)]}
+        stopped = {"stopped": type(self._stopped).__name__, "message": str(self._stopped)}
+        return {"outcomes": [json.dumps(stopped)]}
+
+
+def _outcomes(text: str) -> list[Outcome]:
+    """What a task returned; raises what stopped its worker."""
+    found = json.loads(text)
+    if isinstance(found, dict):
+        raise _STOPPING[found["stopped"]](found["message"])
+    return [Outcome(**fields) for fields in found]
+
+
+def _follows_a_dead_one() -> bool:
+    """Whether Ray has started this process's actor again."""
+    import ray
+
+    context = ray.get_runtime_context()
+    return context.get_actor_id() is not None and context.was_current_actor_reconstructed
 
 
 def items_to_json(items: Sequence[Any]) -> str:

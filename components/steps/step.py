@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from components.config import RunConfig
-from components.errors import ItemError, TransientError, UserError
+from components.errors import ItemError
 from components.failures import expected_errors, failure_row
 from components.steps.settled import Settled
 from components.storage.store import Store, open_store
@@ -169,35 +169,3 @@ def _failure_row(
         attempt=item.attempt,
         config_hash=context.config_hash,
     )
-
-
-@contextmanager
-def worker_errors() -> Iterator[None]:
-    """Raise what stopped a worker and is no item's fault as it was there, not as Ray wraps it.
-
-    Raises:
-        UserError: as the worker did, such as a full disk or a bucket that refuses.
-        TransientError: as the worker did, such as a server that did not come back.
-    """
-    try:
-        yield
-    except Exception as error:
-        found = _expected(error, set())
-        if found is None or found is error:
-            raise
-        raise type(found)(str(found)) from error
-
-
-def _expected(error: BaseException | None, seen: set[int]) -> UserError | ItemError | None:
-    """The expected error among all that led to an error, here and in other processes."""
-    if error is None or id(error) in seen:
-        return None
-    seen.add(id(error))
-    if type(error) in (UserError, TransientError):
-        assert isinstance(error, UserError | ItemError)
-        return error
-    failures = getattr(error, "worker_failures", None) or {}
-    for cause in (error.__cause__, getattr(error, "cause", None), *failures.values()):
-        if isinstance(cause, BaseException) and (found := _expected(cause, seen)) is not None:
-            return found
-    return None

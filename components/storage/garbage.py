@@ -20,7 +20,7 @@ from components.storage.tables import Row, append_rows, read_commits, read_table
 FOLDERS = ("adapters", "checkpoints", "media", "tables")
 """Where anything may be removed."""
 
-_KEPT = re.compile(r"run\.json|(lease|report|ray-train|logs)/.*", re.DOTALL)
+_KEPT = re.compile(r"run\.json|(lease|outcomes|report|ray-train|logs)/.*", re.DOTALL)
 _KEY = "[0-9a-f]{32}"
 _DIGEST = "(-[0-9a-f]{12})?"
 """Runs of earlier releases have none."""

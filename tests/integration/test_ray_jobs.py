@@ -131,17 +131,6 @@ def test_a_job_outlives_a_killed_caller_and_ends_with_a_stopped_one(
     assert "not been seen to end" not in text
     assert list(new_jobs().values()) == ["STOPPED"]
     wait_until(lambda: not drivers(), 10)
-    wait_until(lambda: not living_actors(), 60)
-
-
-def living_actors() -> list[str]:
-    """Worker processes of Ray that are actors or run tasks; idle ones are named ray::IDLE."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        name = (process.info["cmdline"] or [""])[0]
-        if name.startswith("ray::") and not name.startswith(("ray::IDLE", "ray::DASHBOARD")):
-            found.append(name)
-    return found
 
 
 def test_a_wrong_address_or_token_is_one_clear_error(

@@ -179,7 +179,7 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     assert counts(healed) == {"ingest": 2, "tune": 1, "sample": 1, "score": 1}
 
 
-@pytest.mark.parametrize(("size", "step"), [("24k", "ingest"), ("400k", "tune")])
+@pytest.mark.parametrize(("size", "step"), [("16k", "ingest"), ("120k", "tune")])
 def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, size: str, step: str
 ) -> None:

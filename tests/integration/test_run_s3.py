@@ -18,7 +18,7 @@ import yaml
 
 from components.run.current import State
 from components.run.runner import Runner
-from components.storage.store import Store, open_store
+from components.storage.store import open_store
 from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
 
@@ -77,7 +77,7 @@ def test_a_run_over_a_bucket(
     assert not any(again.computed.values())
     assert not again.used_ray
     assert not list(tmp_path.rglob("owned"))
-    told = {"output": done.stdout + done.stderr} | artefacts(runner.store) | files(ray_logs)
+    told = {"output": done.stdout + done.stderr} | artefacts(s3_server, s3_bucket) | files(ray_logs)
     for kind in ("output", "tables/edits/", "tables/failures/", "run.json", "ray/", "report/"):
         assert any(name.startswith(kind) for name in told), kind
     assert holding(told, s3_bucket), "what is sought can be found"
@@ -100,15 +100,17 @@ def assert_whole(state: State) -> None:
     assert any(path.startswith("report/media/") for path in paths)
 
 
-def artefacts(store: Store) -> dict[str, str]:
-    """Every object as text; rows unpacked, for they are compressed in their files."""
-    found = {}
-    for info in store.list():
-        data = store.read_bytes(info.path)
-        found[info.path] = data.decode("latin-1")
-        if info.path.endswith(".parquet"):
+def artefacts(server: S3Server, bucket: str) -> dict[str, str]:
+    """Every object of the run as text; rows unpacked, for they are compressed in their files."""
+    client, found = server.client(), {}
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="out/run/")
+    for key in [item["Key"] for page in pages for item in page["Contents"]]:
+        data = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        text = data.decode("latin-1")
+        if key.endswith(".parquet"):
             table = pq.read_table(io.BytesIO(data))
-            found[info.path] += str(table.schema.metadata) + str(table.to_pylist())
+            text += str(table.schema.metadata) + str(table.to_pylist())
+        found[key.removeprefix("out/run/")] = text
     return found
 
 

@@ -165,8 +165,10 @@ def test_a_driver_off_the_main_thread_learns_of_the_loss_when_it_asks(store: Loc
 
 def test_a_paused_driver_is_taken_over_and_notices(tmp_path: Path) -> None:
     root = str(tmp_path / "run")
+    # As a shell starts it in the background: deaf to SIGINT.
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + HOLD
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, root, str(SHORT)],
+        [sys.executable, "-c", deaf, root, str(SHORT)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -177,7 +179,7 @@ def test_a_paused_driver_is_taken_over_and_notices(tmp_path: Path) -> None:
         with Lease(LocalStore(root), SHORT) as held:
             driver.send_signal(signal.SIGCONT)
             said = driver.stdout.read()
-            assert driver.wait() != 0
+            assert driver.wait(20) != 0
             assert "was taken over by" in said
             assert f"pid {os.getpid()} on" in said
             time.sleep(SHORT / 2)
@@ -313,12 +315,12 @@ def test_a_second_driver_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(document), encoding="utf-8")
     store = LocalStore(tmp_path / "run")
     with Lease(store, SHORT):
-        refused = CliRunner().invoke(main, ["run", "--config", str(config)])
+        refused = CliRunner().invoke(main, ["ingest", "--config", str(config)])
         assert refused.exit_code == 1
         assert f"another driver is at work on {store.root}: pid {os.getpid()} on" in refused.output
         assert [info.path for info in store.list()] == [f"{FOLDER}/00000001.json"]
     # Nothing to compute, since the video is missing: the failure is recorded, and Ray is not asked.
-    ran = CliRunner().invoke(main, ["run", "--config", str(config), "--json"])
+    ran = CliRunner().invoke(main, ["ingest", "--config", str(config), "--json"])
     assert ran.exit_code == EXIT_FAILED_ITEMS, ran.output
     assert not json.loads(ran.stdout.splitlines()[-1])["used_ray"]
     assert record(store)["released"]

@@ -9,7 +9,7 @@ import pytest
 
 from components.config import RunConfig, parse
 from components.errors import TransientError
-from components.steps.shards import _MAX_LOSSES, _Ledger, _Loss, _Losses, _shards
+from components.steps.shards import _MAX_LOSSES, _Ledger, _Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
 from components.steps.tune import TuneItem
 from components.storage.store import LocalStore
@@ -112,6 +112,36 @@ def test_the_video_that_a_worker_dies_of_is_blamed_and_no_other(
     assert (failure["video_id"], failure["retryable"]) == ("v1", True)
     for words in ("died 3 times", "a worker died", "gradient_checkpointing"):
         assert words in failure["message"]
+
+
+def test_a_video_is_blamed_only_when_its_worker_was_at_no_other(
+    tmp_path: Path, losses: _Losses
+) -> None:
+    # Rows of quick videos wait together: the first without a row may be done.
+    assert [losses.count(tune_item(0), DEATH, alone=False) for _ in range(4)] == [0] * 4
+    assert losses.count(tune_item(0), NODE_DEATH) == 0
+    assert losses.count(tune_item(0), DEATH) == 1
+    (failure,) = read_table(LocalStore(tmp_path), "failures")
+    assert "died 5 times" in failure["message"]
+
+
+def test_a_worker_gets_one_video_and_more_while_they_are_quick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 0.0
+    monkeypatch.setattr("components.steps.shards.time.monotonic", lambda: clock)
+    document = {"run": str(tmp_path), "manifest": "m", "model": {"base": "b"}}
+    document |= {"ray": {"items_per_task": 4}}
+    context = StepContext(config=parse(RunConfig, document, "test"), config_hash="h")
+    items = [tune_item(number) for number in range(16)]
+    sizes: list[int] = []
+    done: list[TuneItem] = []
+    for task in _tasks(items, context):
+        sizes.append(len(task))
+        done += task
+        clock += 6 if sizes == [1, 2, 4, 4] else 1
+    assert done == items
+    assert sizes == [1, 2, 4, 4, 1, 2, 2]
 
 
 def test_a_lost_node_is_no_videos_fault_and_endless_losses_end(

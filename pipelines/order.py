@@ -1,0 +1,97 @@
+"""The order of the tasks, which both pipelines share, and what each task may take."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from kfp import dsl, kubernetes
+
+from pipelines import steps
+
+SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3", "HF_TOKEN")
+"""Keys of the Kubernetes secret, each given to every task under its own name."""
+
+_HOUR = 3600
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """What a task may take. A retry computes only what is missing."""
+
+    hours: int
+    """After which Kubernetes ends the task's pod."""
+    retries: int
+    computes: bool
+    """Whether it takes the pipeline's ``cpus``, ``memory`` and ``gpus``; else a little."""
+
+
+LIMITS = {
+    "check-pins": Limits(hours=1, retries=0, computes=False),
+    "ingest": Limits(hours=24, retries=3, computes=True),
+    "caption": Limits(hours=24, retries=3, computes=True),
+    "tune": Limits(hours=24 * 14, retries=5, computes=True),
+    "sample": Limits(hours=24 * 7, retries=5, computes=True),
+    "score": Limits(hours=24, retries=3, computes=True),
+    "publish": Limits(hours=1, retries=2, computes=False),
+    "report": Limits(hours=6, retries=2, computes=False),
+    "compare": Limits(hours=1, retries=0, computes=False),
+    "record-outcome": Limits(hours=1, retries=3, computes=False),
+}
+"""By component."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pods:
+    """A pipeline's parameters about its pods, handed to every task."""
+
+    image: Any
+    secret: Any
+    cpus: Any
+    memory: Any
+    gpus: Any
+    accelerator: Any
+    node_selector: Any
+    tolerations: Any
+
+
+def placed(task: dsl.PipelineTask, pods: Pods) -> dsl.PipelineTask:
+    """Give a task its image, limits, retries, time and place."""
+    limits = LIMITS[task.component_spec.name]
+    # A task's input does not name what lies behind an address, so an earlier output proves nothing.
+    task.set_caching_options(enable_caching=False)
+    task.set_container_image(pods.image)
+    if limits.retries:
+        task.set_retry(limits.retries, backoff_duration="60s", backoff_factor=2)
+    kubernetes.set_timeout(task, limits.hours * _HOUR)
+    for key in SECRET_KEYS:
+        kubernetes.use_secret_as_env(task, pods.secret, {key: key}, optional=True)
+    kubernetes.add_toleration_json(task, pods.tolerations)
+    if limits.computes:
+        task.set_cpu_limit(pods.cpus).set_memory_limit(pods.memory)
+        task.set_accelerator_type(pods.accelerator).set_accelerator_limit(pods.gpus)
+        kubernetes.add_node_selector_json(task, pods.node_selector)
+    else:
+        task.set_cpu_limit("2").set_memory_limit("8G")
+    return task
+
+
+def edit_and_score(
+    run: dict[str, Any],
+    place: dict[str, Any],
+    pods: Pods,
+    before: dsl.PipelineTask | None = None,
+) -> dsl.PipelineTask:
+    """Add every step in order, then the gallery and the scores; return the task of the latter.
+
+    Args:
+        run: The arguments ``config`` and ``evaluation`` of every task.
+        place: The arguments ``where`` and ``retry_failed`` of every step.
+        pods: The pipeline's parameters about its pods.
+        before: The task that goes first.
+    """
+    for step in (steps.ingest, steps.caption, steps.tune, steps.sample, steps.score):
+        task = placed(step(**run, **place), pods)
+        if before is not None:
+            task.after(before)
+        before = task
+    placed(steps.report(**run, **place), pods).after(before)
+    return placed(steps.publish(**run), pods).after(before)

@@ -1,0 +1,195 @@
+"""What the pipelines' tasks do. Configurations are JSON text: KFP makes every number a float."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from components.config import RunConfig, parse
+from components.errors import UserError
+from components.launch import Where, launch_step
+from components.results.export import export, score_table
+from components.results.report import collect, gallery
+from components.run.current import State
+from components.run.record import load_run
+from components.run.status import run_status
+from components.storage.store import open_store
+from components.storage.tables import Row
+from eval.aggregate import Score, aggregate
+from eval.measures import MEASURES
+from eval.regression import Comparison, compare
+
+PACKAGE = "tune-a-video-at-scale"
+OUTCOMES = "outcomes"
+"""Folder of a run with one JSON object for each execution of a pipeline."""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+
+
+def run_config(config: str, evaluation: str = "") -> RunConfig:
+    """Read a task's configuration.
+
+    Args:
+        config: The run's configuration as JSON.
+        evaluation: Name of this execution, whose run is then a folder of its own below
+            ``config.run``; empty for ``config.run`` itself.
+
+    Raises:
+        UserError: the configuration or the name is wrong.
+    """
+    whole = parse(RunConfig, json.loads(config), "config")
+    if not evaluation:
+        return whole
+    if not _NAME.fullmatch(evaluation):
+        raise UserError(
+            f"evaluation is {evaluation!r}, but names a folder: use at most 128 lower-case "
+            "letters, digits and dashes"
+        )
+    return dataclasses.replace(whole, run=f"{whole.run.rstrip('/')}/{evaluation}")
+
+
+def check_pins(config: str, pipeline_version: str) -> None:
+    """Refuse an evaluation whose figures could move for reasons that no table names.
+
+    Raises:
+        UserError: the image holds another version than the one that was asked for, or the base
+            model is one of the hub's without a revision.
+    """
+    held = version(PACKAGE)
+    if pipeline_version and held != pipeline_version:
+        raise UserError(
+            f"this image holds version {held}, but pipeline_version asks for {pipeline_version}: "
+            "give the image of that version, or another pipeline_version and a baseline made by it"
+        )
+    model = run_config(config).model
+    if model.revision is None and "/" in model.base and not Path(model.base).exists():
+        raise UserError(
+            f"model.base {model.base!r} has no model.revision: give the commit of the hub's "
+            "repository, or the model of a benchmark may change under it"
+        )
+
+
+def run_step(step: str, config: RunConfig, where: str, *, retry_failed: bool) -> dict[str, float]:
+    """Run one step where it shall run, and count what its tables then hold.
+
+    Args:
+        step: One of ingest, caption, tune, sample, score, report.
+        config: The run's configuration.
+        where: A ``components.launch.Where`` as JSON.
+        retry_failed: Also try what failed for good.
+
+    Raises:
+        UserError: the step failed, or too many of its items did.
+    """
+    place = parse(Where, json.loads(where), "where")
+    launch_step(step, config, place, retry_failed=retry_failed)
+    status = run_status(load_run(config.run))
+    found = {"failed_fraction": status.failed_fraction}
+    if step in status.steps:
+        counts = status.steps[step]
+        found |= {"total": counts.total, "done": counts.done, "failed": counts.failed}
+    return {name: float(value) for name, value in found.items()}
+
+
+def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, float]:
+    """Write the run's scored edits as Parquet, and their means as Markdown.
+
+    Returns:
+        The mean of every measure over all edits, as ``protocol.measure``.
+    """
+    rows = _scored(load_run(config.run))
+    _exported(rows, table, ".parquet")
+    means = _means(rows)
+    lines = ["| measure | mean |", "|---|---|", *(f"| {n} | {v:.2f} |" for n, v in means.items())]
+    summary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return means
+
+
+def write_gallery(config: RunConfig, page: Path) -> None:
+    """Write the gallery as one file that needs no other, with as many videos as it bears."""
+    state = load_run(config.run)
+    page.write_text(gallery(state.store, collect(state.store, **state.selection())), "utf-8")
+
+
+def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -> Comparison:
+    """Compare a run's scores with those of a baseline run and write the outcome as Markdown.
+
+    Args:
+        config: The run's configuration.
+        baseline: Address of the baseline run.
+        bounds: JSON: by ``protocol.measure``, how much worse the mean may be.
+        summary: Where to write.
+
+    Raises:
+        UserError: no run lies at the baseline, or a bound names no measure of both.
+    """
+    found = compare(
+        _by_edit(_scored(load_run(config.run))),
+        _by_edit(_scored(load_run(baseline))),
+        {str(name): float(bound) for name, bound in json.loads(bounds).items()},
+    )
+    summary.write_text(found.markdown(), encoding="utf-8")
+    return found
+
+
+def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]) -> str:
+    """Write how an execution of a pipeline ended beside the run's tables, and return its address.
+
+    Args:
+        config: The run's configuration.
+        execution: Kubeflow's name of the execution.
+        outcome: State, failed task and message, from ``PipelineTaskFinalStatus``.
+    """
+    store = open_store(config.run)
+    name = re.sub(r"[^A-Za-z0-9-]", "_", execution)[:128].lstrip("-") or "unnamed"
+    document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
+    document["code_version"] = version(PACKAGE)
+    path = f"{OUTCOMES}/{name}.json"
+    store.write_bytes(path, json.dumps(document, indent=1, sort_keys=True).encode())
+    return f"{store.root}/{path}"
+
+
+def _scored(state: State) -> list[Row]:
+    return score_table(state.store, **state.selection())
+
+
+def _exported(rows: list[Row], target: Path, suffix: str) -> None:
+    """Export to a file whose name, which Kubeflow chose, has no suffix to say how."""
+    named = target.with_name(target.name + suffix)
+    export(rows, str(named))
+    named.replace(target)
+
+
+def _means(rows: list[Row]) -> dict[str, float]:
+    scores = [
+        Score(
+            protocol=row["protocol"],
+            category=row["category"] or "other",
+            **{name: row[name] for name in MEASURES},
+        )
+        for row in rows
+        if row["protocol"] is not None
+    ]
+    return {
+        f"{group.protocol}.{name}": mean.value
+        for group in aggregate(scores)
+        if group.category is None
+        for name, mean in group.means.items()
+        if mean.value is not None
+    }
+
+
+def _by_edit(rows: list[Row]) -> dict[str, dict[str, float]]:
+    """Scores by ``protocol.measure`` and edit."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for name in MEASURES:
+            if row["protocol"] is not None and row[name] is not None:
+                found.setdefault(f"{row['protocol']}.{name}", {})[row["edit_id"]] = row[name]
+    return found

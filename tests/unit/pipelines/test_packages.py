@@ -1,0 +1,79 @@
+"""The compiled pipelines: as committed, complete, and without what must not be in them."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.order import LIMITS
+from pipelines.packages import PIPELINES, compile_all, package, parameter_types
+from pipelines.steps import IMAGE
+
+
+def spec(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    document, platform = yaml.safe_load_all(package(name).read_text("utf-8"))
+    return document, platform
+
+
+def tasks(document: dict[str, Any]) -> dict[str, Any]:
+    inner = next(n for n in document["components"] if n.startswith("comp-exit-handler"))
+    return {
+        **document["root"]["dag"]["tasks"],
+        **document["components"][inner]["dag"]["tasks"],
+    }
+
+
+def test_what_is_committed_is_what_the_sources_compile_to(tmp_path: Path) -> None:
+    for path in compile_all(tmp_path):
+        assert path.read_text("utf-8") == package(path.stem).read_text("utf-8"), (
+            "run `tav pipeline compile --to pipelines`"
+        )
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_task_has_its_limits_and_no_cache(name: str) -> None:
+    document, platform = spec(name)
+    executors = document["deploymentSpec"]["executors"]
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(pods) == set(executors)
+    for executor in executors.values():
+        assert executor["container"]["image"] == "{{$.inputs.parameters['pipelinechannel--image']}}"
+        assert "pip install" not in " ".join(executor["container"]["command"])
+        assert {"resourceCpuLimit", "resourceMemoryLimit"} <= set(
+            executor["container"]["resources"]
+        )
+    for pod in pods.values():
+        assert int(pod["activeDeadlineSeconds"]) > 0
+        assert all(one["optional"] for one in pod["secretAsEnv"])
+    for task, one in tasks(document).items():
+        if task.startswith("exit-handler"):
+            continue
+        assert "enableCache" not in one.get("cachingOptions", {})
+        retries = LIMITS[task].retries
+        assert one.get("retryPolicy", {}).get("maxRetryCount", 0) == retries
+
+
+def test_steps_follow_one_another_and_the_outcome_is_recorded_last() -> None:
+    document, _ = spec("reevaluate")
+    every = tasks(document)
+    order = ("check-pins", "ingest", "caption", "tune", "sample", "score", "publish", "compare")
+    for before, after in pairwise(order):
+        assert every[after]["dependentTasks"] == [before]
+    assert every["record-outcome"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}
+
+
+def test_parameters_are_documented_and_no_secret_is_one() -> None:
+    types = parameter_types("edit_dataset")
+    assert types["config"] == "STRING"  # KFP would make a STRUCT's whole numbers floats
+    assert types["tolerations"] == "LIST"
+    for name in PIPELINES:
+        document, _ = spec(name)
+        declared = document["root"]["inputDefinitions"]["parameters"]
+        assert all(one.get("description") for one in declared.values())
+        assert declared["image"]["defaultValue"] == IMAGE
+        assert not re.search(r"(?i)(secret|token|password)\w*: [A-Za-z0-9/+]{16,}", str(document))
