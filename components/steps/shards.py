@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from components.errors import TransientError
+from components.keys import content_key
 from components.log import setup_worker_logging
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
@@ -141,6 +142,8 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     if not items:
         return
     worker: ItemWorker = train_config["make_worker"](context)
+    if not context.config.ray.max_restarts or _begun_before(context.store(), train_config["items"]):
+        worker.commit_each()
     reported = time.monotonic()
     size = context.config.ray.items_per_task
     for first in range(0, len(items), size):
@@ -149,6 +152,15 @@ def tune_shard(train_config: dict[str, Any]) -> None:
         if time.monotonic() - reported >= _REPORT_SECONDS:
             ray.train.report({"settled": first + size})
             reported = time.monotonic()
+
+
+def _begun_before(store: Store, shard: str) -> bool:
+    """Whether another worker began this shard, given as JSON, and died; note that this one does."""
+    path = f"ray-train/begun/{content_key(shard=shard)}"
+    if store.stat(path) is not None:
+        return True
+    store.write_bytes(path, b"")
+    return False
 
 
 class _Ledger:

@@ -93,11 +93,15 @@ class _Actor:
         context: StepContext,
         began: int,
     ) -> None:
-        from components.log import setup_worker_logging  # runs in the actor
+        import ray  # all of this runs in the actor
+
+        from components.log import setup_worker_logging
 
         setup_worker_logging()
         self._worker = make(context)
-        self._worker.skip_committed(began)  # of use where Ray has started this actor again
+        self._worker.skip_committed(began)
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._worker.commit_each()
         self._item_type = item_type
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:

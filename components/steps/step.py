@@ -99,6 +99,10 @@ class ItemWorker:
                 self._writer.flush_due()
         return outcomes
 
+    def commit_each(self) -> None:
+        """Let no row wait: a worker died before this one, and of which item must become known."""
+        self._writer = RowWriter(self._store, max_rows=1)
+
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
         """An empty local folder for files that are needed no longer than that.

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from components.config import RunConfig, parse
-from components.steps.shards import _Ledger, _shards
+from components.steps.shards import _begun_before, _Ledger, _shards
+from components.steps.spread import items_to_json
 from components.steps.step import StepContext
 from components.steps.tune import TuneItem
 from components.storage.store import LocalStore
@@ -73,3 +74,12 @@ def test_the_ledger_tells_each_new_row_once(tmp_path: Path) -> None:
     assert failed[0].error.endswith(": no")
     assert ledger.poll() == []
     assert ledger.unsettled(items) == items[2:]  # its failure was that of an earlier try
+
+
+def test_a_shard_that_was_begun_before_is_known(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path)
+    shard = items_to_json([tune_item(0), tune_item(1)])
+    assert not _begun_before(store, shard)
+    assert _begun_before(store, shard)
+    assert not _begun_before(store, items_to_json([tune_item(1)]))
+    assert not _begun_before(store, items_to_json([tune_item(0, attempt=2), tune_item(1)]))
