@@ -27,6 +27,7 @@ from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
+from components.storage.writer import RowWriter
 from components.video.sources import stat_source
 from eval.protocols import reads_frames
 from tinyworld.shipped import shipped_model
@@ -171,14 +172,19 @@ class Runner:
         with ThreadPoolExecutor(_STAT_THREADS) as threads:
             answers = [answer for found in threads.map(ask_all, chunks) for answer in found]
         versions, missing = {}, 0
-        for entry, answer in zip(entries, answers, strict=True):
-            if isinstance(answer, str):
-                versions[entry.video_id] = answer
-            elif entry.video_id not in plan.state.videos:
-                missing += self._record_missing(plan, entry, answer)
+        writer = RowWriter(self.store)
+        with writer.work():
+            for entry, answer in zip(entries, answers, strict=True):
+                if isinstance(answer, str):
+                    versions[entry.video_id] = answer
+                elif entry.video_id not in plan.state.videos:
+                    missing += self._record_missing(plan, entry, answer, writer)
+                    writer.flush_due()
         return versions, missing
 
-    def _record_missing(self, plan: Plan, entry: VideoEntry, error: ItemError) -> bool:
+    def _record_missing(
+        self, plan: Plan, entry: VideoEntry, error: ItemError, writer: RowWriter
+    ) -> bool:
         key = ingest_key(entry, "absent", plan.state.video_config(entry))
         attempt = plan.attempt("ingest", key, entry.video_id)
         if attempt is None:
@@ -191,7 +197,7 @@ class Runner:
             video={},
             attempt=attempt,
         )
-        outcome = record_failure(self.store, "ingest", item, error, self._context)
+        outcome = record_failure(writer, "ingest", item, error, self._context)
         logger.warning("step=ingest video=%s failed: %s", entry.video_id, outcome.error)
         return True
 

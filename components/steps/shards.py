@@ -20,6 +20,7 @@ from components.steps.tune import TuneItem, TuneWorker
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
 from components.storage.tables import Row, read_commits
+from components.storage.writer import RowWriter
 
 _POLL_SECONDS = 1.0
 _POLL_SHARE = 0.1
@@ -220,4 +221,6 @@ def _blame(item: TuneItem, crash: str, context: StepContext) -> None:
         f"the worker died {context.config.ray.max_restarts + 1} times while at this video: "
         f"{crash} Give it more memory, use fewer frames or tune.gradient_checkpointing=true"
     )
-    record_failure(context.store(), "tune", item, error, context)
+    writer = RowWriter(context.store())
+    record_failure(writer, "tune", item, error, context)
+    writer.flush()
