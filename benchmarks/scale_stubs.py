@@ -71,6 +71,10 @@ class Marked(ItemWorker):
         self._worker.skip_committed(since)
 
     @override
+    def commit_each(self) -> None:
+        self._worker.commit_each()
+
+    @override
     def __call__(self, items: Sequence[Any]) -> list[Outcome]:
         outcomes = self._worker(items)
         ended = {"ended": time.time(), "cpu_ended": time.process_time()}

@@ -31,6 +31,7 @@ from components.steps.step import ItemWorker, Outcome, StepContext, record_failu
 from components.storage.compact import compact_grown
 from components.storage.store import Store, open_store
 from components.storage.tables import read_table
+from components.storage.writer import RowWriter
 from components.video.sources import SourceInfo, stat_sources
 
 logger = logging.getLogger(__name__)
@@ -243,14 +244,19 @@ class Runner:
         entries = self.manifest.videos
         answers = stat_sources([entry.uri for entry in entries], self.config.video.limits)
         versions, missing = {}, 0
-        for entry, answer in zip(entries, answers, strict=True):
-            if isinstance(answer, SourceInfo):
-                versions[entry.video_id] = answer.version
-            elif entry.video_id not in plan.state.videos:
-                missing += self._record_missing(plan, entry, answer)
+        writer = RowWriter(self.store)
+        with writer.work():
+            for entry, answer in zip(entries, answers, strict=True):
+                if isinstance(answer, SourceInfo):
+                    versions[entry.video_id] = answer.version
+                elif entry.video_id not in plan.state.videos:
+                    missing += self._record_missing(plan, entry, answer, writer)
+                    writer.flush_due()
         return versions, missing
 
-    def _record_missing(self, plan: Plan, entry: VideoEntry, error: ItemError) -> bool:
+    def _record_missing(
+        self, plan: Plan, entry: VideoEntry, error: ItemError, writer: RowWriter
+    ) -> bool:
         key = ingest_key(entry, "absent", plan.state.video_config(entry))
         attempt = plan.attempt("ingest", key, entry.video_id)
         if attempt is None:
@@ -263,7 +269,7 @@ class Runner:
             video={},
             attempt=attempt,
         )
-        outcome = record_failure(self.store, "ingest", item, error, self._context)
+        outcome = record_failure(writer, "ingest", item, error, self._context)
         log = VideoLog(logger, step="ingest", video_id=entry.video_id)
         log.warning("failed: %s", outcome.error)
         return True

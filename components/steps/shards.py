@@ -23,6 +23,7 @@ from components.steps.tune import TuneItem, TuneWorker
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
 from components.storage.tables import Row, read_commits
+from components.storage.writer import RowWriter
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def run_tuning(
             yield from losses.end_with(ledger.poll())
             left = ledger.unsettled(shard)
             if loss is not None and left:
-                left = left[losses.count(left[0], loss, alone=left[0] == shard[0]) :]
+                alone = left[0] == shard[0] or not context.config.ray.max_restarts
+                left = left[losses.count(left[0], loss, alone=alone) :]
                 yield from ledger.poll()
                 waiting.extend([left] if left else [])
 
@@ -231,6 +233,8 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     reported = time.monotonic()
     try:
         worker: ItemWorker = train_config["make_worker"](context)
+        if not context.config.ray.max_restarts:
+            worker.commit_each()
         for task in _tasks([ledger.with_adapter(item) for item in items], context):
             worker(task)
             # Tells Ray Train's controller that the shard lives; it costs a second or two.
@@ -324,4 +328,6 @@ def _blame(item: TuneItem, deaths: int, crash: str, context: StepContext) -> Non
         f"the worker died {deaths} times while at this video: "
         f"{crash} Give it more memory, use fewer frames or tune.gradient_checkpointing=true"
     )
-    record_failure(context.store(), "tune", item, error, context)
+    writer = RowWriter(context.store())
+    record_failure(writer, "tune", item, error, context)
+    writer.flush()

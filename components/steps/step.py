@@ -17,7 +17,6 @@ from components.errors import ItemError
 from components.failures import expected_errors, failure_row
 from components.steps.settled import Settled
 from components.storage.store import Store, open_store
-from components.storage.tables import append_rows
 from components.storage.writer import RowWriter
 
 
@@ -143,24 +142,19 @@ class ItemWorker:
         return Outcome(item.video_id, edit_id, time.perf_counter() - started)
 
     def _fail(self, item: Item, error: ItemError, edit_id: str | None = None) -> Outcome:
-        row = _failure_row(self.step, item, error, self._context, edit_id)
-        self._writer.add("failures", row)
-        return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {row['message']}")
+        return record_failure(self._writer, self.step, item, error, self._context, edit_id)
 
 
 def record_failure(
-    store: Store, step: str, item: Item, error: ItemError, context: StepContext
+    writer: RowWriter,
+    step: str,
+    item: Item,
+    error: ItemError,
+    context: StepContext,
+    edit_id: str | None = None,
 ) -> Outcome:
-    """Commit the failure row of a video's item and return the outcome that says so."""
-    row = _failure_row(step, item, error, context, None)
-    append_rows(store, "failures", [row])
-    return Outcome(item.video_id, None, 0.0, f"{row['error_type']}: {row['message']}")
-
-
-def _failure_row(
-    step: str, item: Item, error: ItemError, context: StepContext, edit_id: str | None
-) -> dict[str, Any]:
-    return failure_row(
+    """Give an item's failure row to the writer and return the outcome that says so."""
+    row = failure_row(
         step,
         error,
         item_key=item.item_key,
@@ -169,3 +163,5 @@ def _failure_row(
         attempt=item.attempt,
         config_hash=context.config_hash,
     )
+    writer.add("failures", row)
+    return Outcome(item.video_id, edit_id, 0.0, f"{row['error_type']}: {row['message']}")

@@ -126,6 +126,14 @@ def test_outcomes_are_told_when_their_rows_are_committed(context: StepContext) -
     assert len(list(context.store().list("tables/captions"))) == 1
 
 
+def test_after_a_death_no_row_waits(context: StepContext) -> None:
+    worker = Worker(context, life=4)  # an object and a row of each of two items
+    worker.commit_each()
+    with pytest.raises(KilledError):
+        worker(numbers(3))
+    assert committed(LocalStore(context.config.run), "captions") == ["v0", "v1"]
+
+
 def test_files_of_an_item_are_gone_when_it_is_done(context: StepContext) -> None:
     worker = Worker(context)
     for _ in range(2):
