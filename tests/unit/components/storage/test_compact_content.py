@@ -180,16 +180,17 @@ def test_a_run_compacts_only_what_has_grown(store: LocalStore) -> None:
 
 
 def test_a_run_compacts_what_its_step_wrote(tmp_path: Path, tiny_models: Path) -> None:
-    videos = [f"- {{id: v{n}, uri: {n}.mp4, prompt: a fish}}" for n in range(MANY_PARTS + 1)]
-    (tmp_path / "m.yaml").write_text("\n".join(["videos:", *videos]), encoding="utf-8")
+    store = LocalStore(tmp_path / "run")
+    append_all(store, *range(MANY_PARTS))
+    manifest = "videos: [{id: gone, uri: gone.mp4, prompt: a fish}]"
+    (tmp_path / "m.yaml").write_text(manifest, encoding="utf-8")
     (tmp_path / "run.yaml").write_text(
         f"run: {tmp_path}/run\nmanifest: {tmp_path}/m.yaml\nmodel: {{base: {tiny_models}/base}}\n"
         f"score: {{model: {tiny_models}/clip}}\nmax_failed_fraction: 1.0\n",
         encoding="utf-8",
     )
     result = CliRunner().invoke(main, ["run", "--config", str(tmp_path / "run.yaml"), "--json"])
-    assert result.exit_code == 0, result.output  # every video is missing: Ray is not needed
-    store = LocalStore(tmp_path / "run")
+    assert result.exit_code == 0, result.output  # the video is missing: Ray is not needed
     assert len(list_parts(store, "failures")) == MANY_PARTS + 2
     assert len(read_table(store, "failures")) == MANY_PARTS + 1
 
