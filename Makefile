@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench lock clean
+.PHONY: help setup demo test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
+
+soak: $(READY) ## Run the tests that wait: outages of S3 in every step, metrics, shared GPUs
+	$(BIN)/python -m pytest tests/integration -m soak
 
 test-fast: $(READY) ## Run the unit and parity tests only
 	$(BIN)/python -m pytest tests/unit tests/parity

@@ -25,6 +25,7 @@ class Limits:
 
 
 LIMITS = {
+    "check": Limits(hours=1, retries=0, computes=False),
     "check-pins": Limits(hours=1, retries=0, computes=False),
     "ingest": Limits(hours=24, retries=3, computes=True),
     "caption": Limits(hours=24, retries=3, computes=True),
@@ -88,10 +89,21 @@ def edit_and_score(
         pods: The pipeline's parameters about its pods.
         before: The task that goes first.
     """
+    # KFP hands a parameter into an exit handler's tasks only if one of them takes it as an input;
+    # limits alone do not count.
+    check = steps.check(
+        config=run["config"],
+        where=place["where"],
+        cpus=pods.cpus,
+        memory=pods.memory,
+        gpus=pods.gpus,
+        accelerator=pods.accelerator,
+    )
+    if before is not None:
+        check.after(before)
+    before = placed(check, pods)
     for step in (steps.ingest, steps.caption, steps.tune, steps.sample, steps.score):
         task = placed(step(**run, **place), pods)
-        if before is not None:
-            task.after(before)
-        before = task
+        before = task.after(before)
     placed(steps.report(**run, **place), pods).after(before)
     return placed(steps.publish(**run), pods).after(before)

@@ -11,6 +11,14 @@ IMAGE = "tune-a-video-at-scale:0.1.0"
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def check(config: str, where: str, cpus: str, memory: str, gpus: str, accelerator: str) -> None:
+    """Refuse what would else fail hours later."""
+    from pipelines import tasks
+
+    tasks.check(config, where, {"cpus": cpus, "memory": memory, "gpus": gpus}, accelerator)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def check_pins(config: str, pipeline_version: str) -> None:
     """Refuse an evaluation that is not pinned to a model and a version."""
     from pipelines import tasks

@@ -29,6 +29,8 @@ PACKAGE = "tune-a-video-at-scale"
 OUTCOMES = "outcomes"
 """Folder of a run with one JSON object for each execution of a pipeline."""
 
+_QUANTITY = re.compile(r"\d+(\.\d+)?(m|[KMGT]i?)?")
+_RESOURCE = re.compile(r"[a-z0-9.-]+/[A-Za-z0-9._-]+")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 
 
@@ -54,12 +56,43 @@ def run_config(config: str, evaluation: str = "") -> RunConfig:
     return dataclasses.replace(whole, run=f"{whole.run.rstrip('/')}/{evaluation}")
 
 
+def check(config: str, where: str, quantities: Mapping[str, str], accelerator: str) -> None:
+    """Refuse what would else fail hours later.
+
+    Args:
+        config: The run's configuration as JSON.
+        where: A ``components.launch.Where`` as JSON.
+        quantities: Kubernetes quantities by parameter, such as ``32G``.
+        accelerator: Kubernetes' resource name of a GPU.
+
+    Raises:
+        UserError: one of them is wrong.
+    """
+    run_config(config)
+    parse(Where, json.loads(where), "where")
+    for name, text in quantities.items():
+        if not _QUANTITY.fullmatch(text):
+            raise UserError(
+                f"{name} is {text!r}, but must be a Kubernetes quantity: a number, with m, K, M, "
+                "G, T, Ki, Mi, Gi or Ti after it where needed"
+            )
+    if not _RESOURCE.fullmatch(accelerator):
+        raise UserError(
+            f"accelerator is {accelerator!r}, but must be Kubernetes' resource name of a GPU, such "
+            "as nvidia.com/gpu"
+        )
+
+
 def check_pins(config: str, pipeline_version: str) -> None:
     """Refuse an evaluation whose figures could move for reasons that no table names.
 
+    Args:
+        config: The benchmark's configuration as JSON.
+        pipeline_version: Version of this project that must be installed; empty for any.
+
     Raises:
-        UserError: the image holds another version than the one that was asked for, or the base
-            model is one of the hub's without a revision.
+        UserError: another version is installed, or the base model is one of the hub's without a
+            revision.
     """
     held = version(PACKAGE)
     if pipeline_version and held != pipeline_version:

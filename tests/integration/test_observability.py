@@ -20,6 +20,8 @@ from tests.integration.runs import write_manifest
 
 READ_PORT = """
 import ray
+
+pytestmark = pytest.mark.soak
 ray.init(address={address!r}, log_to_driver=False)
 print([node["MetricsExportPort"] for node in ray.nodes()][0])
 """

@@ -22,6 +22,8 @@ from tests.integration.conftest import HEAD
 from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
 
+pytestmark = pytest.mark.soak
+
 OUTAGE = 20.0
 VIDEOS = 4
 TABLES = dict(zip(STEPS, ("videos", "captions", "latents", "edits", "scores"), strict=True))

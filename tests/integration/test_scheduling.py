@@ -7,10 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from components.run.cluster import Cluster
 from components.run.runner import Runner
 from components.storage.tables import read_table
 from tests.integration.runs import run_config, write_manifest
+
+pytestmark = pytest.mark.soak
 
 
 def test_two_workers_share_one_gpu(tiny_run: dict[str, Any], tiny_clips: Path) -> None:

@@ -58,10 +58,31 @@ def test_every_task_has_its_limits_and_no_cache(name: str) -> None:
         assert one.get("retryPolicy", {}).get("maxRetryCount", 0) == retries
 
 
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_parameter_that_a_task_takes_reaches_it(name: str) -> None:
+    """KFP 2.17 forgets parameters that an exit handler's tasks use for their limits alone."""
+    document, _ = spec(name)
+    inner = next(n for n in document["components"] if n.startswith("comp-exit-handler"))
+    declared = document["components"][inner]["inputDefinitions"]["parameters"]
+    for task in document["components"][inner]["dag"]["tasks"].values():
+        for one in task["inputs"]["parameters"].values():
+            assert one.get("componentInputParameter", next(iter(declared))) in declared
+
+
 def test_steps_follow_one_another_and_the_outcome_is_recorded_last() -> None:
     document, _ = spec("reevaluate")
     every = tasks(document)
-    order = ("check-pins", "ingest", "caption", "tune", "sample", "score", "publish", "compare")
+    order = (
+        "check-pins",
+        "check",
+        "ingest",
+        "caption",
+        "tune",
+        "sample",
+        "score",
+        "publish",
+        "compare",
+    )
     for before, after in pairwise(order):
         assert every[after]["dependentTasks"] == [before]
     assert every["record-outcome"]["triggerPolicy"] == {"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"}

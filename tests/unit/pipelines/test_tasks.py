@@ -42,3 +42,16 @@ def test_outcomes_are_kept_by_execution_and_never_leave_their_folder(tmp_path: P
     found = json.loads((folder / "edit-1.json").read_text())
     assert (found["state"], found["error_message"]) == ("FAILED", "no GPU")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_would_fail_hours_later_is_refused_at_once() -> None:
+    config, here = json.dumps(CONFIG), '{"mode": "local"}'
+    good = {"cpus": "500m", "memory": "1.5Gi", "gpus": "0"}
+    tasks.check(config, here, good, "nvidia.com/gpu")
+    for memory in ("32 GB", "lots", "", "-1G", "1e"):
+        with pytest.raises(UserError, match=r"memory is .*must be a Kubernetes quantity"):
+            tasks.check(config, here, good | {"memory": memory}, "nvidia.com/gpu")
+    with pytest.raises(UserError, match="accelerator is 'gpu'"):
+        tasks.check(config, here, good, "gpu")
+    with pytest.raises(UserError, match="did you mean 'address'"):
+        tasks.check(config, '{"mode": "address", "adress": "http://h"}', good, "nvidia.com/gpu")
