@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from components.launch.versions import installed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from components.config import RunConfig, load_run_config, parse
 from components.errors import UserError
 from components.launch.__main__ import main
 from components.launch.job import STEPS, decode, encode, make_job
+from components.launch.versions import installed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
