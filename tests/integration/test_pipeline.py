@@ -19,6 +19,8 @@ from components.storage.store import LocalStore
 from components.storage.tables import read_table
 from eval.measures import MEASURES
 
+pytestmark = pytest.mark.soak
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "manifests/runs/demo.yaml"
 QUICK = ("tune.steps=2", "invert.steps=2", "sample.steps=2")
