@@ -150,6 +150,7 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     )
     write_manifest(tiny_run, videos)
     tiny_run["video"] |= {"num_frames": 8, "limits": {"decode_seconds": 6, "duration": 1000}}
+    tiny_run["max_attempts"] = 1  # what took too long would be tried again
     result, state = run(tiny_run)
 
     assert set(state.edits) == {"odd/e", "good/e"}
@@ -173,10 +174,10 @@ def test_bad_items_become_rows_and_the_rest_is_done(
 
     # What failed for good is not tried again, until its source changes.
     again, _ = run(tiny_run)
-    assert counts(again) == {"ingest": 1}  # what took too long may have had a busy machine
+    assert counts(again) == {}
     shutil.copy(good, folder / "missing" / "missing.mp4")
     healed, _ = run(tiny_run)
-    assert counts(healed) == {"ingest": 2, "tune": 1, "sample": 1, "score": 1}
+    assert counts(healed) == {"ingest": 1, "tune": 1, "sample": 1, "score": 1}
 
 
 @pytest.mark.parametrize(("size", "step"), [("16k", "ingest"), ("120k", "tune")])
