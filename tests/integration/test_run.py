@@ -180,13 +180,12 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     assert counts(healed) == {"ingest": 1, "tune": 1, "sample": 1, "score": 1}
 
 
-@pytest.mark.parametrize(("size", "step"), [("16k", "ingest"), ("120k", "tune")])
 def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
-    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, size: str, step: str
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root")
     try:
@@ -200,8 +199,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
             "or use another run root; what is committed stays",
             str(caught.value),
         ), caught.value
-        assert len(read_table(runner.store, "videos")) == (step == "tune")
-        assert read_table(runner.store, "adapters") == []
+        assert read_table(runner.store, "videos") == []
         assert not list(disk.rglob(".tmp-*")), "nothing is half-written"
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
