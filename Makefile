@@ -28,7 +28,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
 
-soak: $(READY) ## Run the tests that wait: outages of S3 in every step, metrics, shared GPUs
+soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, ablation
 	$(BIN)/python -m pytest tests/integration -m soak
 
 test-fast: $(READY) ## Run the unit and parity tests only

@@ -84,7 +84,9 @@ def strip(run_uri: str, target: Path) -> None:
     from components.run.record import load_run
 
     state = load_run(run_uri)
-    target.write_bytes(draw(state.store, state.selection()["edit_keys"]))
+    chosen = state.selection()
+    picture = draw(state.store, chosen["edit_keys"], edit_ids=chosen["edit_ids"])
+    target.write_bytes(picture)
     click.echo(str(target))
 
 

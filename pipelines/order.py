@@ -61,7 +61,7 @@ def placed(task: dsl.PipelineTask, pods: Pods) -> dsl.PipelineTask:
     task.set_caching_options(enable_caching=False)
     task.set_container_image(pods.image)
     if limits.retries:
-        task.set_retry(limits.retries, backoff_duration="60s", backoff_factor=2)
+        task.set_retry(limits.retries, backoff_duration="10s", backoff_factor=2)
     kubernetes.set_timeout(task, limits.hours * _HOUR)
     for key in SECRET_KEYS:
         kubernetes.use_secret_as_env(task, pods.secret, {key: key}, optional=True)

@@ -29,12 +29,19 @@ _GAP = 10
 _LABEL = 16
 
 
-def strip(store: Store, edit_keys: Collection[str], *, videos: int = 8) -> bytes:
+def strip(
+    store: Store,
+    edit_keys: Collection[str],
+    *,
+    edit_ids: Collection[str] | None = None,
+    videos: int = 8,
+) -> bytes:
     """Draw a row for each video: some frames of the source, then of each of its edits.
 
     Args:
         store: The run's store.
         edit_keys: The edits that the current plan asks for.
+        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
         videos: Rows at most.
 
     Returns:
@@ -49,7 +56,7 @@ def strip(store: Store, edit_keys: Collection[str], *, videos: int = 8) -> bytes
         for row in read_table(store, "videos")
     }
     rows: dict[str, list[tuple[str, Frames]]] = {}
-    for edit in current_edits(store, edit_keys):
+    for edit in current_edits(store, edit_keys, edit_ids):
         if edit["video_id"] not in rows:
             if len(rows) == videos:
                 break

@@ -200,14 +200,15 @@ class Lease:
         if found.released:
             return
         owner = found.owner
-        if owner is not None and owner.is_dead():
-            logger.warning("taking over the run from a driver that died (%s)", owner)
+        if _died(owner):
             return
         logger.info("waiting for a sign of life of the run's driver (%s)", owner)
         seconds = found.seconds or self._seconds  # the owner's own count
         last = time.monotonic()
         while time.monotonic() - last < seconds:
             time.sleep(seconds / BEATS / 10)
+            if _died(owner):  # a killed process needs a moment to be gone
+                return
             asked = time.monotonic()
             now = self._newest()
             if time.monotonic() - asked > seconds / BEATS:
@@ -280,6 +281,13 @@ class Lease:
 
     def _write(self, *, released: bool) -> None:
         self._store.write_bytes(_path(self._number), self._record(released=released))
+
+
+def _died(owner: Owner | None) -> bool:
+    if owner is None or not owner.is_dead():
+        return False
+    logger.warning("taking over the run from a driver that died (%s)", owner)
+    return True
 
 
 def _path(number: int) -> str:

@@ -21,7 +21,9 @@ class Metrics:
         from ray.util.metrics import Counter, Histogram  # the driver has loaded ray by now
 
         self._gpu = _on_gpu(config, step)
-        self._tags = {"run": config.run, "step": step}
+        # Ray takes ASCII alone.
+        run = config.run.encode("ascii", "backslashreplace").decode("ascii")
+        self._tags = {"run": run, "step": step}
         names = ("run", "step")
         self._items = Counter(
             "tav_items_total",

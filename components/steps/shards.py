@@ -75,6 +75,13 @@ def run_tuning(
             loss = _loss(reference)
             yield from losses.end_with(ledger.poll())
             left = ledger.unsettled(shard)
+            if loss is None and left:
+                # Ray Train may swallow why, such as a disk too full for its own records.
+                raise TransientError(
+                    f"a tuning shard ended without an outcome for {len(left)} video(s), first "
+                    f"{left[0].video_id}: look at its log above, and at the free space in "
+                    f"{context.config.run}; what is committed counts, so run again to go on"
+                )
             if loss is not None and left:
                 alone = left[0] == shard[0] or not context.config.ray.max_restarts
                 left = left[losses.count(left[0], loss, alone=alone) :]

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from eval.ablation.__main__ import main
 from eval.measures import MEASURES
+
+pytestmark = pytest.mark.soak
 
 DEMO = Path(__file__).resolve().parents[2] / "manifests/runs/demo.yaml"
 

@@ -13,6 +13,8 @@ import pytest
 from tests.integration.s3_install import S3UnavailableError
 from tests.integration.s3_server import unpacked
 
+pytestmark = pytest.mark.soak
+
 REPOSITORY = Path(__file__).parents[2]
 TARGETS = {"worker", "actor", "raylet", "driver", "gateway"}
 

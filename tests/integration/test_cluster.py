@@ -15,6 +15,8 @@ from components.run.runner import Runner
 from tests.integration.checkpoints import Watch
 from tests.integration.runs import run_config, write_manifest
 
+pytestmark = pytest.mark.soak
+
 EVERY = 20
 STEPS = 400
 

@@ -18,10 +18,11 @@ import yaml
 
 from tests.integration.runs import write_manifest
 
+pytestmark = pytest.mark.soak
+
 READ_PORT = """
 import ray
 
-pytestmark = pytest.mark.soak
 ray.init(address={address!r}, log_to_driver=False)
 print([node["MetricsExportPort"] for node in ray.nodes()][0])
 """

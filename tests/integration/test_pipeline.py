@@ -19,6 +19,8 @@ from components.storage.store import LocalStore
 from components.storage.tables import read_table
 from eval.measures import MEASURES
 
+pytestmark = pytest.mark.soak
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "manifests/runs/demo.yaml"
 QUICK = ("tune.steps=2", "invert.steps=2", "sample.steps=2")
@@ -72,14 +74,13 @@ def pipeline(folder: Path, manifest: Path, run: str, *words: str) -> Any:
     )
 
 
-def test_it_makes_what_tav_run_makes_and_goes_on_where_it_stopped(
+def test_it_makes_what_tav_run_makes_and_records_how_it_ended(
     demo: Path, demo_manifest: Path
 ) -> None:
-    # A model that is not there stops the scores, and so the pipeline.
-    broken = pipeline(demo, demo_manifest, "kfp", "score.model=no-such-model")
+    broken = pipeline(demo, demo_manifest, "kfp", "--param", "gpus=many")
     assert broken.returncode != 0
-    outcome = outcomes(demo / "kfp")[-1]
-    assert outcome["state"] == "FAILED"
+    assert "gpus is 'many'" in broken.stdout + broken.stderr
+    assert [one["state"] for one in outcomes(demo / "kfp")] == ["FAILED"]
 
     done = pipeline(demo, demo_manifest, "kfp")
     assert done.returncode == 0, done.stdout + done.stderr

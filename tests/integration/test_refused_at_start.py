@@ -138,7 +138,8 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_full_disk_is_told_at_once(config: Path, full_disk: Path) -> None:
     message = tav_run(config, f"{full_disk}/run")
-    assert "/run/run.json cannot be written (No space left on device): free some" in message
+    lease = "/run/lease/00000001.json"
+    assert f"{lease} cannot be written (No space left on device): free some" in message
     assert [path.name for path in full_disk.rglob("*") if path.is_file()] == ["other"]
 
 
@@ -146,4 +147,4 @@ def test_a_read_only_disk_is_told_at_once(config: Path, full_disk: Path) -> None
     remount: Any = ["mount", "-o", "remount,ro", str(full_disk)]
     subprocess.run(remount, check=True)
     message = tav_run(config, f"{full_disk}/run")
-    assert "/run/run.json cannot be written (Read-only file system): mount it" in message
+    assert "/run/lease/00000001.json cannot be written (Read-only file system): mount it" in message

@@ -150,6 +150,7 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     )
     write_manifest(tiny_run, videos)
     tiny_run["video"] |= {"num_frames": 8, "limits": {"decode_seconds": 6, "duration": 1000}}
+    tiny_run["max_attempts"] = 1  # what took too long would be tried again
     result, state = run(tiny_run)
 
     assert set(state.edits) == {"odd/e", "good/e"}
@@ -173,19 +174,18 @@ def test_bad_items_become_rows_and_the_rest_is_done(
 
     # What failed for good is not tried again, until its source changes.
     again, _ = run(tiny_run)
-    assert counts(again) == {"ingest": 1}  # what took too long may have had a busy machine
+    assert counts(again) == {}
     shutil.copy(good, folder / "missing" / "missing.mp4")
     healed, _ = run(tiny_run)
-    assert counts(healed) == {"ingest": 2, "tune": 1, "sample": 1, "score": 1}
+    assert counts(healed) == {"ingest": 1, "tune": 1, "sample": 1, "score": 1}
 
 
-@pytest.mark.parametrize(("size", "step"), [("16k", "ingest"), ("120k", "tune")])
 def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
-    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, size: str, step: str
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root")
     try:
@@ -199,8 +199,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
             "or use another run root; what is committed stays",
             str(caught.value),
         ), caught.value
-        assert len(read_table(runner.store, "videos")) == (step == "tune")
-        assert read_table(runner.store, "adapters") == []
+        assert read_table(runner.store, "videos") == []
         assert not list(disk.rglob(".tmp-*")), "nothing is half-written"
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)

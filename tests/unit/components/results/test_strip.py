@@ -22,6 +22,8 @@ def test_a_row_for_each_video_with_its_source_and_its_edits(tmp_path: Path) -> N
     keys = {row["edit_key"] for row in read_table(store, "edits")}
 
     picture = Image.open(io.BytesIO(strip(store, keys)))
+    one = Image.open(io.BytesIO(strip(store, keys, edit_ids={"car/swap"})))
+    assert one.width < picture.width
     fewer = Image.open(io.BytesIO(strip(store, keys, videos=1)))
 
     assert picture.format == "PNG"
