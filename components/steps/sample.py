@@ -91,7 +91,7 @@ class Sampler:
 
         from tav_model.sample import sample
 
-        start = torch.from_numpy(start_CFHW).float()
+        start = torch.tensor(start_CFHW, dtype=torch.float32)
         generator = torch.Generator().manual_seed(seed)
         return list(sample(self._base, start, prompts, self._config.sample, generator=generator))
 

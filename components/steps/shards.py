@@ -16,7 +16,7 @@ from typing import Any
 
 from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
-from components.steps.losses import is_loss, is_worker_death
+from components.steps.losses import is_loss, is_worker_death, refusal
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
@@ -217,13 +217,15 @@ def _fit(
         ),
     )
     try:
-        metrics = trainer.fit().metrics or {}
+        trainer.fit()
     except Exception as error:
+        if (refused := refusal(error)) is not None:
+            return refused
         if not is_loss(error):
             raise
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
         return _Loss(str(error), of_worker)
-    return UserError(metrics["refused"]) if "refused" in metrics else None
+    return None
 
 
 def tune_shard(train_config: dict[str, Any]) -> None:
@@ -238,19 +240,15 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     if not items:
         return
     reported = time.monotonic()
-    try:
-        worker: ItemWorker = train_config["make_worker"](context)
-        if not context.config.ray.max_restarts:
-            worker.commit_each()
-        for task in _tasks([ledger.with_adapter(item) for item in items], context):
-            worker(task)
-            # Tells Ray Train's controller that the shard lives; it costs a second or two.
-            if time.monotonic() - reported >= _REPORT_SECONDS:
-                ray.train.report({"video_id": task[-1].video_id})
-                reported = time.monotonic()
-    except UserError as error:
-        # Not raised: Ray Train would start the shard anew, and it would fare no better.
-        ray.train.report({"refused": str(error)})
+    worker: ItemWorker = train_config["make_worker"](context)
+    if not context.config.ray.max_restarts:
+        worker.commit_each()
+    for task in _tasks([ledger.with_adapter(item) for item in items], context):
+        worker(task)
+        # Tells Ray Train's controller that the shard lives; it costs a second or two.
+        if time.monotonic() - reported >= _REPORT_SECONDS:
+            ray.train.report({"video_id": task[-1].video_id})
+            reported = time.monotonic()
 
 
 def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence[TuneItem]]:

@@ -13,7 +13,7 @@ import pytest
 
 from components.run.runner import Runner
 from tests.integration.checkpoints import Watch
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 pytestmark = pytest.mark.soak
 

@@ -98,7 +98,7 @@ class TestLocalStore(StoreContract):
             [sys.executable, "-c", code, root], capture_output=True, text=True, check=False
         )
         assert re.search(
-            r"UserError: .*/root/a/large cannot be written \(File too large\): raise .*ulimit -f\)"
+            r"UserError: .*/a/large cannot be written \(File too large\): raise .*ulimit -f\)"
             r", or use another run root; what is committed stays",
             done.stderr,
         ), done.stderr
