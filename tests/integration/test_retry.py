@@ -18,6 +18,7 @@ from components.run.runner import Runner
 from components.storage.tables import read_table
 from tests.runs import run_config, write_manifest
 
+pytestmark = pytest.mark.soak
 KILLS = 2
 
 
