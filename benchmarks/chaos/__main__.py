@@ -193,7 +193,7 @@ class Battle:
         return self._done
 
 
-def _survivors(patience: float = 15.0) -> list[str]:
+def _survivors(patience: float = 60.0) -> list[str]:
     """Processes of the runs that are still there some time after their drivers."""
     until = time.monotonic() + patience
     while True:

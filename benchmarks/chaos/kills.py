@@ -22,13 +22,13 @@ OUTAGE_SECONDS = (1.0, 8.0)
 ACTORS = (
     "ActorLocationTracker",
     "DatasetManager",
-    "MapWorker",
     "PlacementGroupCleaner",
+    "PreemptionWatcher",
     "TrainController",
     "_AutoscalingCoordinatorActor",
     "_StatsActor",
 )
-"""Of Ray Data and Ray Train; Ray Train's worker counts as a worker, as tasks do."""
+"""That look after the work; those that do it (MapWorker, RayTrainWorker) and tasks are workers."""
 SPARED = ("DashboardAgent", "IDLE", "RuntimeEnvAgent")
 """Processes without work, and parts of the raylet, which dies with them."""
 _PATIENCE_SECONDS = 5.0
