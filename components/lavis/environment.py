@@ -130,7 +130,7 @@ def install(folder: Path) -> None:
     if done.returncode:
         raise UserError(f"uv cannot install {LOCK} into {folder}:\n{done.stderr.strip()}")
     find_python(CaptionConfig(backend="lavis", lavis_python=str(python)))
-    command = [python, "-I", "-W", "ignore", "-c", _IMPORT, PROJECT]
+    command = [str(python), "-I", "-W", "ignore", "-c", _IMPORT, str(PROJECT)]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise UserError(f"LAVIS cannot be imported in {folder}:\n{done.stderr.strip()}")

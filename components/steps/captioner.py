@@ -84,10 +84,13 @@ class Blip2Captioner:
         except torch.OutOfMemoryError as error:
             raise out_of_memory(self.device, len(images), self._config) from error
         new = ids[:, inputs["input_ids"].shape[1] :]  # what precedes is the image and the prompt
+        return [text.strip() for text in self.decode(new)]
+
+    def decode(self, ids: Any) -> list[str]:
+        """Rows of tokens as text; as in LAVIS without the spaces of "a dog 's ball ."."""
         tokenizer = self.processor.tokenizer
-        texts = tokenizer.batch_decode(new, skip_special_tokens=True)
-        # LAVIS's tokenizer takes out the space of "a dog 's ball ."; this one does so when told.
-        return [tokenizer.clean_up_tokenization(text).strip() for text in texts]
+        texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [tokenizer.clean_up_tokenization(text) for text in texts]
 
     def _generation(self) -> dict[str, Any]:
         """LAVIS's settings: beam search without sampling, until a newline."""

@@ -7,8 +7,10 @@ The environment is made from the package registry, in a few seconds and 215 MB, 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -22,8 +24,8 @@ from numpy.typing import NDArray
 
 from components.config import CaptionConfig
 from components.errors import TransientError, UserError
-from components.lavis.captioner import LavisCaptioner
-from components.lavis.environment import find_python, install
+from components.lavis.captioner import LavisCaptioner, _settings
+from components.lavis.environment import PROJECT, find_python, install
 from components.run.runner import Runner
 from components.steps.caption import CaptionWorker
 from components.steps.captioner import Blip2Captioner
@@ -112,6 +114,30 @@ def test_both_backends_give_the_same_captions(
     if which == "random" and config.max_new_tokens > 5:
         assert any(mark in caption for caption in found for mark in ".,!?'")
         assert len({len(caption.split()) for caption in found}) > 3, "some end early"
+
+
+TOKENIZE = """
+import json, pathlib, sys, tempfile
+sys.path.append(sys.argv[1])
+from components.lavis.model import _tokenizer
+document, texts = json.load(sys.stdin)
+tokenizer = _tokenizer(document, pathlib.Path(tempfile.mkdtemp(dir=sys.argv[2])))
+ids = [tokenizer(text).input_ids for text in texts]
+print(json.dumps([ids, tokenizer.batch_decode(ids, skip_special_tokens=True)]))
+"""
+
+
+def test_both_backends_tokenize_alike(talkative: Path, lavis_python: str, tmp_path: Path) -> None:
+    texts = ["", " ", "a photo of ", "a dog 's ball , red .", "it is n't ! ?", "Käse, 犬  \n\t<s>"]
+    config = CaptionConfig(backend="lavis", model=str(talkative))
+    request = json.dumps([_settings(config, None)["tokenizer"], texts])
+    command = [lavis_python, "-I", "-W", "ignore", "-c", TOKENIZE, PROJECT, tmp_path]
+    done = subprocess.run(command, input=request, capture_output=True, text=True, check=True)
+    ids, decoded = json.loads(done.stdout)
+    captioner = Blip2Captioner(CaptionConfig(model=str(talkative)))
+    assert ids == captioner.processor.tokenizer(texts).input_ids
+    assert decoded == captioner.decode(ids)
+    assert decoded[3] == "a dog's ball, red."
 
 
 def test_beams_divided_by_their_length_mostly_agree(images: Images, lavis_python: str) -> None:
