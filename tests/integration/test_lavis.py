@@ -131,7 +131,7 @@ def test_both_backends_tokenize_alike(talkative: Path, lavis_python: str, tmp_pa
     texts = ["", " ", "a photo of ", "a dog 's ball , red .", "it is n't ! ?", "Käse, 犬  \n\t<s>"]
     config = CaptionConfig(backend="lavis", model=str(talkative))
     request = json.dumps([_settings(config, None)["tokenizer"], texts])
-    command = [lavis_python, "-I", "-W", "ignore", "-c", TOKENIZE, PROJECT, tmp_path]
+    command = [lavis_python, "-I", "-W", "ignore", "-c", TOKENIZE, str(PROJECT), str(tmp_path)]
     done = subprocess.run(command, input=request, capture_output=True, text=True, check=True)
     ids, decoded = json.loads(done.stdout)
     captioner = Blip2Captioner(CaptionConfig(model=str(talkative)))
@@ -263,16 +263,21 @@ def test_a_dead_process_costs_one_video_at_most(
 
 
 def test_a_run_captions_by_lavis_and_by_transformers_each_for_itself(
-    tiny_run: dict[str, Any], tiny_clips: Path, lavis_python: str
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, lavis_python: str
 ) -> None:
     videos = [{"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "edits": []}]
     write_manifest(tiny_run, videos)
     steps = ("ingest", "caption")
     by_transformers = Runner(run_config(tiny_run))
     assert counts(by_transformers.run(steps)) == {"ingest": 1, "caption": 1}
-    tiny_run["caption"] |= {"backend": "lavis", "lavis_python": lavis_python}
+    python, calls = tmp_path / "python", tmp_path / "calls"
+    python.write_text(f'#!/bin/sh\necho "$@" >>{calls}\nexec {lavis_python} "$@"\n')
+    python.chmod(0o755)
+    tiny_run["caption"] |= {"backend": "lavis", "lavis_python": str(python)}
     by_lavis = Runner(run_config(tiny_run))
+    assert "components.lavis.worker" not in calls.read_text()
     assert counts(by_lavis.run(steps)) == {"caption": 1}
+    assert calls.read_text().count("components.lavis.worker") == 1
     assert counts(Runner(run_config(tiny_run)).run(steps)) == {}
     rows = read_table(by_lavis.store, "captions")
     assert len(rows) == len({row["captioner"] for row in rows}) == 2

@@ -21,15 +21,21 @@ def lavis(model: Path) -> CaptionConfig:
     return CaptionConfig(backend="lavis", model=str(model), max_new_tokens=8, prompt="a photo of ")
 
 
-def test_it_is_told_all_that_transformers_would_use(tiny_models: Path) -> None:
-    settings = captioner._settings(lavis(tiny_models / "blip2"), None)
+def test_it_is_told_all_that_transformers_would_use(tiny_models: Path, tmp_path: Path) -> None:
+    model = tmp_path / "blip2"
+    shutil.copytree(tiny_models / "blip2", model)
+    document = json.loads((model / "config.json").read_text())
+    for part, key in (("qformer", "cross_attention_frequency"), ("vision", "patch_size")):
+        del document[f"{part}_config"][key]  # as in published files, which leave defaults out
+    (model / "config.json").write_text(json.dumps(document))
+    settings = captioner._settings(lavis(model), None)
     assert json.loads(json.dumps(settings)) == settings
-    assert settings["weights"] == [str(tiny_models / "blip2" / "model.safetensors")]
+    assert settings["weights"] == [str(model / "model.safetensors")]
     assert (settings["prompt"], settings["max_new_tokens"]) == ("a photo of ", 8)
     assert (settings["num_beams"], settings["length_penalty"]) == (5, 1.0)
     assert (settings["device"], settings["dtype"]) == ("cpu", "float32")
-    # What the model's file leaves out as a default is spelled out.
     assert settings["qformer"]["cross_attention_frequency"] == 2
+    assert settings["vision"]["patch_size"] == 14
     assert settings["text"]["max_position_embeddings"] == 128
     assert settings["tokenizer"]["special"]["bos"] == "</s>"
     assert settings["tokenizer"]["added_tokens"][-1]["content"] == "<image>"
