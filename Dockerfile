@@ -3,6 +3,7 @@
 #
 #     docker build -t registry.example.com/tune-a-video:0.1.0 .                   # GPU, the last stage
 #     docker build --target cpu -t registry.example.com/tune-a-video:0.1.0-cpu .
+#     docker build --target lavis -t registry.example.com/tune-a-video:0.1.0-lavis .   # GPU, and caption.backend=lavis
 #
 # CUDA's runtime comes from requirements.lock (the nvidia-* wheels that torch is built against, pinned
 # by hash), so the base needs none, and both targets hold the same packages; the driver is the node's.
@@ -27,6 +28,11 @@ COPY components components
 COPY pipelines pipelines
 RUN uv pip install --no-deps --no-build-isolation . && /opt/venv/bin/python -m compileall -q /opt/venv
 
+FROM build AS build-lavis
+# Its own lock, with hashes; found beside /opt/venv by caption.backend=lavis.
+RUN /opt/venv/bin/python -m components.lavis.environment /opt/venv-lavis \
+    && /opt/venv-lavis/bin/python -m compileall -q /opt/venv-lavis
+
 FROM ${BASE} AS runtime
 # KubeRay's probes call wget. The base's digest decides its version.
 # hadolint ignore=DL3008
@@ -48,6 +54,10 @@ HEALTHCHECK NONE
 CMD ["tav", "--help"]
 
 FROM runtime AS cpu
+
+FROM runtime AS lavis
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-lavis /opt/venv-lavis /opt/venv-lavis
 
 FROM runtime AS gpu
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility

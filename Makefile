@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak test-fast lint format bench lock clean
+.PHONY: help setup lavis demo test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,9 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+
+lavis: $(READY) ## Create the environment that caption.backend=lavis needs, in $(VENV)-lavis
+	$(BIN)/python -m components.lavis.environment
 
 demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/demo
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
@@ -50,6 +53,8 @@ bench: $(READY) ## Measure one step of each kind on this machine
 lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --upgrade --quiet --output-file requirements.lock
+	cd components/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
+		--python-version 3.11 --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and the demo's run
-	rm -rf $(VENV) runs/demo $(CLIPS)
+	rm -rf $(VENV) $(VENV)-lavis runs/demo $(CLIPS)

@@ -121,7 +121,10 @@ class VideoConfig:
 class CaptionConfig:
     """BLIP-2, for videos whose manifest entry gives no source prompt."""
 
-    backend: Literal["transformers"] = "transformers"
+    backend: Literal["transformers", "lavis"] = "transformers"
+    """The library that computes: transformers, or LAVIS in an environment of its own."""
+    lavis_python: str | None = field(default=None, metadata=NOT_KEYED)
+    """Interpreter of LAVIS's environment, none for that of ``make lavis`` and the image."""
     model: str = "Salesforce/blip2-opt-2.7b"
     """``tinyworld``, or folder or hub id of a Blip2ForConditionalGeneration."""
     revision: str | None = None
@@ -131,6 +134,8 @@ class CaptionConfig:
     prompt: str = ""
     """Text that the caption continues; empty for a free caption."""
     num_beams: int = 5
+    length_penalty: float = 1.0
+    """What beams' scores are divided by: their length to this power."""
     max_new_tokens: int = 30
     batch_size: int = field(default=8, metadata=NOT_KEYED)
     """Videos captioned at once by one worker."""
@@ -138,7 +143,13 @@ class CaptionConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     def __post_init__(self) -> None:
+        if self.lavis_python is not None and self.backend != "lavis":
+            raise ValueError(
+                f"lavis_python is {self.lavis_python!r}, but backend is {self.backend!r}: "
+                "set backend to lavis, or leave lavis_python out"
+            )
         _at_least("num_beams", self.num_beams, 1, "1 is greedy decoding")
+        _at_least("length_penalty", self.length_penalty, 0, "LAVIS uses 1, and 0 divides by 1")
         _at_least("max_new_tokens", self.max_new_tokens, 1, "LAVIS uses 30")
         _at_least("batch_size", self.batch_size, 1, "1 captions one video at a time")
 
@@ -288,11 +299,16 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         # What is no folder here is a hub id.
         return whole(name) if Path(name).expanduser().is_dir() else name
 
+    python = config.caption.lavis_python
     return dataclasses.replace(
         config,
         run=whole(config.run),
         manifest=whole(config.manifest),
         model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
-        caption=dataclasses.replace(config.caption, model=model(config.caption.model, "blip2")),
+        caption=dataclasses.replace(
+            config.caption,
+            model=model(config.caption.model, "blip2"),
+            lavis_python=python and whole(python),
+        ),
         score=dataclasses.replace(config.score, model=model(config.score.model, "clip")),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import types
 import typing
 from collections.abc import Sequence
@@ -91,6 +92,10 @@ def _explain(cls: type, problem: Any) -> str:
     if problem["type"] == "missing":
         return f"  {'.'.join(path)}: is required, but not given"
     value = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    if problem["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+        near = difflib.get_close_matches(str(problem["input"]), known, n=1)
+        value += f"; did you mean {near[0]!r}?" if near else ""
     return f"  {'.'.join(path) or 'document'}: {message}{value}"
 
 

@@ -23,6 +23,7 @@ from components.run.plan import STEPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.status import Status, run_status
+from components.steps.caption import check_backend
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
 from components.steps.score import check_protocols
@@ -86,6 +87,8 @@ class Runner:
         self.config = config
         self.store: Store = open_store(config.run)
         self.manifest: Manifest = load_manifest(config.manifest)
+        if any(entry.prompt is None for entry in self.manifest.videos):
+            check_backend(config.caption)
         self.revisions = find_revisions(config, self.manifest)
         self._retry_failed = retry_failed
         self._workers = workers

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
@@ -26,9 +27,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.steps.captioner import Blip2Captioner
-
 logger = logging.getLogger(__name__)
+
+
+class Captioner(Protocol):
+    """A loaded model; see ``Blip2Captioner``."""
+
+    device: Any
+    """Where it computes."""
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[str]:
+        """Caption (H, W, 3) images, each for itself; raises ItemError."""
+
 
 MANIFEST = "manifest"
 """Captioner and source of the prompts that the manifest gives."""
@@ -61,12 +71,18 @@ class CaptionWorker(ItemWorker):
         super().__init__(context)
         self._captioner = self._load()
 
-    def _load(self) -> Blip2Captioner:
+    def _load(self) -> Captioner:
         from components.revisions import hub_revision
+
+        config = self._context.config.caption
+        revision = hub_revision(self._context.caption_revision)
+        if config.backend == "lavis":
+            from components.lavis.captioner import LavisCaptioner
+
+            return LavisCaptioner(config, revision=revision)
         from components.steps.captioner import Blip2Captioner
 
-        revision = hub_revision(self._context.caption_revision)
-        return Blip2Captioner(self._context.config.caption, revision=revision)
+        return Blip2Captioner(config, revision=revision)
 
     @override
     def _outcomes(self, items: Sequence[CaptionItem]) -> Iterator[Outcome]:
@@ -105,6 +121,10 @@ class CaptionWorker(ItemWorker):
             with expected_errors():
                 texts = self._captioner(list(frames.values()))
         except ItemError as error:
+            if len(frames) > 1:  # one frame may be to blame, and the others are to have captions
+                logger.warning("captioning the %d videos of a batch singly: %s", len(frames), error)
+                single = [self._describe({key: frames[key]}, errors) for key in frames]
+                return dict(collections.ChainMap(*single))
             errors.update(dict.fromkeys(frames, error))
             return {}
         captions = dict(zip(frames, texts, strict=True))
@@ -150,6 +170,14 @@ def commit_manifest_captions(
     ]
     if rows:
         append_rows(store, "captions", rows)
+
+
+def check_backend(config: CaptionConfig) -> None:
+    """Raise UserError where what ``caption.backend`` needs is not installed here."""
+    if config.backend == "lavis":
+        from components.lavis.environment import find_python
+
+        find_python(config)
 
 
 def captioner_name(config: CaptionConfig, revision: str) -> str:

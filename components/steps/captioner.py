@@ -1,12 +1,13 @@
-"""BLIP-2 through transformers, with the generation settings of the paper's captioner (LAVIS).
+"""BLIP-2 through transformers, with the generation settings of its authors' library, LAVIS.
 
-Agreement with LAVIS was checked on equal weights: with greedy decoding, 48 of 48 captions agree.
-With beams the two libraries divide scores by different lengths, and 35 to 48 of 48 agree.
+With equal weights LAVIS itself (``components.lavis``) gives the same captions; what may differ, and
+why, is in docs/captioning.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from components.config import CaptionConfig
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]
     """(H, W, 3), uint8, RGB."""
 
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+"""Names in torch."""
 
 
 class Blip2Captioner:
@@ -38,8 +40,8 @@ class Blip2Captioner:
         import torch
 
         self._config = config
-        self.device = _device(config.device)
-        self.dtype: torch.dtype = getattr(torch, _DTYPES[config.dtype])
+        self.device = find_device(config.device)
+        self.dtype: torch.dtype = getattr(torch, DTYPES[config.dtype])
         self.processor, self.model = _load(config, revision, self.dtype)
         self.model.to(self.device).eval()
         tokenizer = self.processor.tokenizer
@@ -80,13 +82,15 @@ class Blip2Captioner:
             with torch.inference_mode():
                 ids = self.model.generate(**inputs, **self._generation())
         except torch.OutOfMemoryError as error:
-            raise TransientError(
-                f"{self.device} is out of memory with {len(images)} images in a batch: "
-                f"lower caption.batch_size ({self._config.batch_size})"
-            ) from error
+            raise out_of_memory(self.device, len(images), self._config) from error
         new = ids[:, inputs["input_ids"].shape[1] :]  # what precedes is the image and the prompt
-        texts = self.processor.batch_decode(new, skip_special_tokens=True)
-        return [text.strip() for text in texts]
+        return [text.strip() for text in self.decode(new)]
+
+    def decode(self, ids: Any) -> list[str]:
+        """Rows of tokens as text; as in LAVIS without the spaces of "a dog 's ball ."."""
+        tokenizer = self.processor.tokenizer
+        texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [tokenizer.clean_up_tokenization(text) for text in texts]
 
     def _generation(self) -> dict[str, Any]:
         """LAVIS's settings: beam search without sampling, until a newline."""
@@ -99,14 +103,30 @@ class Blip2Captioner:
             "pad_token_id": self.processor.tokenizer.pad_token_id,
         }
         if self._config.num_beams > 1:
-            settings["length_penalty"] = 1.0
+            settings["length_penalty"] = self._config.length_penalty
         return settings
 
 
 def _load(config: CaptionConfig, revision: str | None, dtype: Any) -> tuple[Any, Any]:
-    from transformers import AutoConfig, Blip2ForConditionalGeneration, Blip2Processor
+    from transformers import Blip2ForConditionalGeneration
 
-    try:
+    _, processor = load_processor(config, revision)
+    with _loading(config):
+        model = Blip2ForConditionalGeneration.from_pretrained(
+            config.model, revision=revision, dtype=dtype, use_safetensors=True
+        )
+    return processor, model
+
+
+def load_processor(config: CaptionConfig, revision: str | None) -> tuple[Any, Any]:
+    """Load a model's Blip2Config, and its Blip2Processor, but no weights.
+
+    Raises:
+        UserError: the model is no BLIP-2 with an OPT decoder, or lacks a file.
+    """
+    from transformers import AutoConfig, Blip2Processor
+
+    with _loading(config):
         found = AutoConfig.from_pretrained(config.model, revision=revision)
         if found.model_type != "blip-2" or found.text_config.is_encoder_decoder:
             raise UserError(
@@ -116,18 +136,34 @@ def _load(config: CaptionConfig, revision: str | None, dtype: Any) -> tuple[Any,
             )
         # The PIL backend's resize is LAVIS's own, to the pixel; torchvision's is not.
         processor = Blip2Processor.from_pretrained(config.model, revision=revision, backend="pil")
-        model = Blip2ForConditionalGeneration.from_pretrained(
-            config.model, revision=revision, dtype=dtype, use_safetensors=True
-        )
+    return found, processor
+
+
+@contextmanager
+def _loading(config: CaptionConfig) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise UserError(
             f"cannot load caption.model {config.model!r}: {error}. Give the folder or hub id of a "
             "Blip2ForConditionalGeneration with its processor, in safetensors"
         ) from error
-    return processor, model
 
 
-def _device(name: str) -> Any:
+def out_of_memory(device: Any, images: int, config: CaptionConfig) -> TransientError:
+    """What to tell of a batch that was too large for the device."""
+    return TransientError(
+        f"{device} is out of memory with {images} images in a batch: "
+        f"lower caption.batch_size ({config.batch_size})"
+    )
+
+
+def find_device(name: str) -> Any:
+    """The torch.device of ``caption.device``.
+
+    Raises:
+        UserError: it is no device, or not there.
+    """
     import torch
 
     try:

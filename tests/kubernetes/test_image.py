@@ -114,7 +114,25 @@ def test_the_base_is_pinned_and_of_the_locks_python(instructions: list[list[str]
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert f"--python-version {found[1]}" in lock
     bases = {arguments[0] for word, *arguments in instructions if word == "FROM"}
-    assert bases == {"${BASE}", "runtime"}
+    assert bases == {"${BASE}", "build", "runtime"}
+    assert " ".join(instructions[-2]) == "FROM runtime AS gpu", "what is built unless told"
+
+
+def test_laviss_environment_lies_where_it_is_looked_for(instructions: list[list[str]]) -> None:
+    """In a stage of its own, so that the other images are without it."""
+    stages: dict[str, list[str]] = {}
+    for words in instructions:
+        if words[0] == "FROM":
+            stages[words[-1]] = lines = []
+        elif stages:
+            lines.append(" ".join(words))
+    copied = "COPY --from=build-lavis /opt/venv-lavis /opt/venv-lavis"
+    assert [name for name, lines in stages.items() if copied in lines] == ["lavis"]
+    assert "python -m components.lavis.environment /opt/venv-lavis" in stages["build-lavis"][0]
+    assert any("PATH=/opt/venv/bin:$PATH" in line for line in stages["runtime"])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = project["tool"]["setuptools"]["package-data"]["components.lavis"]
+    assert packed == ["requirements.lock"]
 
 
 def test_nothing_secret_or_cached_stays(instructions: list[list[str]]) -> None:

@@ -56,6 +56,9 @@ def test_local_paths_become_whole_and_others_stay(
     assert config.manifest == f"{tmp_path}/set.yaml"
     assert config.model.base == f"{tmp_path}/models/base"
     assert load_run_config(write(tmp_path, MINIMAL)).model.base == "org/name"
+    lavis = MINIMAL | {"caption": {"backend": "lavis", "lavis_python": "env/bin/python"}}
+    config = load_run_config(write(tmp_path, lavis))
+    assert config.caption.lavis_python == f"{tmp_path}/env/bin/python"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,16 @@ def test_local_paths_become_whole_and_others_stay(
         ({"video": {"num_frames": 0}}, "video: num_frames is 0, but must be at least 1"),
         ({"video": {"width": 500}}, "video: width is 500, but must be a multiple of 8"),
         ({"video": {"fit": "zoom"}}, "video.fit: Input should be 'crop', 'pad' or 'stretch'"),
+        (
+            {"caption": {"backend": "lavsi"}},
+            "caption.backend: Input should be 'transformers' or 'lavis' (got 'lavsi'); did you m",
+        ),
+        ({"caption": {"lavis_pyton": "x"}}, "caption.lavis_pyton: unknown key; did you mean"),
+        (
+            {"caption": {"lavis_python": "x"}},
+            "caption: lavis_python is 'x', but backend is 'transformers': set backend to lavis",
+        ),
+        ({"caption": {"length_penalty": -1}}, "caption: length_penalty is -1.0, but must be at"),
         ({"video": {"start": 1.5}}, "video.start: "),
         ({"video": {"start": "many"}}, "video.start: "),
         (

@@ -203,3 +203,14 @@ def test_a_plan_loads_nothing_heavy(config_file: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_captioner_that_is_not_installed_is_refused_before_any_work(config_file: Path) -> None:
+    lavis = ("caption.backend=lavis", "caption.lavis_python=none/python", "--device", "H100")
+    assert planned(config_file, *lavis).exit_code == 0, "every video has a prompt"
+    manifest = config_file.with_name("m.yaml")
+    text = manifest.read_text(encoding="utf-8").replace("  prompt: a fish\n", "", 1)
+    manifest.write_text(text, encoding="utf-8")
+    result = planned(config_file, *lavis)
+    assert result.exit_code == 1
+    assert "none/python is missing: make it with `make lavis`" in result.output

@@ -17,6 +17,7 @@ from components.steps.caption import (
     captioner_name,
     commit_manifest_captions,
 )
+from components.steps.captioner import Blip2Captioner
 from components.steps.step import StepContext
 from components.storage.store import file_sha256
 from components.storage.tables import Row, read_table
@@ -127,6 +128,7 @@ def test_an_empty_caption_is_a_failure_with_a_remedy(
 ) -> None:
     worker = CaptionWorker(context)
     captioner = worker._captioner
+    assert isinstance(captioner, Blip2Captioner)
     newline = captioner.processor.tokenizer("\n", add_special_tokens=False).input_ids[0]
     # A real BLIP-2 that ends every caption at once: the newline's score is 32, all others are 0.
     captioner.model.language_model.model.decoder.final_layer_norm.bias.data[:] = 1
@@ -175,5 +177,9 @@ def test_a_captioner_is_named_by_content_and_settings() -> None:
         captioner_name(replace(config, num_beams=1), "sha256:1"),
         captioner_name(replace(config, max_new_tokens=9), "sha256:1"),
         captioner_name(replace(config, dtype="bf16"), "sha256:1"),
+        captioner_name(replace(config, length_penalty=0.0), "sha256:1"),
     ]
-    assert len({name, *others}) == 6
+    lavis = replace(config, backend="lavis")
+    others.append(captioner_name(lavis, "sha256:1"))
+    assert captioner_name(replace(lavis, lavis_python="/x"), "sha256:1") == others[-1]
+    assert len({name, *others}) == 8

@@ -112,6 +112,20 @@ def test_a_newline_ends_the_caption(config: CaptionConfig, images: Images) -> No
     assert captioner(images[:1]) == [" ".join(whole.split()[:2])]
 
 
+def test_punctuation_loses_its_space_as_in_lavis(config: CaptionConfig, images: Images) -> None:
+    greedy = CaptionConfig(model=config.model, num_beams=1, max_new_tokens=30)
+    captioner = Blip2Captioner(greedy)
+    tokenizer = captioner.processor.tokenizer
+    forced = iter(tokenizer(" a dog 's ball , red .\n", add_special_tokens=False).input_ids)
+
+    def next_is_forced(_module: object, _args: object, scores: torch.Tensor) -> torch.Tensor:
+        scores[..., next(forced)] = scores.max() + 9
+        return scores
+
+    captioner.model.language_model.lm_head.register_forward_hook(next_is_forced)
+    assert captioner(images[:1]) == ["a dog's ball, red."]
+
+
 def test_beams_and_length_count(config: CaptionConfig, images: Images, captions: list[str]) -> None:
     greedy = Blip2Captioner(CaptionConfig(model=config.model, num_beams=1, max_new_tokens=8))
     assert greedy(images) != captions
