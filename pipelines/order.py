@@ -7,8 +7,18 @@ from kfp import dsl, kubernetes
 
 from pipelines import steps
 
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3", "HF_TOKEN")
-"""Keys of the Kubernetes secret, each given to every task under its own name."""
+SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ENDPOINT_URL_S3",
+    "HF_TOKEN",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+)
+"""Keys that the Kubernetes secret may have, each given to every task under its own name."""
+
+LAUNCHER = ("tune-a-video.dev/pod", "launcher")
+"""Label of pods that may reach Ray's dashboard (manifests/kubernetes/base/network.yaml)."""
 
 _HOUR = 3600
 
@@ -103,7 +113,10 @@ def edit_and_score(
         check.after(before)
     before = placed(check, pods)
     for step in (steps.ingest, steps.caption, steps.tune, steps.sample, steps.score):
-        task = placed(step(**run, **place), pods)
-        before = task.after(before)
-    placed(steps.report(**run, **place), pods).after(before)
+        before = _launching(placed(step(**run, **place), pods)).after(before)
+    _launching(placed(steps.report(**run, **place), pods)).after(before)
     return placed(steps.publish(**run), pods).after(before)
+
+
+def _launching(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    return kubernetes.add_pod_label(task, *LAUNCHER)
