@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,10 +12,8 @@ from typing import Any
 import yaml
 
 from components.errors import UserError
+from components.launch.where import LABEL
 from pipelines.packages import package
-
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-"""Kubeflow names the pod's volume after the claim, so a claim's name must be a label too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,8 @@ class Volume:
 
     def __post_init__(self) -> None:
         """Raise UserError if Kubernetes would not take it."""
-        if not _LABEL.fullmatch(self.claim):
+        # Kubeflow names the pod's volume after the claim, so the claim's name must be a label.
+        if not LABEL.fullmatch(self.claim):
             raise UserError(
                 f"volume claim is {self.claim!r}, but Kubeflow takes at most 63 lower-case "
                 "letters, digits and dashes, with a letter or digit at both ends"
@@ -57,7 +55,8 @@ class Volume:
 
     def holds(self, path: str) -> bool:
         """Whether a path lies on the volume."""
-        return ".." not in path and PurePosixPath(path).is_relative_to(self.path)
+        whole = PurePosixPath(path)
+        return ".." not in whole.parts and whole.is_relative_to(self.path)
 
     def mounted(self, text: str) -> str:
         """A compiled pipeline's YAML with the volume in every pod."""
