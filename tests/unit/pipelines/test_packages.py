@@ -60,6 +60,10 @@ def test_every_task_has_its_limits_and_no_cache(name: str) -> None:
         assert {"resourceCpuLimit", "resourceMemoryLimit"} <= set(
             executor["container"]["resources"]
         )
+    on_gpu = {
+        name for name, one in executors.items() if "accelerator" in one["container"]["resources"]
+    }
+    assert on_gpu == {"exec-caption", "exec-tune", "exec-sample", "exec-score"}
     for pod in pods.values():
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert all(one["optional"] for one in pod["secretAsEnv"])
