@@ -197,7 +197,9 @@ PARTS: dict[str, Callable[[BaseModel, Sizes, argparse.Namespace], list[float]]] 
 
 def _flops(base: BaseModel, sizes: Sizes, args: argparse.Namespace) -> float:
     """What one measured repetition of the part computes, by count."""
-    from tav_model.cost import ClipSize, unet_cost, vae_cost  # noqa: PLC0415
+    from tav_model.cost import unet_cost  # noqa: PLC0415
+    from tav_model.cost_vae import vae_cost  # noqa: PLC0415
+    from tav_model.cost_walk import ClipSize  # noqa: PLC0415
 
     side = sizes.latent_size
     clip = ClipSize(frames=sizes.frames, height=side, width=side)

@@ -24,7 +24,8 @@ from typing import Any
 import psutil
 
 from benchmarks.chaos import kills
-from benchmarks.chaos.scene import BUCKET, Scene
+from benchmarks.chaos.scene import Scene
+from benchmarks.chaos.tally import Tally
 from tests.integration.s3_server import S3Server, unpacked
 
 FINISHED, FAILED_ITEMS = 0, 3
@@ -77,7 +78,7 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     nobody = kills.Reaper(0, 0, 0, scene.server)
     peace = Battle(scene, "peace", nobody, logs, scene.driver("peace", plain=arguments.plain))
     peace.fight(until)
-    reaper = kills.Reaper(arguments.kills, arguments.seed, scene.rows, scene.server)
+    reaper = kills.Reaper(arguments.kills, arguments.seed, scene.done, scene.server)
     chaos = Battle(scene, "chaos", reaper, logs, scene.driver("chaos"))
     chaos.fight(until)
 
@@ -94,7 +95,7 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "seed": arguments.seed,
         "videos": scene.videos + 1,
-        "kills": [dataclasses.asdict(kill) for kill in reaper.done],
+        "kills": [dataclasses.asdict(kill) for kill in reaper.made],
         "seconds": {"undisturbed": peace.seconds, "chaos": chaos.seconds},
         "driver_starts": chaos.starts,
         "driver_exits": chaos.exits,
@@ -112,7 +113,8 @@ class Battle:
         self._log = logs / f"{name}.log"
         self._driver: subprocess.Popen[bytes] | None = None
         self._killed = False
-        self._rows = 0
+        self._tally = Tally(scene.uri(name))
+        self._done = 0
         self._counted = 0.0
         self.starts = 0
         self.exits: list[int] = []
@@ -129,7 +131,7 @@ class Battle:
         began = time.monotonic()
         try:
             while not self._is_over():
-                self._reaper.turn(self._count_rows(), self._kill_driver)
+                self._reaper.turn(self._count_done(), self._kill_driver)
                 if time.monotonic() > until:
                     seconds = time.monotonic() - began
                     self.problem = f"not complete after {seconds:.0f} s: see {self._log}"
@@ -153,7 +155,7 @@ class Battle:
             return True
         if not self._killed:
             self.exits.append(code)
-            if len(self.exits) > 5 + len(self._reaper.done):
+            if len(self.exits) > 5 + len(self._reaper.made):
                 self.problem = f"drivers ended by themselves with {self.exits}: see {self._log}"
                 return True
         self._start()
@@ -180,23 +182,18 @@ class Battle:
         self._driver.kill()
         self._driver.wait()
 
-    def _count_rows(self) -> int:
-        """Parts of the run's tables; the last known number while the gateway is away."""
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _count_done(self) -> int:
+        """What the run has come to; the last known number while the gateway is away."""
+        from components.errors import TransientError
 
         if self._reaper.due and self._reaper.gateway_is_up and time.monotonic() > self._counted:
-            prefix = f"runs/{self._name}/tables/"
-            with contextlib.suppress(BotoCoreError, ClientError):
-                pages = self._scene.server.client().get_paginator("list_objects_v2")
-                self._rows = sum(
-                    len(page.get("Contents", []))
-                    for page in pages.paginate(Bucket=BUCKET, Prefix=prefix)
-                )
+            with contextlib.suppress(TransientError):
+                self._done = self._tally.count()
             self._counted = time.monotonic() + 0.3
-        return self._rows
+        return self._done
 
 
-def _survivors(patience: float = 15.0) -> list[str]:
+def _survivors(patience: float = 60.0) -> list[str]:
     """Processes of the runs that are still there some time after their drivers."""
     until = time.monotonic() + patience
     while True:

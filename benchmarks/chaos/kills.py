@@ -22,13 +22,13 @@ OUTAGE_SECONDS = (1.0, 8.0)
 ACTORS = (
     "ActorLocationTracker",
     "DatasetManager",
-    "MapWorker",
     "PlacementGroupCleaner",
+    "PreemptionWatcher",
     "TrainController",
     "_AutoscalingCoordinatorActor",
     "_StatsActor",
 )
-"""Of Ray Data and Ray Train; Ray Train's worker counts as a worker, as tasks do."""
+"""That look after the work; those that do it (MapWorker, RayTrainWorker) and tasks are workers."""
 SPARED = ("DashboardAgent", "IDLE", "RuntimeEnvAgent")
 """Processes without work, and parts of the raylet, which dies with them."""
 _PATIENCE_SECONDS = 5.0
@@ -45,8 +45,8 @@ class Kill:
     target: str
     what: str
     """The process's own title."""
-    rows: int
-    """Parts of tables that were there."""
+    done: int
+    """Rows and objects that were there."""
 
 
 def adopt_orphans() -> None:
@@ -87,21 +87,21 @@ def kind(process: psutil.Process) -> str | None:
 class Reaper:
     """Kills what is due."""
 
-    def __init__(self, kills: int, seed: int, rows: int, server: S3Server) -> None:
+    def __init__(self, kills: int, seed: int, done: int, server: S3Server) -> None:
         """Draw the moments and the targets.
 
         Args:
             kills: How many.
             seed: Of all draws.
-            rows: What the run commits about; the kills spread over most of it.
+            done: What the run makes about; the kills spread over most of it.
             server: Whose gateway is killed and brought back.
         """
         self._random = random.Random(seed)
-        moments = sorted(self._random.uniform(0, 0.85 * rows) for _ in range(kills))
+        moments = sorted(self._random.uniform(0, 0.85 * done) for _ in range(kills))
         targets = [*TARGETS[:kills], *self._random.choices(TARGETS, WEIGHTS, k=kills)][:kills]
         self._random.shuffle(targets)
         self.due = list(zip(moments, targets, strict=True))
-        self.done: list[Kill] = []
+        self.made: list[Kill] = []
         self._server = server
         self._gateway_back: threading.Thread | None = None
         self._began = time.monotonic()
@@ -112,22 +112,22 @@ class Reaper:
         """Whether nobody waits for the gateway."""
         return self._gateway_back is None or not self._gateway_back.is_alive()
 
-    def turn(self, rows: int, kill_driver: Callable[[], None]) -> None:
+    def turn(self, done: int, kill_driver: Callable[[], None]) -> None:
         """Kill one process if its moment has come; call this again and again.
 
         Args:
-            rows: Parts of tables that are there.
+            done: Rows and objects that are there.
             kill_driver: Kills the driver.
         """
-        if not self.due or rows < self.due[0][0]:
+        if not self.due or done < self.due[0][0]:
             self._since = time.monotonic()
             return
         wanted = self.due[0][1]
         if (what := self._strike(wanted, kill_driver)) is not None:
             self.due.pop(0)
             since = time.monotonic() - self._began
-            self.done.append(Kill(round(since, 1), wanted, what, rows))
-            print(line(self.done[-1]), file=sys.stderr, flush=True)
+            self.made.append(Kill(round(since, 1), wanted, what, done))
+            print(line(self.made[-1]), file=sys.stderr, flush=True)
             self._since = time.monotonic()
         elif time.monotonic() - self._since > _PATIENCE_SECONDS:
             self._let_another_go_first()
@@ -179,9 +179,9 @@ class Reaper:
 
 def table(kills: Sequence[Kill]) -> str:
     """The kills as lines of text."""
-    return "\n".join([f"{'s':>7} {'target':8} {'rows':>5}  process", *map(line, kills)])
+    return "\n".join([f"{'s':>7} {'target':8} {'done':>5}  process", *map(line, kills)])
 
 
 def line(kill: Kill) -> str:
     """One kill as a line of that table."""
-    return f"{kill.seconds:7.1f} {kill.target:8} {kill.rows:5}  {kill.what}"
+    return f"{kill.seconds:7.1f} {kill.target:8} {kill.done:5}  {kill.what}"

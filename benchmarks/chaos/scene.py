@@ -59,10 +59,10 @@ class Scene:
         return f"s3://{BUCKET}/runs/{name}"
 
     @property
-    def rows(self) -> int:
-        """Parts of tables that an undisturbed run commits at least."""
-        # A video: its own, an adapter, latents, and two edits with their scores.
-        return 7 * self.videos
+    def done(self) -> int:
+        """Rows and objects that an undisturbed run makes at least: see ``Tally``."""
+        # A video: its row and clip, an adapter and latents, two edits with their scores.
+        return (2 + 3 + 6) * self.videos
 
     def prepare(self) -> None:
         """Make models and clips, and put the manifest and its videos into the bucket."""

@@ -20,7 +20,7 @@ from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntr
 from components.manifest.lint import Linter, valid_id
 from components.manifest.read import SUFFIXES, byte_limit, read_tree
 from components.manifest.tree import ManifestError, Node, Problems, to_node
-from components.storage.store import split_uri
+from components.storage.address import split_uri
 from components.video.read import CONTAINERS
 from components.video.sources import fetch_source, list_videos, resolve_uri, stat_source
 

@@ -13,7 +13,9 @@ from components.config import RunConfig, VideoConfig
 from components.errors import UserError
 from components.plan.rates import Rates
 from components.revisions import hub_revision
-from tav_model.cost import ClipSize, UNetCost, VaeCost, unet_cost, vae_cost
+from tav_model.cost import UNetCost, unet_cost
+from tav_model.cost_vae import VaeCost, vae_cost
+from tav_model.cost_walk import ClipSize
 
 PROCESS_BYTES = {"cpu": 0.85e9, "cuda": 0.5e9}
 """Of a worker without any model. CPU: Python, torch and the libraries, measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.errors import TransientError
+from components.errors import TransientError, UserError
 
 
 def is_loss(error: BaseException) -> bool:
@@ -14,6 +14,11 @@ def is_loss(error: BaseException) -> bool:
     a store that could not be reached; false of what the program itself did wrong.
     """
     return any(_says_loss(one) for one in _reasons(error))
+
+
+def refusal(error: BaseException) -> UserError | None:
+    """What a worker could not go on for and no item is to blame for, such as a full disk."""
+    return next((one for one in _reasons(error) if isinstance(one, UserError)), None)
 
 
 def is_worker_death(error: BaseException) -> bool:

@@ -19,8 +19,9 @@ from components.keys import item_seed
 from components.log import VideoLog
 from components.provenance import model_columns, provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
+from components.storage.address import digest_name
 from components.storage.latents import LatentsReader
-from components.storage.store import digest_name, file_sha256
+from components.storage.store import file_sha256
 from components.storage.tables import Row
 from tinyworld.shipped import public_name
 
@@ -91,7 +92,7 @@ class Sampler:
 
         from tav_model.sample import sample
 
-        start = torch.from_numpy(start_CFHW).float()
+        start = torch.tensor(start_CFHW, dtype=torch.float32)
         generator = torch.Generator().manual_seed(seed)
         return list(sample(self._base, start, prompts, self._config.sample, generator=generator))
 

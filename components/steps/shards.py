@@ -16,13 +16,11 @@ from typing import Any
 
 from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
-from components.steps.losses import is_loss, is_worker_death
+from components.steps.ledger import Ledger
+from components.steps.losses import is_loss, is_worker_death, refusal
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.steps.tune import TuneItem, TuneWorker
-from components.storage.schemas import CONTENT
-from components.storage.store import Store
-from components.storage.tables import Row, read_commits
 from components.storage.writer import RowWriter
 
 logger = logging.getLogger(__name__)
@@ -55,7 +53,7 @@ def run_tuning(
     """
     import ray  # 1.5 s that a finished run need not pay
 
-    ledger = _Ledger(context.store())
+    ledger = Ledger(context.store())
     ledger.forget()
     waiting = list(_shards(items, context))
     running: dict[Any, list[TuneItem]] = {}
@@ -217,13 +215,15 @@ def _fit(
         ),
     )
     try:
-        metrics = trainer.fit().metrics or {}
+        trainer.fit()
     except Exception as error:
+        if (refused := refusal(error)) is not None:
+            return refused
         if not is_loss(error):
             raise
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
         return _Loss(str(error), of_worker)
-    return UserError(metrics["refused"]) if "refused" in metrics else None
+    return None
 
 
 def tune_shard(train_config: dict[str, Any]) -> None:
@@ -232,25 +232,21 @@ def tune_shard(train_config: dict[str, Any]) -> None:
 
     context: StepContext = train_config["context"]
     setup_worker_logging(context.config)
-    ledger = _Ledger(context.store())
+    ledger = Ledger(context.store())
     ledger.poll()
     items = ledger.unsettled(items_from_json(train_config["items"], TuneItem))
     if not items:
         return
     reported = time.monotonic()
-    try:
-        worker: ItemWorker = train_config["make_worker"](context)
-        if not context.config.ray.max_restarts:
-            worker.commit_each()
-        for task in _tasks([ledger.with_adapter(item) for item in items], context):
-            worker(task)
-            # Tells Ray Train's controller that the shard lives; it costs a second or two.
-            if time.monotonic() - reported >= _REPORT_SECONDS:
-                ray.train.report({"video_id": task[-1].video_id})
-                reported = time.monotonic()
-    except UserError as error:
-        # Not raised: Ray Train would start the shard anew, and it would fare no better.
-        ray.train.report({"refused": str(error)})
+    worker: ItemWorker = train_config["make_worker"](context)
+    if not context.config.ray.max_restarts:
+        worker.commit_each()
+    for task in _tasks([ledger.with_adapter(item) for item in items], context):
+        worker(task)
+        # Tells Ray Train's controller that the shard lives; it costs a second or two.
+        if time.monotonic() - reported >= _REPORT_SECONDS:
+            ray.train.report({"video_id": task[-1].video_id})
+            reported = time.monotonic()
 
 
 def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence[TuneItem]]:
@@ -265,68 +261,6 @@ def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence
         first += size
         quick = time.monotonic() - began < _QUICK_SECONDS
         size = min(2 * size, context.config.ray.items_per_task) if quick else 1
-
-
-class _Ledger:
-    """Follows the tables: a new row of `latents` or `failures` is an outcome of this step."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._known: dict[str, set[str]] = {}
-        self._done: set[tuple[str, str, str]] = set()
-        self._attempts: dict[tuple[str, str], int] = {}
-        self._tuned: dict[str, float] = {}
-        self._adapters: dict[tuple[str, str], Row] = {}
-
-    def poll(self) -> list[Outcome]:
-        """Read parts that are new since the last call."""
-        outcomes = []
-        columns = ("adapter_key", "uri", "sha256")
-        for row in self._new_rows("adapters", ("video_id", "seconds", *columns)):
-            self._tuned[row["adapter_key"]] = row["seconds"]
-            reference = {name: row[name] for name in columns}
-            self._adapters[row["video_id"], row["adapter_key"]] = reference
-        names = ("video_id", "adapter_key", "inversion")
-        for row in self._new_rows("latents", (*names, "seconds", CONTENT["latents"])):
-            if row[CONTENT["latents"]] is None:  # withdrawn: to be done anew
-                self._done.discard((row["video_id"], row["adapter_key"], row["inversion"]))
-                continue
-            self._done.add((row["video_id"], row["adapter_key"], row["inversion"]))
-            # With the time of the tuning, unless that was done in an earlier run.
-            seconds = row["seconds"] + self._tuned.pop(row["adapter_key"], 0.0)
-            outcomes.append(Outcome(row["video_id"], None, seconds))
-        for row in self._new_rows("failures", None):
-            if row["step"] == "tune":
-                self._attempts[row["video_id"], row["item_key"]] = row["attempt"]
-                error = f"{row['error_type']}: {row['message']}"
-                outcomes.append(Outcome(row["video_id"], None, 0.0, error))
-        return outcomes
-
-    def forget(self) -> None:
-        """Take all rows so far as old: none of them is an outcome of what begins now."""
-        self.poll()
-        self._tuned.clear()
-
-    def unsettled(self, items: Sequence[TuneItem]) -> list[TuneItem]:
-        """Items that have neither a row nor a failure of the present attempt."""
-        return [
-            item
-            for item in items
-            if (item.video_id, item.item_key, item.inversion) not in self._done
-            and self._attempts.get((item.video_id, item.item_key), 0) < item.attempt
-        ]
-
-    def with_adapter(self, item: TuneItem) -> TuneItem:
-        """The item with its adapter when a worker that died since has committed it."""
-        adapter = self._adapters.get((item.video_id, item.item_key))
-        if adapter is None or adapter["uri"] is None:  # withdrawn
-            return item
-        return dataclasses.replace(item, adapter=adapter)
-
-    def _new_rows(self, table: str, columns: Sequence[str] | None) -> Iterator[Row]:
-        known = self._known.setdefault(table, set())
-        for _, rows in read_commits(self._store, table, columns, known):
-            yield from rows
 
 
 def _blame(item: TuneItem, deaths: int, crash: str, context: StepContext) -> None:

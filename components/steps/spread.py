@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -148,7 +149,10 @@ def _follows_a_dead_one() -> bool:
     import ray
 
     context = ray.get_runtime_context()
-    return context.get_actor_id() is not None and context.was_current_actor_reconstructed
+    if context.get_actor_id() is None:
+        return False
+    with warnings.catch_warnings(action="ignore"):  # Ray's own use of what it has deprecated
+        return bool(context.was_current_actor_reconstructed)
 
 
 def items_to_json(items: Sequence[Any]) -> str:

@@ -23,8 +23,9 @@ from components.keys import item_seed
 from components.log import VideoLog
 from components.provenance import model_columns, provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
+from components.storage.address import digest_name
 from components.storage.latents import latents_columns
-from components.storage.store import digest_name, file_sha256
+from components.storage.store import file_sha256
 from components.storage.tables import Row
 from tinyworld.shipped import public_name
 

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from components.storage.address import checked_path
 from components.storage.compact import GRACE, replaced_parts
 from components.storage.schemas import CONTENT, KEYS, SCHEMAS
-from components.storage.store import ObjectInfo, Store, Unfinished, checked_path
+from components.storage.store import ObjectInfo, Store, Unfinished
 from components.storage.tables import Row, append_rows, read_commits, read_table
 
 FOLDERS = ("adapters", "checkpoints", "media", "tables")

@@ -30,8 +30,9 @@ from botocore.exceptions import (
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
+from components.storage.address import checked_path
 from components.storage.patience import Patience
-from components.storage.store import ObjectInfo, Store, Unfinished, checked_path
+from components.storage.store import ObjectInfo, Store, Unfinished
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem

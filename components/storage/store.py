@@ -11,7 +11,6 @@ import datetime as dt
 import errno
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from abc import ABC, abstractmethod
@@ -19,18 +18,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
-from components.redact import redacted
+from components.storage.address import checked_path, split_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-SCHEMES = ("file", "s3")
-_SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
 _TEMPORARY = ".tmp-"
 """Begins the name of a file that is being written; no object's name can."""
 _UNWRITABLE = {
@@ -305,48 +301,6 @@ def open_store(uri: str) -> Store:
     return LocalStore(location)
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split an address into its scheme (``file`` or ``s3``) and its location.
-
-    Raises:
-        UserError: unknown scheme, or an S3 address without a bucket or with credentials.
-    """
-    scheme, separator, location = uri.partition("://")
-    if not separator:
-        return "file", uri
-    scheme = scheme.lower()
-    if scheme not in SCHEMES:
-        shown = redacted(uri)
-        raise UserError(
-            f"unknown scheme {scheme!r} in {shown!r}: use a local path, file:// or s3://"
-        )
-    if scheme == "file":
-        if not location.removeprefix("localhost").startswith("/"):
-            shown = redacted(uri)
-            raise UserError(f"{shown!r} is no absolute address: use file:///folder or a plain path")
-        return "file", unquote(location.removeprefix("localhost"))
-    if location.startswith("/") or not location:
-        raise UserError(f"{uri!r} names no bucket: use s3://bucket/prefix")
-    if "@" in location.partition("/")[0]:
-        raise UserError(
-            f"{redacted(uri)!r} holds credentials, which would be written into tables and logs: "
-            "give s3://bucket/prefix, and the credentials in AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
-        )
-    return "s3", location
-
-
-def checked_path(path: str) -> str:
-    """Return the path when each of its segments is plain; else raise ValueError."""
-    for segment in path.split("/"):
-        if not _SEGMENT.fullmatch(segment) or ".." in segment:
-            raise ValueError(
-                f"object path {path!r} holds the segment {segment!r}: segments are 1 to 200 of "
-                "A-Z a-z 0-9 _ . + = @ , - and begin with a letter, a digit or _"
-            )
-    return path
-
-
 def modified_at(status: os.stat_result) -> dt.datetime:
     """A file's time of change."""
     return dt.datetime.fromtimestamp(status.st_mtime, dt.UTC)
@@ -356,12 +310,3 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def digest_name(name: str, sha256: str) -> str:
-    """An object's name with the beginning of its content's digest.
-
-    Work that is done twice at a time, or again after a crash, may give other bytes: so named, they
-    never replace those that a row has named already.
-    """
-    return f"{name}-{sha256[:12]}"

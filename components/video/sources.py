@@ -20,7 +20,8 @@ from components.config import VideoLimits
 from components.errors import ItemError, SourceError, UserError
 from components.keys import content_key
 from components.redact import redacted
-from components.storage.store import ObjectInfo, file_sha256, modified_at, split_uri
+from components.storage.address import split_uri
+from components.storage.store import ObjectInfo, file_sha256, modified_at
 from components.video.read import (
     CONTAINERS,
     DEFAULT_LIMITS,

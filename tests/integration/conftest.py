@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.s3_fixtures import s3_bucket, s3_server  # noqa: F401 - fixtures
+from tests.runs import tiny_document
 
 # Ray guards a cluster with a token, which the head and every driver of it must share.
 os.environ["RAY_AUTH_MODE"] = "token"
@@ -52,16 +53,5 @@ def ray_address() -> Iterator[str]:
 
 @pytest.fixture
 def tiny_run(tmp_path: Path, tiny_models: Path, ray_address: str) -> dict[str, Any]:
-    """The document of a run that takes seconds: tiny models, 4 frames, 2 steps of everything."""
-    return {
-        "run": str(tmp_path / "run"),
-        "manifest": str(tmp_path / "manifest.yaml"),
-        "model": {"base": str(tiny_models / "base")},
-        "video": {"num_frames": 4, "width": 64, "height": 64},
-        "caption": {"model": str(tiny_models / "blip2"), "max_new_tokens": 8},
-        "tune": {"steps": 2},
-        "invert": {"steps": 2},
-        "sample": {"steps": 2},
-        "score": {"model": str(tiny_models / "clip")},
-        "ray": {"address": ray_address},
-    }
+    """The document of a tiny run on the session's Ray."""
+    return tiny_document(tmp_path, tiny_models) | {"ray": {"address": ray_address}}

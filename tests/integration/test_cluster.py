@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from components.run.runner import Runner
 from tests.integration.checkpoints import Watch
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 pytestmark = pytest.mark.soak
 
@@ -46,12 +47,15 @@ def raylet_pid(node: Any) -> int:
 
 def tuning_nodes(nodes: list[Any]) -> set[int]:
     """The raylets below which a Ray Train worker is at work."""
-    return {
-        raylet
-        for raylet in map(raylet_pid, nodes)
-        for child in psutil.Process(raylet).children(recursive=True)
-        if "RayTrainWorker" in " ".join(child.cmdline())
-    }
+    return {raylet for raylet in map(raylet_pid, nodes) if _tunes(psutil.Process(raylet))}
+
+
+def _tunes(raylet: psutil.Process) -> bool:
+    for child in raylet.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may be gone since
+            if "RayTrainWorker" in " ".join(child.cmdline()):
+                return True
+    return False
 
 
 def test_tuning_spreads_over_nodes_and_outlives_one(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.runs import write_manifest
+from tests.runs import write_manifest
 
 pytestmark = pytest.mark.soak
 

@@ -19,7 +19,7 @@ from components.launch import StepFailed, Where, launch_step
 from components.launch.ray_jobs import RayJobs
 from components.run.record import load_run
 from tests.integration.ray_head import free_ports, ray_head
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 HOSTILE = "run $(touch pwned) `touch pwned` '; touch pwned; \" & é\u2028"
 

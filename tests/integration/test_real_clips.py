@@ -9,7 +9,7 @@ import pytest
 
 from components.run.runner import Runner
 from components.storage.tables import read_table
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 CLIPS = Path(__file__).parents[3] / "shared" / "videos"
 
@@ -57,6 +57,6 @@ def test_real_clips_produce_every_row(tiny_run: dict[str, Any]) -> None:
     }
     sizes = {
         row["video_id"]: (row["source_width"], row["source_height"], row["source_frames"])
-        for row in runner.state().videos.values()
+        for row in read_table(runner.store, "videos")
     }
     assert sizes == {"man-skiing": (718, 718, 91), "car-turn": (480, 480, 80)}

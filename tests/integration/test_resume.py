@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from components.run.runner import Runner
 from tests.integration.checkpoints import Watch
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 EVERY = 10
 STEPS = 60

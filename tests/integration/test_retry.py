@@ -16,8 +16,9 @@ import pytest
 
 from components.run.runner import Runner
 from components.storage.tables import read_table
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
+pytestmark = pytest.mark.soak
 KILLS = 2
 
 

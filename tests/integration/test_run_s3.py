@@ -19,8 +19,8 @@ import yaml
 from components.run.current import State
 from components.run.runner import Runner
 from components.storage.store import open_store
-from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
+from tests.runs import run_config
 
 HOSTILE = "<script>alert(1)</script> $(touch owned) `id`; rm -rf / | \"x\" & 'y' \\"
 

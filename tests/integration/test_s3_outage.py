@@ -19,8 +19,8 @@ from components.run.runner import Runner
 from components.storage import s3
 from components.storage.tables import read_table
 from tests.integration.conftest import HEAD
-from tests.integration.runs import run_config
 from tests.integration.s3_server import S3Server
+from tests.runs import run_config
 
 pytestmark = pytest.mark.soak
 

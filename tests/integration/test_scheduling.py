@@ -12,7 +12,7 @@ import pytest
 from components.run.cluster import Cluster
 from components.run.runner import Runner
 from components.storage.tables import read_table
-from tests.integration.runs import run_config, write_manifest
+from tests.runs import run_config, write_manifest
 
 pytestmark = pytest.mark.soak
 

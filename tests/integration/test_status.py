@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from tests.integration.runs import write_manifest
+from tests.runs import write_manifest
 
 TAV = (sys.executable, "-m", "components.cli")
 

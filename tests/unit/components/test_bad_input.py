@@ -13,7 +13,7 @@ from components.errors import ItemError, UserError
 from components.manifest.load import from_document, load_manifest
 from components.revisions import resolve_revision
 from components.steps.score import check_protocols
-from components.storage.store import checked_path
+from components.storage.address import checked_path
 from tav_model.errors import TavModelError
 from tests.bad_input import (
     Kind,

@@ -12,7 +12,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.sizes import SIZES, Sizes, random_base
 from tav_model.config import AttentionMode, ModelConfig
-from tav_model.cost import ClipSize, UNetCost, unet_cost, vae_cost
+from tav_model.cost import UNetCost, unet_cost
+from tav_model.cost_vae import vae_cost
+from tav_model.cost_walk import ClipSize
 from tav_model.load import BaseModel
 from tav_model.unet import tuned_parameters
 from tests.sd14 import UNET, VAE

@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 from components.cli import EXIT_FAILED_ITEMS, main
 from components.errors import UserError
 from components.run import lease as lease_module
-from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError, Owner
+from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError
+from components.run.owner import Owner
 from components.storage.store import LocalStore, ObjectInfo
 from tests.lease_drivers import HOLD, race
 

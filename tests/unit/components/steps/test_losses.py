@@ -14,7 +14,7 @@ from ray.train.v2._internal.exceptions import (
 from ray.train.v2.api.exceptions import ControllerError
 
 from components.errors import SourceError, TransientError, UserError
-from components.steps.losses import is_loss, is_worker_death
+from components.steps.losses import is_loss, is_worker_death, refusal
 
 DEATH = exceptions.RayActorError(error_msg="its worker process has died: connection error")
 NODE_DEATH = exceptions.RayActorError(error_msg="The actor died because its node has died.")
@@ -65,6 +65,21 @@ def test_losses_are_told_from_defects(error: BaseException, *, loss: bool, worke
             continue  # pickle drops a cause
         assert is_loss(one) == loss
         assert is_worker_death(one) == worker
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        of_worker(UserExceptionWithTraceback(UserError("the disk is full"), "...")),
+        exceptions.RayTaskError("f", "...", UserError("the disk is full")),
+        ControllerError(UserError("the disk is full")),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_a_worker_refuses_reaches_the_driver(error: Exception) -> None:
+    for one in (error, pickle.loads(pickle.dumps(error))):
+        assert str(refusal(one)) == "the disk is full"
+    assert refusal(of_worker(DEATH)) is None
 
 
 def test_errors_that_name_each_other_are_no_endless_loop() -> None:

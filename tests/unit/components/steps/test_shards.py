@@ -9,7 +9,8 @@ import pytest
 
 from components.config import RunConfig, parse
 from components.errors import TransientError
-from components.steps.shards import _MAX_LOSSES, _Ledger, _Loss, _Losses, _shards, _tasks
+from components.steps.ledger import Ledger
+from components.steps.shards import _MAX_LOSSES, _Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
 from components.steps.tune import TuneItem
 from components.storage.store import LocalStore
@@ -56,7 +57,7 @@ def test_the_ledger_tells_each_new_row_once(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     keys = {"video_id": "v0", "adapter_key": "k0"}
     append_rows(store, "latents", [make_row("latents", **keys, inversion="old")])
-    ledger = _Ledger(store)
+    ledger = Ledger(store)
     ledger.forget()
     items = [tune_item(0), tune_item(1), tune_item(2, attempt=2)]
     assert ledger.unsettled(items) == items  # another inversion does not count
@@ -80,7 +81,7 @@ def test_an_adapter_that_a_dead_worker_committed_is_not_tuned_again(tmp_path: Pa
     store = LocalStore(tmp_path)
     row = make_row("adapters", video_id="v0", adapter_key="k0")
     append_rows(store, "adapters", [row])
-    ledger = _Ledger(store)
+    ledger = Ledger(store)
     ledger.poll()
     reference = {name: row[name] for name in ("adapter_key", "uri", "sha256")}
     assert ledger.with_adapter(tune_item(0)).adapter == reference

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from components.cli import main
 from components.errors import TransientError, UserError
-from components.steps.shards import _Ledger
+from components.steps.ledger import Ledger
 from components.storage import compact
 from components.storage.compact import MANY_PARTS, compact_grown, compact_table
 from components.storage.latents import LatentsReader, latents_columns
@@ -90,7 +90,7 @@ def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> No
 
 
 def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:
-    ledger = _Ledger(store)
+    ledger = Ledger(store)
     keys = {"step": "tune", "attempt": 1}
     for name in "ab":
         append_rows(store, "failures", [make_row("failures", video_id=name, **keys)])

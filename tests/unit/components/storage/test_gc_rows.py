@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from components.cli import main
 from components.errors import UserError
-from components.steps.shards import _Ledger
+from components.steps.ledger import Ledger
 from components.storage.compact import compact_table
 from components.storage.garbage import survey, withdraw
 from components.storage.tables import read_table
@@ -48,7 +48,7 @@ def test_a_lost_adapter_is_tuned_and_inverted_again(a_run: WholeRun) -> None:
         assert read_table(a_run.store, table) == []
     (item,) = a_run.plan().tune_items()
     assert item.adapter is None
-    ledger = _Ledger(a_run.store)
+    ledger = Ledger(a_run.store)
     ledger.forget()
     assert ledger.unsettled([item]) == [item]
     a_run.tune()

@@ -1,0 +1,63 @@
+"""Addresses of stores, and names of the objects in them."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from components.errors import UserError
+from components.redact import redacted
+
+SCHEMES = ("file", "s3")
+_SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Split an address into its scheme (``file`` or ``s3``) and its location.
+
+    Raises:
+        UserError: unknown scheme, or an S3 address without a bucket or with credentials.
+    """
+    scheme, separator, location = uri.partition("://")
+    if not separator:
+        return "file", uri
+    scheme = scheme.lower()
+    if scheme not in SCHEMES:
+        shown = redacted(uri)
+        raise UserError(
+            f"unknown scheme {scheme!r} in {shown!r}: use a local path, file:// or s3://"
+        )
+    if scheme == "file":
+        if not location.removeprefix("localhost").startswith("/"):
+            shown = redacted(uri)
+            raise UserError(f"{shown!r} is no absolute address: use file:///folder or a plain path")
+        return "file", unquote(location.removeprefix("localhost"))
+    if location.startswith("/") or not location:
+        raise UserError(f"{uri!r} names no bucket: use s3://bucket/prefix")
+    if "@" in location.partition("/")[0]:
+        raise UserError(
+            f"{redacted(uri)!r} holds credentials, which would be written into tables and logs: "
+            "give s3://bucket/prefix, and the credentials in AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+        )
+    return "s3", location
+
+
+def checked_path(path: str) -> str:
+    """Return the path when each of its segments is plain; else raise ValueError."""
+    for segment in path.split("/"):
+        if not _SEGMENT.fullmatch(segment) or ".." in segment:
+            raise ValueError(
+                f"object path {path!r} holds the segment {segment!r}: segments are 1 to 200 of "
+                "A-Z a-z 0-9 _ . + = @ , - and begin with a letter, a digit or _"
+            )
+    return path
+
+
+def digest_name(name: str, sha256: str) -> str:
+    """An object's name with the beginning of its content's digest.
+
+    Work that is done twice at a time, or again after a crash, may give other bytes: so named, they
+    never replace those that a row has named already.
+    """
+    return f"{name}-{sha256[:12]}"
