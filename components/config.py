@@ -48,18 +48,18 @@ class VideoLimits:
     Videos are decoded in a process of their own, which the kernel holds to time and memory.
     """
 
-    file_gib: float = 8
+    file_gib: float = 8.0
     """Size of a video file, or of all images of a folder of frames."""
     frame_pixels: int = 8192 * 4320
     """Pixels of one frame (8K)."""
     frames: int = 100_000
     """Frames of the whole source, of which a clip takes a few."""
-    duration: float = 3600
+    duration: float = 3600.0
     """Seconds that the source plays."""
-    decode_seconds: float = 900
+    decode_seconds: float = 900.0
     """Seconds for decoding one source, which is read twice: to count its frames, and to keep some.
     """
-    decode_gib: float = 4
+    decode_gib: float = 4.0
     """Memory for decoding one source, the clip itself not counted."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
@@ -200,8 +200,8 @@ class RayConfig:
     """CPUs of the local instance; none takes what the machine has."""
     workers: int = 1
     """Actors of each Ray Data step, and tuning shards that run at once."""
-    cpus_per_worker: float = 1
-    gpus_per_worker: float = 0
+    cpus_per_worker: float = 1.0
+    gpus_per_worker: float = 0.0
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
     videos_per_shard: int | None = None
     """Videos that one Ray Train worker tunes in turn, loading the base model once; none takes as

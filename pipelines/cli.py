@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from pipelines.packages import PIPELINES
 
 if TYPE_CHECKING:
     from pipelines.client import Kubeflow
+    from pipelines.work import Work
 
 
 @click.group()
@@ -53,6 +54,20 @@ _WORK = _options(
     click.option("--retry-failed", is_flag=True, help="Also try what failed for good."),
     click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
 )
+_VOLUME = click.option(
+    "--volume",
+    metavar="CLAIM:/PATH",
+    help="Mount a PersistentVolumeClaim into every pod; run and manifest may lie on it.",
+)
+_PODS = _options(
+    click.option(
+        "--service-account",
+        default="",
+        help="Kubernetes account of the pods: tav-launcher, for work on KubeRay.  [default: "
+        "Kubeflow's]",
+    ),
+    _VOLUME,
+)
 _SERVER = _options(
     click.option("--host", required=True, envvar="KFP_HOST", help="The server.  [env: KFP_HOST]"),
     click.option("--namespace", envvar="KFP_NAMESPACE", help="Of a server with many users."),
@@ -61,11 +76,16 @@ _SERVER = _options(
 
 @pipeline.command("compile")
 @click.option("--to", "folder", type=click.Path(path_type=Path), required=True)
-def compile_(folder: Path) -> None:
+@_VOLUME
+def compile_(folder: Path, volume: str | None) -> None:
     """Write every pipeline as YAML."""
     from pipelines.packages import compile_all
+    from pipelines.work import Volume
 
+    mount = Volume.parse(volume) if volume else None
     for path in compile_all(folder):
+        if mount:
+            path.write_text(mount.mounted(path.read_text("utf-8")), encoding="utf-8")
         click.echo(str(path))
 
 
@@ -87,28 +107,29 @@ def run(name: str, artifacts: Path, **work: Any) -> None:
 
 @pipeline.command()
 @_WORK
+@_PODS
 @_SERVER
 @click.option("--title", help="Name of the execution.  [default: the run's]")
-def submit(name: str, host: str, namespace: str | None, title: str | None, **work: Any) -> None:
+def submit(host: str, namespace: str | None, title: str | None, **options: Any) -> None:
     """Start a pipeline on a Kubeflow server; its token is read from KFP_TOKEN."""
-    arguments = _arguments(name, **work)
-    run = _check_shared(arguments)
-    started = _server(host, namespace).submit(name, arguments, title or f"{name} {run}")
+    work = _work(**options)
+    run = json.loads(work.arguments["config"])["run"]
+    started = _server(host, namespace).submit(work, title or f"{work.pipeline} {run}")
     click.echo(f"{started.run_id}  {host.rstrip('/')}/#/runs/details/{started.run_id}")
 
 
 @pipeline.command()
 @_WORK
+@_PODS
 @_SERVER
 @click.option("--name", "schedule_name", required=True, help="There is one schedule of a name.")
 @click.option("--cron", required=True, help="In UTC: '0 3 * * *' is every night at three.")
 def schedule(
-    name: str, host: str, namespace: str | None, schedule_name: str, cron: str, **work: Any
+    host: str, namespace: str | None, schedule_name: str, cron: str, **options: Any
 ) -> None:
     """Create a schedule, or change the one of that name."""
-    arguments = _arguments(name, **work)
-    _check_shared(arguments)
-    made, how = _server(host, namespace).schedule(schedule_name, cron, name, arguments)
+    work = _work(**options)
+    made, how = _server(host, namespace).schedule(schedule_name, cron, work)
     click.echo(f"{made.schedule_id}  {made.name}  {made.cron}  {how}")
 
 
@@ -214,16 +235,23 @@ def _param(pipeline_name: str, text: str) -> tuple[str, Any]:
     return name, text.partition("=")[2] if types[name] == "STRING" else value
 
 
-def _check_shared(arguments: Mapping[str, Any]) -> str:
-    """Refuse a run that the server's pods cannot reach, and return its address."""
+def _work(*, name: str, service_account: str, volume: str | None, **options: Any) -> Work:
+    """What a server is asked for, refused where its pods could not reach it."""
+    from pipelines.work import Volume, Work
+
+    arguments = _arguments(name, **options)
+    mount = Volume.parse(volume) if volume else None
     document = json.loads(arguments["config"])
-    for key in ("run", "manifest"):
-        if not document[key].startswith("s3://"):
+    addresses = {key: document[key] for key in ("run", "manifest")}
+    if "baseline" in arguments:
+        addresses["baseline"] = arguments["baseline"]
+    for key, address in addresses.items():
+        if not (address.startswith("s3://") or (mount and mount.holds(address))):
             raise UserError(
-                f"{key} is {document[key]!r}, a folder of this machine, which Kubeflow's pods do "
-                f"not see: give {key}=s3://bucket/..."
+                f"{key} is {address!r}, a folder of this machine, which Kubeflow's pods do not "
+                f"see: give s3://bucket/..., or a path on a volume (--volume CLAIM:/PATH)"
             )
-    return str(document["run"])
+    return Work(pipeline=name, arguments=arguments, service_account=service_account, volume=mount)
 
 
 def _pair(text: str, option: str) -> tuple[str, Any]:

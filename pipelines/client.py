@@ -9,13 +9,13 @@ import io
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from components.errors import UserError
-from pipelines.packages import package
+from pipelines.work import Work
 
 TOKEN_VARIABLE = "KFP_TOKEN"  # noqa: S105 - a variable's name
 EXPERIMENT = "tune-a-video"
@@ -45,7 +45,7 @@ class Schedule:
     cron: str
     enabled: bool
     digest: str
-    """Of the pipeline, its arguments and its times."""
+    """Of the work and its times."""
 
 
 class Kubeflow:
@@ -73,20 +73,21 @@ class Kubeflow:
             warnings.simplefilter("ignore", FutureWarning)  # which servers the client is for
             self._client = kfp.Client(host=self.host, namespace=namespace, existing_token=token)
 
-    def submit(self, name: str, arguments: Mapping[str, Any], title: str) -> Execution:
+    def submit(self, work: Work, title: str) -> Execution:
         """Start an execution of a pipeline.
 
         Raises:
             UserError: the server refuses it or is not to be had.
         """
-        with self._clear_errors():
+        with self._clear_errors(), work.package() as package:
             run = self._client.create_run_from_pipeline_package(
-                str(package(name)),
-                arguments=dict(arguments),
+                package,
+                arguments=dict(work.arguments),
                 run_name=title,
                 experiment_name=EXPERIMENT,
                 namespace=self.namespace,
                 enable_caching=False,
+                service_account=work.service_account or None,
             ).run_info
         return _execution(run)
 
@@ -109,10 +110,8 @@ class Kubeflow:
         every = [_schedule(one) for one in self._listed("list_recurring_runs", "recurring_runs")]
         return [one for one in every if name in (None, one.name)]
 
-    def schedule(
-        self, name: str, cron: str, pipeline: str, arguments: Mapping[str, Any]
-    ) -> tuple[Schedule, str]:
-        """Have one recurring run of a name, with these times and arguments.
+    def schedule(self, name: str, cron: str, work: Work) -> tuple[Schedule, str]:
+        """Have one recurring run of a name, with these times and this work.
 
         The API cannot change a recurring run, so another is made before the old one goes: a crash
         between leaves two, of which the next call removes one, and never none.
@@ -120,8 +119,7 @@ class Kubeflow:
         Args:
             name: Of the recurring run.
             cron: Five fields, from minutes on, in UTC; Kubeflow's six begin with seconds.
-            pipeline: One of ``PIPELINES``.
-            arguments: Its parameters.
+            work: What each execution consists of.
 
         Returns:
             The recurring run, and whether it was ``created``, ``updated`` or ``unchanged``.
@@ -129,10 +127,10 @@ class Kubeflow:
         Raises:
             UserError: the cron expression has another number of fields, or the server refuses.
         """
-        digest = _digest(_six_fields(cron), package(pipeline).read_text("utf-8"), arguments)
+        digest = _digest(_six_fields(cron), work.text, dict(work.arguments), work.service_account)
         before = self.schedules(name)
         same = next((one for one in before if one.digest == digest and one.enabled), None)
-        current = same or self._create(name, cron, pipeline, arguments, digest)
+        current = same or self._create(name, cron, work, digest)
         for old in before:
             if old.schedule_id != current.schedule_id:
                 self.unschedule(old)
@@ -143,10 +141,8 @@ class Kubeflow:
         with self._clear_errors(f"schedule {schedule.name!r}"):
             self._client.delete_recurring_run(schedule.schedule_id)
 
-    def _create(
-        self, name: str, cron: str, pipeline: str, arguments: Mapping[str, Any], digest: str
-    ) -> Schedule:
-        with self._clear_errors():
+    def _create(self, name: str, cron: str, work: Work, digest: str) -> Schedule:
+        with self._clear_errors(), work.package() as package:
             experiment = self._client.create_experiment(EXPERIMENT, namespace=self.namespace)
             made = self._client.create_recurring_run(
                 experiment.experiment_id,
@@ -155,9 +151,10 @@ class Kubeflow:
                 cron_expression=_six_fields(cron),
                 max_concurrency=1,
                 no_catchup=True,
-                params=dict(arguments),
-                pipeline_package_path=str(package(pipeline)),
+                params=dict(work.arguments),
+                pipeline_package_path=package,
                 enable_caching=False,
+                service_account=work.service_account or None,
             )
         return _schedule(made)
 

@@ -7,8 +7,18 @@ from kfp import dsl, kubernetes
 
 from pipelines import steps
 
-SECRET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL_S3", "HF_TOKEN")
-"""Keys of the Kubernetes secret, each given to every task under its own name."""
+SECRET_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ENDPOINT_URL_S3",
+    "HF_TOKEN",
+    "RAY_AUTH_MODE",
+    "RAY_AUTH_TOKEN",
+)
+"""Keys that the Kubernetes secret may have, each given to every task under its own name."""
+
+LAUNCHER = ("tune-a-video.dev/pod", "launcher")
+"""Label of pods that may reach Ray's dashboard (manifests/kubernetes/base/network.yaml)."""
 
 _HOUR = 3600
 
@@ -21,17 +31,19 @@ class Limits:
     """After which Kubernetes ends the task's pod."""
     retries: int
     computes: bool
-    """Whether it takes the pipeline's ``cpus``, ``memory`` and ``gpus``; else a little."""
+    """Whether it takes the pipeline's ``cpus`` and ``memory``; else a little."""
+    on_gpu: bool = False
+    """Whether it takes the pipeline's ``gpus`` too."""
 
 
 LIMITS = {
     "check": Limits(hours=1, retries=0, computes=False),
     "check-pins": Limits(hours=1, retries=0, computes=False),
     "ingest": Limits(hours=24, retries=3, computes=True),
-    "caption": Limits(hours=24, retries=3, computes=True),
-    "tune": Limits(hours=24 * 14, retries=5, computes=True),
-    "sample": Limits(hours=24 * 7, retries=5, computes=True),
-    "score": Limits(hours=24, retries=3, computes=True),
+    "caption": Limits(hours=24, retries=3, computes=True, on_gpu=True),
+    "tune": Limits(hours=24 * 14, retries=5, computes=True, on_gpu=True),
+    "sample": Limits(hours=24 * 7, retries=5, computes=True, on_gpu=True),
+    "score": Limits(hours=24, retries=3, computes=True, on_gpu=True),
     "publish": Limits(hours=1, retries=2, computes=False),
     "report": Limits(hours=6, retries=2, computes=False),
     "compare": Limits(hours=1, retries=0, computes=False),
@@ -68,7 +80,8 @@ def placed(task: dsl.PipelineTask, pods: Pods) -> dsl.PipelineTask:
     kubernetes.add_toleration_json(task, pods.tolerations)
     if limits.computes:
         task.set_cpu_limit(pods.cpus).set_memory_limit(pods.memory)
-        task.set_accelerator_type(pods.accelerator).set_accelerator_limit(pods.gpus)
+        if limits.on_gpu:
+            task.set_accelerator_type(pods.accelerator).set_accelerator_limit(pods.gpus)
         kubernetes.add_node_selector_json(task, pods.node_selector)
     else:
         task.set_cpu_limit("2").set_memory_limit("8G")
@@ -103,7 +116,10 @@ def edit_and_score(
         check.after(before)
     before = placed(check, pods)
     for step in (steps.ingest, steps.caption, steps.tune, steps.sample, steps.score):
-        task = placed(step(**run, **place), pods)
-        before = task.after(before)
-    placed(steps.report(**run, **place), pods).after(before)
+        before = _launching(placed(step(**run, **place), pods)).after(before)
+    _launching(placed(steps.report(**run, **place), pods)).after(before)
     return placed(steps.publish(**run), pods).after(before)
+
+
+def _launching(task: dsl.PipelineTask) -> dsl.PipelineTask:
+    return kubernetes.add_pod_label(task, *LAUNCHER)

@@ -39,7 +39,7 @@ def reevaluate(
         secret: Kubernetes secret with the store's credentials (keys: ``order.SECRET_KEYS``).
         cpus: CPU limit of a step.
         memory: Memory limit of a step.
-        gpus: GPUs of a step; 0 where the work runs elsewhere.
+        gpus: GPUs of a step, ingest apart; 0 where the work runs elsewhere.
         accelerator: Kubernetes' resource name of a GPU.
         node_selector: Labels of the nodes for the steps.
         tolerations: Kubernetes tolerations of every pod.

@@ -11,8 +11,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from components.cli_look import status_document
 from components.config import RunConfig, parse
-from components.errors import UserError
+from components.errors import ItemError, UserError
 from components.launch import Where, launch_step
 from components.results.export import export, score_table
 from components.results.report import collect, gallery
@@ -174,6 +175,9 @@ def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -
 def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]) -> str:
     """Write how an execution of a pipeline ended beside the run's tables, and return its address.
 
+    Kubeflow does not say which step failed, so the counts of ``tav status`` go with it, or why
+    there are none.
+
     Args:
         config: The run's configuration.
         execution: Kubeflow's name of the execution.
@@ -183,6 +187,10 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
     name = re.sub(r"[^A-Za-z0-9-]", "_", execution)[:128].lstrip("-") or "unnamed"
     document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
     document["code_version"] = version(PACKAGE)
+    try:
+        document["status"] = status_document(run_status(load_run(config.run)))
+    except (UserError, ItemError) as error:
+        document["status"] = str(error)
     path = f"{OUTCOMES}/{name}.json"
     store.write_bytes(path, json.dumps(document, indent=1, sort_keys=True).encode())
     return f"{store.root}/{path}"

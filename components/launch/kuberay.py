@@ -33,6 +33,7 @@ _ENDED = frozenset({"Complete", "Failed", "ValidationFailed"})
 _HOPELESS = frozenset({"DeadlineExceeded", "ValidationFailed"})
 """Reasons of a failure that another attempt would only repeat."""
 
+_HTTP_FORBIDDEN = 403
 _HTTP_NOT_FOUND = 404
 _NO_SUCH_THING = {"create": 409, "get": _HTTP_NOT_FOUND, "delete": _HTTP_NOT_FOUND}
 _HTTP_THROTTLED = 429
@@ -152,9 +153,14 @@ class KubeRay:
     def _refusal(self, verb: str, name: str, error: Any) -> str:
         if verb == "list" and error.status == _HTTP_NOT_FOUND:
             return f"the cluster knows no {PLURAL}.{GROUP}: install the KubeRay operator"
+        remedy = (
+            "; use the account tav-launcher of manifests/kubernetes (for a pipeline: "
+            "`tav pipeline submit --service-account tav-launcher`), or bind its role to yours"
+        )
         return (
             f"the Kubernetes API refuses to {verb} {PLURAL}.{GROUP} {name!r} in "
             f"{self._namespace} ({error.status} {error.reason}): {error.body}"
+            f"{remedy if error.status == _HTTP_FORBIDDEN else ''}"
         )
 
 

@@ -12,7 +12,8 @@ from components.config import STRICT
 MIN_TTL_S = 60
 """A finished RayJob must outlive a few polls of whoever follows it."""
 
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+"""Kubernetes' form of most names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ class Where:
             self._check_address()
         for name in ("namespace", "template", "queue"):
             value = getattr(self, name)
-            if value and not _LABEL.fullmatch(value):
+            if value and not LABEL.fullmatch(value):
                 raise ValueError(
                     f"{name} is {value!r}, but a Kubernetes name has at most 63 lower-case "
                     "letters, digits and dashes, with a letter or digit at both ends"

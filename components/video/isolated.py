@@ -79,7 +79,7 @@ class Decoder:
             except MemoryError:
                 self._end()
                 raise SourceError(
-                    f"{path.name} needs more than {video.limits.decode_gib} GiB to be decoded "
+                    f"{path.name} needs more than {video.limits.decode_gib:g} GiB to be decoded "
                     "(video.limits.decode_gib): scale it down or re-encode it, or raise the limit"
                 ) from None
             except SourceError:
@@ -151,13 +151,13 @@ def _obituary(name: str, code: int, video: VideoConfig) -> SourceError | Transie
     limits = video.limits
     if code == -signal.SIGALRM:
         return TransientError(
-            f"{name} was still being decoded after {limits.decode_seconds} s, which is the limit "
+            f"{name} was still being decoded after {limits.decode_seconds:g} s, which is the limit "
             "(video.limits.decode_seconds): cut or re-encode it, or raise the limit"
         )
     if code == -signal.SIGKILL:
         return TransientError(
             f"the decoder of {name} was killed (SIGKILL), mostly by a machine without memory left, "
-            f"within its limit of {limits.decode_gib} GiB (video.limits.decode_gib): lower the "
+            f"within its limit of {limits.decode_gib:g} GiB (video.limits.decode_gib): lower the "
             "limit or the number of workers, or re-encode the video"
         )
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"

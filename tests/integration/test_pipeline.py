@@ -18,13 +18,19 @@ from components.storage.schemas import KEYS
 from components.storage.store import LocalStore
 from components.storage.tables import read_table
 from eval.measures import MEASURES
+from tinyworld.clips import CLIPS, write_clips
 
 pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "manifests/runs/demo.yaml"
-QUICK = ("tune.steps=2", "invert.steps=2", "sample.steps=2")
-TABLES = ("videos", "captions", "adapters", "latents", "edits", "scores")
+QUICK = ("tune.steps=2", "invert.steps=2", "sample.steps=2", "ray.workers=1")
+VIDEOS = ("fish", "car")
+"""Of the demo's; the first is captioned by BLIP-2, the second by the manifest."""
+EDITS = 2
+"""Of each video."""
+BEFORE_SAMPLE = ("videos", "captions", "adapters", "latents")
+TABLES = (*BEFORE_SAMPLE, "edits", "scores")
 
 
 def tav(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -39,92 +45,136 @@ def tav(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def pipeline(folder: Path, manifest: str, run: str, *words: str) -> tuple[int, str]:
+    """Run a pipeline to its end: its exit code, and what it printed."""
+    done = tav(
+        *("pipeline", "run", "--config", str(DEMO), "--artifacts", "artifacts"),
+        *(f"manifest={manifest}", f"run={folder / run}", *QUICK, *words),
+        cwd=folder,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 def rows(run: Path, table: str) -> dict[tuple[Any, ...], Any]:
     """A table's rows by key: the scores that they hold, or their objects' digests."""
-    names = (*MEASURES, "sha256", "caption", "final_loss")
+    names = (*MEASURES, "sha256", "caption", "final_loss", "reconstruction_psnr")
     return {
         tuple(row[key] for key in KEYS[table]): [row.get(name) for name in names]
         for row in read_table(LocalStore(run), table)
     }
 
 
+def commits(run: Path) -> dict[tuple[Any, ...], Any]:
+    """When each row of a run was made, by table and key."""
+    return {
+        (table, *(row[key] for key in KEYS[table])): row["created_at"]
+        for table in TABLES
+        for row in read_table(LocalStore(run), table)
+    }
+
+
+def files(run: Path, *folders: str) -> dict[str, int]:
+    """The times of change of a run's files, by path."""
+    return {
+        str(path.relative_to(run)): path.stat().st_mtime_ns
+        for folder in folders
+        for path in (run / folder).rglob("*")
+        if path.is_file()
+    }
+
+
+def outcomes(run: Path) -> list[dict[str, Any]]:
+    """What the exit task recorded, oldest first."""
+    found = [json.loads(path.read_text("utf-8")) for path in (run / "outcomes").iterdir()]
+    return sorted(found, key=lambda one: str(one["at"]))
+
+
 def artifact(folder: Path, task: str, name: str) -> Path:
     """What the last execution's task put out."""
-    *_, last = sorted(folder.glob(f"*/{task}/{name}"), key=lambda path: path.stat().st_mtime)
+    *_, last = sorted(folder.glob(f"artifacts/*/{task}/{name}"), key=lambda p: p.stat().st_mtime)
     return last
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, demo_manifest: Path) -> Path:
-    """A folder with the demo's run made by `tav run`."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with manifests of some of the demo's videos, and the run that `tav run` makes."""
     folder = tmp_path_factory.mktemp("pipeline")
-    words = ("run", "--config", str(DEMO), f"manifest={demo_manifest}", f"run={folder / 'plain'}")
+    write_clips(folder / "clips", {name: CLIPS[name] for name in VIDEOS})
+    document = yaml.safe_load((ROOT / "manifests/datasets/demo.yaml").read_text("utf-8"))
+    videos = [video for video in document["videos"] if video["id"] in VIDEOS]
+    for video in videos:
+        video |= {"uri": f"clips/{video['id']}.mp4", "edits": video["edits"][:EDITS]}
+    write_manifest(folder / "demo.yaml", videos)
+    *others, last = videos[-1]["edits"]
+    lacking = [*videos[:-1], videos[-1] | {"edits": others}]
+    write_manifest(folder / "lacking.yaml", lacking)
+    unreadable = {**last, "prompt": "a car in the " + "very " * 100 + "deep snow"}
+    unreadable.pop("replace", None)
+    write_manifest(
+        folder / "long-prompt.yaml", [*videos[:-1], videos[-1] | {"edits": [*others, unreadable]}]
+    )
+    words = ("run", "--config", str(DEMO), "manifest=demo.yaml", f"run={folder / 'plain'}")
     done = tav(*words, *QUICK, cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def pipeline(folder: Path, manifest: Path, run: str, *words: str) -> Any:
-    return tav(
-        "pipeline",
-        "run",
-        *("--config", str(DEMO), "--artifacts", str(folder / "artifacts")),
-        *(f"manifest={manifest}", f"run={folder / run}", *QUICK, *words),
-        cwd=folder,
-    )
+def write_manifest(path: Path, videos: list[dict[str, Any]]) -> None:
+    path.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), "utf-8")
 
 
-def test_it_makes_what_tav_run_makes_and_records_how_it_ended(
-    demo: Path, demo_manifest: Path
-) -> None:
-    broken = pipeline(demo, demo_manifest, "kfp", "--param", "gpus=many")
-    assert broken.returncode != 0
-    assert "gpus is 'many'" in broken.stdout + broken.stderr
-    assert [one["state"] for one in outcomes(demo / "kfp")] == ["FAILED"]
+def test_a_step_that_fails_midway_is_gone_on_from_to_what_tav_run_makes(demo: Path) -> None:
+    """One prompt is longer than the text encoder reads, which shows when it is to be sampled."""
+    run = demo / "kfp"
+    code, said = pipeline(demo, "long-prompt.yaml", "kfp")
+    assert code == 1, said
+    assert "Inner task failed: 'sample' inside 'exit-handler-1'" in said
+    (failed,) = outcomes(run)
+    assert failed["state"] == "FAILED"
+    steps = failed["status"]["steps"]
+    assert steps["tune"] == {"total": 2, "done": 2, "failed": 0, "left": 0}
+    assert steps["sample"] == {"total": 4, "done": 3, "failed": 1, "left": 0}
+    assert steps["score"]["done"] == 0
+    assert not (run / "report").exists()
+    (failure,) = read_table(LocalStore(run), "failures")
+    assert (failure["step"], failure["error_type"]) == ("sample", "PromptError")
+    committed = commits(run)
+    kept = files(run, "adapters", *(f"tables/{table}" for table in BEFORE_SAMPLE))
 
-    done = pipeline(demo, demo_manifest, "kfp")
-    assert done.returncode == 0, done.stdout + done.stderr
+    code, said = pipeline(demo, "demo.yaml", "kfp")  # the prompt is mended
+    assert code == 0, said
+    assert [one["state"] for one in outcomes(run)] == ["FAILED", "SUCCEEDED"]
+    assert files(run, "adapters", *(f"tables/{table}" for table in BEFORE_SAMPLE)) == kept
+    now = commits(run)
+    assert {key: now[key] for key in committed} == committed
+    added = [table for table, *_ in now.keys() - committed.keys()]
+    assert {table: added.count(table) for table in added} == {"edits": 1, "scores": 8}
     for table in TABLES:
-        assert rows(demo / "kfp", table) == rows(demo / "plain", table), table
-        assert rows(demo / "kfp", table)
-    assert [one["state"] for one in outcomes(demo / "kfp")] == ["FAILED", "SUCCEEDED"]
-    published = pq.read_table(artifact(demo / "artifacts", "publish", "scores"))
+        assert rows(run, table) == rows(demo / "plain", table), table
+
+    published = pq.read_table(artifact(demo, "publish", "scores"))
     assert tuple(published.column_names) == COLUMNS
-    assert published.num_rows == 24
-    assert "tinyworld_v1.edited_right" in artifact(
-        demo / "artifacts", "publish", "summary"
-    ).read_text("utf-8")
-    page = artifact(demo / "artifacts", "report", "gallery").read_text("utf-8")
-    assert page.count("data:video/mp4;base64,") >= 16
-    assert (demo / "kfp/report/index.html").exists()
+    assert published.num_rows == 8
+    summary = artifact(demo, "publish", "summary").read_text("utf-8")
+    assert "tinyworld_v1.edited_right" in summary
+    page = artifact(demo, "report", "gallery").read_text("utf-8")
+    assert page.count("data:video/mp4;base64,") >= len(VIDEOS) * (1 + EDITS)
+    assert (run / "report/index.html").exists()
 
 
-def test_a_benchmark_is_compared_with_its_baseline(demo: Path, demo_manifest: Path) -> None:
+def test_a_benchmark_is_computed_anew_and_compared_with_its_baseline(demo: Path) -> None:
     bound = ("--bound", "tav_paper_v1.frame_consistency=0.01", "--baseline", str(demo / "plain"))
     words = ("--pipeline", "reevaluate", *bound, "--param", "evaluation=again")
-    same = pipeline(demo, demo_manifest, "bench", *words)
-    assert same.returncode == 0, same.stdout + same.stderr
+    code, said = pipeline(demo, "demo.yaml", "bench", *words)
+    assert code == 0, said
     assert rows(demo / "bench/again", "scores") == rows(demo / "plain", "scores")
-    summary = artifact(demo / "artifacts", "compare", "summary").read_text("utf-8")
-    assert "No regression" in summary
+    assert commits(demo / "bench/again").keys() == commits(demo / "plain").keys()
+    assert "No regression" in artifact(demo, "compare", "summary").read_text("utf-8")
 
-
-def outcomes(run: Path) -> list[dict[str, Any]]:
-    """What the exit task recorded, oldest first."""
-    found = [json.loads(path.read_text()) for path in (run / "outcomes").iterdir()]
-    return sorted(found, key=lambda one: str(one["at"]))
-
-
-@pytest.fixture(scope="module")
-def demo_manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's manifest, beside clips drawn for it."""
-    from tinyworld.clips import write_clips
-
-    folder = tmp_path_factory.mktemp("demo")
-    write_clips(folder / "clips")
-    document = yaml.safe_load((ROOT / "manifests/datasets/demo.yaml").read_text())
-    for video in document["videos"]:
-        video["uri"] = f"clips/{Path(video['uri']).name}"
-    path = folder / "demo.yaml"
-    path.write_text(yaml.safe_dump(document, sort_keys=False))
-    return path
+    code, said = pipeline(demo, "lacking.yaml", "bench", *words)
+    assert code == 1
+    assert "Inner task failed: 'compare' inside 'exit-handler-1'" in said
+    assert "frame_consistency is" in said
+    assert "1 edit(s) lack it now" in said
+    states = [one["state"] for one in outcomes(demo / "bench/again")]
+    assert states == ["SUCCEEDED", "FAILED"]

@@ -260,6 +260,9 @@ def test_refusals_say_what_to_do(
     cluster.faults = [404]
     with pytest.raises(UserError, match=r"knows no rayjobs.ray.io: install the KubeRay operator"):
         launch_step("tune", config, WHERE)
+    cluster.faults = [403]
+    with pytest.raises(UserError, match=r"403 Forbidden.*use the account tav-launcher"):
+        launch_step("tune", config, WHERE)
     write_kubeconfig(tmp_path / "expired", cluster.url, "expired")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "expired"))
     with pytest.raises(UserError, match=r"refuses to list .* \(401 Unauthorized\)"):

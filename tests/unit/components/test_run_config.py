@@ -191,3 +191,10 @@ def test_a_saved_configuration_is_read_back_equal(video: VideoConfig, seed: int,
     again = parse(RunConfig, json.loads(json.dumps(document)), "x")
     assert (again.video, again.seed, again.output.crf) == (video, seed, crf)
     assert parse(RunConfig, json.loads(json.dumps(to_document(again))), "x") == again
+
+
+def test_a_saved_configuration_is_read_back_to_the_same_text() -> None:
+    """A whole number as the default of a fraction would make it another configuration's text."""
+    config = parse(RunConfig, MINIMAL, "test")
+    again = parse(RunConfig, json.loads(json.dumps(to_document(config))), "again")
+    assert json.dumps(to_document(again)) == json.dumps(to_document(config))

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -13,9 +14,10 @@ from click.testing import CliRunner, Result
 from components.errors import UserError
 from pipelines.cli import pipeline
 from pipelines.client import TOKEN_VARIABLE, Kubeflow
+from pipelines.work import Work
 from tests.kubeflow_server import State, serving
 
-ARGUMENTS = {"config": "{}"}
+WORK = Work(pipeline="edit_dataset", arguments={"config": "{}"})
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_a_submitted_pipeline_is_listed_and_cancelled(
 
 def test_lists_are_read_to_their_last_page(server: tuple[str, State]) -> None:
     client = Kubeflow(server[0])
-    names = [client.submit("edit_dataset", ARGUMENTS, f"run {n}").name for n in range(5)]
+    names = [client.submit(WORK, f"run {n}").name for n in range(5)]
     assert [run.name for run in client.executions()] == names[::-1]
 
 
@@ -97,12 +99,43 @@ def test_a_schedule_of_a_name_is_updated_and_never_doubled(
     assert "no schedule 'nightly'" in tav(server, "unschedule", "nightly").output
 
 
+def test_pods_get_the_account_and_the_volume_that_were_asked_for(
+    server: tuple[str, State], config: Path
+) -> None:
+    """What is on the volume is a path of the pods, and no longer one of this machine."""
+    words = ("--config", str(config), "run=/data/runs/a", "manifest=/data/m.yaml")
+    launcher = ("--service-account", "tav-launcher", "--where", '{"mode": "kuberay"}')
+    mount = ("--volume", "videos:/data")
+    submitted = tav(server, "submit", *words, *launcher, *mount)
+    assert submitted.exit_code == 0, submitted.output
+    (run,) = server[1].tables["runs"].values()
+    assert run["service_account"] == "tav-launcher"
+    assert {pod["pvcMount"][0]["mountPath"] for pod in pods(run)} == {"/data"}
+
+    nightly = ("schedule", *words, "--name", "n", "--cron", "0 3 * * *", *mount)
+    assert "created" in tav(server, *nightly).output
+    (made,) = server[1].tables["recurringruns"].values()
+    assert made.get("service_account") is None
+    assert "unchanged" in tav(server, *nightly).output
+    assert "updated" in tav(server, *nightly, *launcher).output
+    (made,) = server[1].tables["recurringruns"].values()
+    assert made["service_account"] == "tav-launcher"
+    assert {pod["pvcMount"][0]["mountPath"] for pod in pods(made)} == {"/data"}
+    assert "updated" in tav(server, *nightly, *launcher, "--volume", "others:/data").output
+
+
+def pods(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """The Kubernetes settings of every task of what was sent."""
+    platform = body["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]
+    return list(platform["deploymentSpec"]["executors"].values())
+
+
 def test_what_a_crash_left_doubled_is_mended_by_the_next_call(server: tuple[str, State]) -> None:
     client = Kubeflow(server[0])
-    first, _ = client.schedule("a", "0 3 * * *", "edit_dataset", ARGUMENTS)
-    client._create("a", "0 4 * * *", "edit_dataset", ARGUMENTS, "another")
-    client._create("b", "0 4 * * *", "edit_dataset", ARGUMENTS, "another's")
-    _, how = client.schedule("a", "0 3 * * *", "edit_dataset", ARGUMENTS)
+    first, _ = client.schedule("a", "0 3 * * *", WORK)
+    client._create("a", "0 4 * * *", WORK, "another")
+    client._create("b", "0 4 * * *", WORK, "another's")
+    _, how = client.schedule("a", "0 3 * * *", WORK)
     assert how == "unchanged"
     assert [one.schedule_id for one in client.schedules("a")] == [first.schedule_id]
     assert len(client.schedules("b")) == 1
@@ -133,7 +166,13 @@ def test_an_expired_token_is_named_and_a_fresh_one_works(
     assert client.executions() == []
     server[1].token = "fresher"  # it expires while the client is at work
     with pytest.raises(UserError, match="fresh token into KFP_TOKEN"):
-        client.submit("edit_dataset", ARGUMENTS, "late")
+        client.submit(WORK, "late")
+
+
+def test_a_baseline_of_this_machine_is_refused(server: tuple[str, State], config: Path) -> None:
+    words = ("--config", str(config), "--pipeline", "reevaluate", "--bound", "a.b=1")
+    found = tav(server, "submit", *words, "--baseline", "runs/b")
+    assert "baseline is 'runs/b', a folder of this machine" in str(found.exception)
 
 
 @pytest.mark.parametrize("status", [500, 503])
@@ -143,7 +182,7 @@ def test_a_server_out_of_order_is_told_at_any_moment(
     client = Kubeflow(server[0])
     server[1].status = status
     with pytest.raises(UserError, match=rf"out of order \(HTTP {status}: the database is away\)"):
-        client.submit("edit_dataset", ARGUMENTS, "x")
+        client.submit(WORK, "x")
     with pytest.raises(UserError, match=f"out of order .HTTP {status}"):
         Kubeflow(server[0])
 
@@ -158,10 +197,10 @@ def test_what_the_server_lacks_is_named(server: tuple[str, State]) -> None:
     [
         (["--cron", "0 3 * *"], "4 field(s), but 5 are needed"),
         (["--cron", "0 3 * * *", "run=/tmp/x"], "which Kubeflow's pods do not see"),
-        (["--cron", "0 3 * * *", "--param", "gpu=1"], "did you mean 'gpus'?"),
-        (["--cron", "0 3 * * *", "--param", "tolerations=x"], "is 'x', but must be LIST"),
-        (["--cron", "0 3 * * *", "--bound", "x=1"], "are of reevaluate"),
-        (["--cron", "0 3 * * *", "--where", "{"], "is not JSON"),
+        (["--cron", "0 3 * * *", "run=/x", "--volume", "a:/data"], "run is '/x', a folder of this"),
+        (["--cron", "0 3 * * *", "run=/data/../x", "--volume", "a:/data"], "a folder of this"),
+        (["--cron", "0 3 * * *", "--volume", "a"], "mounted at '', but needs an absolute path"),
+        (["--cron", "0 3 * * *", "--volume", "A_B:/data"], "volume claim is 'A_B'"),
     ],
 )
 def test_what_cannot_be_scheduled_is_refused(

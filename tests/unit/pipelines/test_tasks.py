@@ -41,6 +41,7 @@ def test_outcomes_are_kept_by_execution_and_never_leave_their_folder(tmp_path: P
     assert {path.name for path in folder.iterdir()} == {"edit-1.json", "______evil.json"}
     found = json.loads((folder / "edit-1.json").read_text())
     assert (found["state"], found["error_message"]) == ("FAILED", "no GPU")
+    assert "holds no run.json" in found["status"]  # it failed before there was a run
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 

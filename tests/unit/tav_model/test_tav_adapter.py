@@ -29,6 +29,19 @@ def test_bit_exact(base: BaseModel, saved: Path) -> None:
     assert all(torch.equal(t, before[n]) for n, t in adapter_of(base).items())
 
 
+def test_equal_adapters_are_equal_files(base: BaseModel, tmp_path: Path) -> None:
+    adapter = adapter_of(base)
+    metadata = {str(n): f"value {n}" for n in range(20)}
+    metadata |= {"base_identity": base.identity, "prompt": 'a "fish" \n\t\x01\x7f \\ ü 魚 🐟 /'}
+    for n, pairs in enumerate((metadata.items(), reversed(metadata.items()))):
+        save_adapter(tmp_path / f"{n}.safetensors", adapter, dict(pairs))
+    files = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    assert files[0] == files[1]
+    read = load_adapter(base, tmp_path / "0.safetensors")
+    assert read == metadata | {"format": "tav-adapter-1"}
+    assert all(torch.equal(t, adapter[n]) for n, t in adapter_of(base).items())
+
+
 def test_other_base_is_refused(base: BaseModel, saved: Path) -> None:
     with pytest.raises(AdapterMismatchError, match="sha256:other"):
         load_adapter(replace(base, identity="sha256:other"), saved)
