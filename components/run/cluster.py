@@ -12,9 +12,13 @@ from typing import Self
 import psutil
 
 from components.config import RayConfig, RunConfig
-from components.errors import UserError
+from components.errors import TransientError, UserError
 from components.run.interrupt import interrupter
 
+logger = logging.getLogger(__name__)
+
+_STARTS = 3
+"""Ray gives its own start 30 s, which a busy machine may need twice."""
 _WATCH_SECONDS = 1.0
 
 _OURS = r"step=|^\{"
@@ -42,6 +46,7 @@ class Cluster:
 
         Raises:
             UserError: the configured address does not answer.
+            TransientError: the local instance does not come up, time and again.
         """
         if self.lost:
             self._close()
@@ -56,11 +61,24 @@ class Cluster:
         if self._json:
             os.environ["RAY_DISABLE_WORKER_LOG_PREFIX"] = "1"
         logging.getLogger("ray").setLevel(logging.ERROR)
+        address = self._config.address
+        if address is None:
+            self._start_local()
+        else:
+            _join(address)
+        self.started = True
+        if address is None:
+            watch = threading.Thread(target=_watch, args=(self, self._closing, interrupter()))
+            watch.daemon = True
+            watch.start()
+        if self._config.request_resources:
+            self._ask_for([_worker_bundle(self._config)] * self._config.workers)
+
+    def _start_local(self) -> None:
         import ray  # 1.5 s that a finished run need not pay
 
-        address = self._config.address
-        try:
-            if address is None:
+        for tries_left in reversed(range(_STARTS)):
+            try:
                 ray.init(
                     address="local",
                     num_cpus=self._config.num_cpus,
@@ -69,20 +87,18 @@ class Cluster:
                     log_to_driver=True,
                     logging_level="error",
                 )
+            except (ValueError, TypeError):
+                raise
+            except Exception as error:  # Ray raises no narrower one when its raylet does not answer
+                ray.shutdown()
+                if not tries_left:
+                    raise TransientError(
+                        f"Ray did not start on this machine, tried {_STARTS} times, the last one: "
+                        f"{error} Run again when the machine is less busy"
+                    ) from error
+                logger.warning("Ray did not start, trying again: %s", error)
             else:
-                ray.init(address=address, logging_level="error")
-        except ConnectionError as error:
-            raise UserError(
-                f"no Ray cluster answers at ray.address={address!r} ({error}): "
-                "check the address, or leave it out for a local instance"
-            ) from error
-        self.started = True
-        if address is None:
-            watch = threading.Thread(target=_watch, args=(self, self._closing, interrupter()))
-            watch.daemon = True
-            watch.start()
-        if self._config.request_resources:
-            self._ask_for([_worker_bundle(self._config)] * self._config.workers)
+                return
 
     def _ask_for(self, bundles: list[dict[str, float]]) -> None:
         from ray.autoscaler.sdk import request_resources
@@ -109,6 +125,18 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+
+def _join(address: str) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, logging_level="error")
+    except ConnectionError as error:
+        raise UserError(
+            f"no Ray cluster answers at ray.address={address!r} ({error}): "
+            "check the address, or leave it out for a local instance"
+        ) from error
 
 
 def _worker_bundle(config: RayConfig) -> dict[str, float]:
