@@ -1,4 +1,4 @@
-"""LAVIS itself, in its own environment: equal captions for equal weights, and what its death costs."""
+"""LAVIS itself, in its own environment: equal captions for equal weights, and what a death costs."""
 
 from __future__ import annotations
 
