@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-lavis: $(READY) ## Create the environment that caption.backend=lavis needs, in $(VENV)-lavis
+lavis: $(READY) ## Create the environment that caption.backend=lavis needs, in .venv-lavis
 	$(BIN)/python -m components.lavis.environment
 
 demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/demo
@@ -31,7 +31,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
 
-soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, ablation
+soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, LAVIS, ablation
 	$(BIN)/python -m pytest tests/integration -m soak
 
 test-fast: $(READY) ## Run the unit and parity tests only

@@ -12,9 +12,9 @@ import os
 import signal
 import subprocess
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from components.config import CaptionConfig
 from components.errors import TransientError, UserError
@@ -52,6 +52,7 @@ class LavisCaptioner:
         self._settings = _settings(config, revision)
         self._command = [str(python), "-I", "-W", "ignore", "-c", BOOT, str(PROJECT)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._end: Callable[[], object] = self.close
         self._running()
 
     def __call__(self, images: Sequence[Image]) -> list[str]:
@@ -62,24 +63,9 @@ class LavisCaptioner:
         """
         if not images:
             return []
-        process = self._running()
-        assert process.stdin is not None
-        assert process.stdout is not None
         request = {"shapes": [image.shape for image in images]}
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            for image in images:
-                process.stdin.write(image.tobytes())
-            process.stdin.flush()
-            answer = _answer(process.stdout)
-        except (EOFError, BrokenPipeError):
-            raise TransientError(
-                f"{_death(process)} with {len(images)} images in a batch: lower "
-                f"caption.batch_size ({self._config.batch_size}) or ray.workers if memory is short"
-            ) from None
-        except BaseException:  # an interruption: the rest of the answer would meet the next
-            self.close()
-            raise
+        pixels = (image.tobytes() for image in images)
+        answer = self._ask(self._running(), request, pixels, f"{len(images)} images in a batch")
         if "memory" in answer:
             raise out_of_memory(self.device, len(images), self._config)
         if "defect" in answer:
@@ -90,29 +76,18 @@ class LavisCaptioner:
     def close(self) -> None:
         """End the process; the next batch starts another."""
         if self._process is not None:
-            _end(self._process)
             self._process = None
+            self._end()
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.close()
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        self._process = process = subprocess.Popen(  # noqa: S603 - our own program
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment()
         )
-        self._process = process
-        weakref.finalize(self, _end, process)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(self._settings).encode() + b"\n")
-            process.stdin.flush()
-            answer = _answer(process.stdout)
-        except (EOFError, BrokenPipeError):
-            raise TransientError(
-                f"{_death(process)} while it loaded {self._config.model!r}: see its standard "
-                "error; if memory is short, lower ray.workers, or set caption.dtype=bf16"
-            ) from None
+        self._end = weakref.finalize(self, _end, process)
+        answer = self._ask(process, self._settings, (), f"{self._config.model!r} to be loaded")
         if "refused" in answer:
             self.close()
             raise UserError(
@@ -121,6 +96,34 @@ class LavisCaptioner:
                 "LAVIS's environment anew (`make lavis`)"
             )
         return process
+
+    def _ask(
+        self,
+        process: subprocess.Popen[bytes],
+        request: dict[str, Any],
+        data: Iterable[bytes],
+        what: str,
+    ) -> dict[str, Any]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.writelines(data)
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if not line.endswith(b"\n"):
+                raise BrokenPipeError  # noqa: TRY301 - it comes in two ways
+            answer: dict[str, Any] = json.loads(line)
+        except BrokenPipeError:
+            raise TransientError(
+                f"the LAVIS process died ({_death(process)}) with {what}: see its standard error; "
+                f"if memory is short, lower caption.batch_size ({self._config.batch_size}) or "
+                "ray.workers, or set caption.dtype=bf16"
+            ) from None
+        except BaseException:  # an interruption: the rest of the answer would meet the next
+            self.close()
+            raise
+        return answer
 
 
 def _settings(config: CaptionConfig, revision: str | None) -> dict[str, Any]:
@@ -183,18 +186,9 @@ def _weights(config: CaptionConfig, revision: str | None) -> list[Path]:
     return [folder / name for name in sorted(set(names))]
 
 
-def _answer(answers: IO[bytes]) -> dict[str, Any]:
-    line = answers.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    answer: dict[str, Any] = json.loads(line)
-    return answer
-
-
 def _death(process: subprocess.Popen[bytes]) -> str:
     code = process.wait()
-    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"the LAVIS process died ({how})"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -1,16 +1,13 @@
-"""LAVIS itself, in its own environment: equal captions for equal weights, and what its death costs.
-
-The environment is made from the package registry, in a few seconds and 215 MB, and kept in
-``.cache/lavis``.
-"""
+"""LAVIS itself, in its own environment: equal captions for equal weights, and a death's cost."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,11 +22,12 @@ from numpy.typing import NDArray
 from components.config import CaptionConfig
 from components.errors import TransientError, UserError
 from components.lavis.captioner import LavisCaptioner, _settings
-from components.lavis.environment import PROJECT, find_python, install
+from components.lavis.environment import PROJECT
 from components.run.runner import Runner
 from components.steps.caption import CaptionWorker
 from components.steps.captioner import Blip2Captioner
 from components.storage.tables import read_table
+from tests.integration.lavis_install import installed
 from tests.runs import counts, run_config, tiny_document, write_manifest
 from tinyworld.shipped import shipped_model
 
@@ -40,24 +38,12 @@ Images = list[NDArray[np.uint8]]
 
 @pytest.fixture(scope="module")
 def lavis_python() -> str:
-    folder = Path(__file__).parents[2] / ".cache" / "lavis"
-    python = folder / "bin" / "python"
-    folder.parent.mkdir(exist_ok=True)
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs may start at once
-        try:
-            find_python(CaptionConfig(backend="lavis", lavis_python=str(python)))
-        except UserError:
-            try:
-                install(folder)
-            except UserError as error:
-                pytest.skip(str(error))
-    return str(python)
+    return installed()
 
 
 @pytest.fixture(scope="module")
 def talkative(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The random BLIP-2, but with punctuation in its captions, which end at any time."""
+    """The random BLIP-2, but with punctuation in its captions, which end at any time; two files."""
     from safetensors.numpy import load_file, save_file
     from transformers import AutoTokenizer
 
@@ -68,7 +54,13 @@ def talkative(tiny_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     weights = load_file(folder / "model.safetensors")
     rows = weights["language_model.model.decoder.embed_tokens.weight"]
     rows[tokens] = np.random.default_rng(0).normal(0, 0.4, (len(tokens), rows.shape[1]))
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").unlink()
+    places = {name: f"model-{1 + name.startswith('v')}.safetensors" for name in weights}
+    for file_name in set(places.values()):
+        part = {name: value for name, value in weights.items() if places[name] == file_name}
+        save_file(part, folder / file_name, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return folder
 
 
@@ -159,16 +151,16 @@ def test_short_numbers_compute_too(images: Images, lavis_python: str, dtype: Any
     assert same >= 0.7 * len(images)
 
 
-def test_weights_of_another_size_are_refused(talkative: Path, lavis_python: str) -> None:
+def test_a_model_without_one_of_its_weights_is_refused(
+    talkative: Path, tmp_path: Path, lavis_python: str
+) -> None:
     from safetensors.numpy import load_file, save_file
 
-    weights = load_file(talkative / "model.safetensors")
-    broken = talkative.parent / "broken"
-    broken.mkdir()
-    for file in talkative.iterdir():
-        (broken / file.name).write_bytes(file.read_bytes())
+    broken = tmp_path / "broken"
+    shutil.copytree(talkative, broken)
+    weights = load_file(broken / "model-1.safetensors")
     del weights["language_projection.bias"]
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    save_file(weights, broken / "model-1.safetensors", metadata={"format": "pt"})
     config = CaptionConfig(backend="lavis", model=str(broken), lavis_python=lavis_python)
     with pytest.raises(UserError, match=r"weights are missing \(\['opt_proj.bias'\]\)"):
         LavisCaptioner(config)
@@ -203,7 +195,7 @@ def test_a_death_fails_its_batch_for_a_passing_reason_and_another_process_follow
 ) -> None:
     before = captioner(images[:4])
     _kill_at_work(captioner)
-    message = r"died \(SIGKILL\) with 3 images in a batch: lower caption.batch_size"
+    message = r"died \(SIGKILL\) with 3 images in a batch: .*lower caption.batch_size \(8\)"
     with pytest.raises(TransientError, match=message):
         captioner(images[:3])
     assert captioner(images[:4]) == before
@@ -222,6 +214,31 @@ def test_the_process_ends_with_its_owner(talkative: Path, lavis_python: str) -> 
     assert process is not None
     del captioner
     assert process.poll() is not None
+
+
+OWNER = """
+import sys, time
+from components.config import CaptionConfig
+from components.lavis.captioner import LavisCaptioner
+captioner = LavisCaptioner(
+    CaptionConfig(backend="lavis", model=sys.argv[1], lavis_python=sys.argv[2])
+)
+print(captioner._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_the_process_ends_when_its_owner_is_killed(talkative: Path, lavis_python: str) -> None:
+    import psutil
+
+    command = [sys.executable, "-c", OWNER, str(talkative), lavis_python]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        process = psutil.Process(int(owner.stdout.readline()))
+        assert process.is_running()
+        owner.kill()
+    psutil.wait_procs([process], timeout=30)
+    assert not process.is_running()
 
 
 def _lavis_document(folder: Path, models: Path, python: str) -> dict[str, Any]:
