@@ -73,6 +73,7 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
 
     Raises:
         SourceError: the source is missing, unsupported, damaged, over a limit, or too short.
+        MemoryError: it asks for more memory than there is, as damaged sizes may.
     """
     found = probe(path, video.limits)
     indices = select_frames(found.num_frames, video, path.name)

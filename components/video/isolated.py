@@ -80,7 +80,8 @@ class Decoder:
                 self._end()
                 raise SourceError(
                     f"{path.name} needs more than {video.limits.decode_gib:g} GiB to be decoded "
-                    "(video.limits.decode_gib): scale it down or re-encode it, or raise the limit"
+                    "(video.limits.decode_gib), or is damaged and says so: play it, then scale it "
+                    "down or re-encode it, or raise the limit"
                 ) from None
             except SourceError:
                 raise

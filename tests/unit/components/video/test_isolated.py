@@ -110,7 +110,7 @@ def test_the_process_ends_with_its_worker(tmp_path: Path) -> None:
         ),
         ("sleeps", TransientError, r"sleeps\.mp4 .* after 4 s, which is the limit .*: cut or re-"),
         ("loops", TransientError, r"loops\.mp4 was still being decoded after 4 s.*raise the limit"),
-        ("eats", SourceError, r"eats\.mp4 needs more than 0\.5 GiB .*decode_gib\): scale it down"),
+        ("eats", SourceError, r"eats\.mp4 needs more than 0\.5 GiB .*decode_gib\), or is damaged"),
     ],
 )
 def test_a_dead_decoder_is_one_error_and_the_next_video_is_read(
