@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="eval.ablation", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of clips, run and results")
-    parser.add_argument("--config", type=Path, default=Path("manifests/runs/demo.yaml"))
+    parser.add_argument("--config", type=Path, default=Path("manifests/runs/tinyworld.yaml"))
     parser.add_argument("--clips", type=int, default=12, help="each with three edits")
     parser.add_argument("--seed", type=int, default=1, help="of clips and edits")
     parser.add_argument(
