@@ -152,7 +152,7 @@ def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
             assert read_table(runner.store, table) == []
             assert not list(disk.rglob(".tmp-*")), "nothing is half-written"
             filler.unlink()
-        assert counts(runner.run()) == {"tune": 1, "sample": 2, "score": 2}
+        assert counts(runner.run(("tune",))) == {"tune": 1}
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
