@@ -8,7 +8,6 @@ so that no two different inputs share an encoding.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 from typing import Any
@@ -40,14 +39,25 @@ class KeyMaker:
     def __init__(self, **shared: Any) -> None:
         """Encode the shared parts; see ``content_key``."""
         self._shared = {name: _encode(value) for name, value in shared.items()}
+        self._layouts: dict[tuple[str, ...], tuple[list[str], str]] = {}
 
     def __call__(self, **parts: Any) -> str:
         """What ``content_key`` gives for these parts and the shared ones."""
-        encoded = self._shared | {name: _encode(value) for name, value in parts.items()}
-        pairs = [f"{_quoted(name)}:{encoded[name]}" for name in sorted(encoded)]
-        canonical = "{" + ",".join(pairs) + "}"
+        names = tuple(parts)
+        if (layout := self._layouts.get(names)) is None:
+            layout = self._layouts[names] = self._layout(names)
+        order, text = layout
+        canonical = text % tuple([_encode(parts[name]) for name in order])
         digest = hashlib.sha256(canonical.encode("utf-8", errors="surrogatepass"))
         return digest.hexdigest()[:KEY_LENGTH]
+
+    def _layout(self, names: tuple[str, ...]) -> tuple[list[str], str]:
+        """The canonical JSON with a ``%s`` for each part that is not shared, and their order."""
+        pairs = []
+        for name in sorted({*self._shared, *names}):
+            text = "%s" if name in names else self._shared[name].replace("%", "%%")
+            pairs.append(f"{_ENCODER.encode(name).replace('%', '%%')}:{text}")
+        return sorted(names), "{" + ",".join(pairs) + "}"
 
 
 _ENCODER = json.JSONEncoder(
@@ -58,11 +68,6 @@ _ENCODER = json.JSONEncoder(
 def _encode(value: Any) -> str:
     """Canonical JSON."""
     return _ENCODER.encode(value if isinstance(value, str) else _plain(value))
-
-
-@functools.lru_cache(maxsize=1000)
-def _quoted(name: str) -> str:
-    return _ENCODER.encode(name)
 
 
 def item_seed(seed: int, key: str) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from components.errors import ItemError, UserError
-from components.keys import content_key
+from components.keys import KeyMaker
 from components.log import VideoLog
 from components.provenance import provenance
 from components.revisions import hub_revision
@@ -69,7 +69,12 @@ def score_key(edit_key: str, protocol: str, revision: str) -> str:
         protocol: The protocol's name, which ends in its version.
         revision: What the CLIP model or the reader is exactly: a hub commit or a folder's digest.
     """
-    return content_key(kind="score", edit_key=edit_key, protocol=protocol, score_revision=revision)
+    return _score_keys(protocol, revision)(edit_key=edit_key)
+
+
+@functools.lru_cache(maxsize=100)
+def _score_keys(protocol: str, revision: str) -> KeyMaker:
+    return KeyMaker(kind="score", protocol=protocol, score_revision=revision)
 
 
 def check_protocols(names: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +64,7 @@ def resolve_uri(uri: str, base: str) -> str:
     scheme, folder = split_uri(base)
     if scheme == "file":
         # Not resolve(): a link stays what the user calls it.
-        return posixpath.normpath(posixpath.join(Path(folder).absolute().as_posix(), location))
+        return os.path.abspath(posixpath.join(folder, location))  # noqa: PTH100 - see stat_source
     bucket, _, prefix = folder.partition("/")
     key = posixpath.normpath(posixpath.join("/", prefix, location)).lstrip("/")
     return f"s3://{bucket}/{key}"
@@ -84,10 +85,11 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
         scheme, location = split_uri(uri)
         if scheme == "s3":
             return _info(_members(location, limits), limits)
-        path = Path(location)
-        if path.is_dir():
-            return _info([_local_info(file) for file in frame_files(path, limits)], limits)
-        return _info([_local_info(path)], limits)
+        status = os.stat(location)  # noqa: PTH116 - a Path for each of 100 000 sources takes seconds
+        if stat.S_ISDIR(status.st_mode):
+            files = frame_files(Path(location), limits)
+            return _info([_local_info(str(file), file.stat()) for file in files], limits)
+        return _info([_local_info(location, status)], limits)
 
 
 def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
@@ -232,12 +234,11 @@ def _check_name(name: str) -> None:
         raise SourceError(f"the image {name!r} has control characters in its name: rename it")
 
 
-def _local_info(file: Path) -> ObjectInfo:
-    status = file.stat()
+def _local_info(file: str, status: os.stat_result) -> ObjectInfo:
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise SourceError(f"{file} is no regular file: copy its content to one")
     version = f"{status.st_size}-{status.st_mtime_ns}"
-    return ObjectInfo(file.name, status.st_size, version, modified_at(status))
+    return ObjectInfo(posixpath.basename(file), status.st_size, version, modified_at(status))
 
 
 def _info(members: Iterable[ObjectInfo], limits: VideoLimits) -> SourceInfo:
