@@ -28,8 +28,8 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
-test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+test: $(READY) ## Run all tests, in several processes
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
 
 soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, LAVIS, ablation
 	$(BIN)/python -m pytest tests/integration -m soak

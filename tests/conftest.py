@@ -20,6 +20,19 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
+INTEGRATION = Path(__file__).parent / "integration"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal files, not tests, to the processes of `make test`, so that fixtures are made once.
+
+    One process has all integration tests: they share a Ray and an S3 server, and kill processes.
+    """
+    for item in items:
+        group = INTEGRATION if item.path.is_relative_to(INTEGRATION) else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(INTEGRATION.parent))))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _private_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the user's own cache folder out of the tests, and the tests out of it."""
