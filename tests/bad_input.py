@@ -22,8 +22,8 @@ from components.manifest.load import load_manifest
 from components.revisions import check_base
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.step import StepContext
+from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
-from components.storage.store import LocalStore
 from components.storage.tables import append_rows, read_table
 from tav_model.config import ModelConfig
 from tests import bad_videos

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.results.report import collect, write_report
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from tests.finished_run import write_run
 
 ARGUMENTS = (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.results.report import collect, write_report
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from eval.report import render
 from tests.browser.page import opened, playing, times
 from tests.finished_run import AT, drawn_clip, write_edit, write_run

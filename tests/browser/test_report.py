@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from components.results.report import collect, write_report
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from tests.browser.page import cards, column, opened, playing
 from tests.finished_run import drawn_clip, write_edit, write_failure, write_run, write_score
 

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from components.results.export import COLUMNS
+from components.storage.local import LocalStore
 from components.storage.schemas import KEYS
-from components.storage.store import LocalStore
 from components.storage.tables import read_table
 from eval.measures import MEASURES
 from tinyworld.clips import write_clips

@@ -16,7 +16,7 @@ from components.cli_look import print_status
 from components.run.pace import run_pace
 from components.run.record import RUN_FILE
 from components.run.status import Status, StepStatus
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import append_rows
 from tests.unit.components.storage.test_tables import make_row
 

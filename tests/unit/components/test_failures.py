@@ -10,8 +10,8 @@ import pytest
 
 from components.errors import ItemError, SourceError, TransientError, UserError
 from components.failures import expected_errors, failure_row
+from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
-from components.storage.store import LocalStore
 from components.storage.tables import append_rows, read_table
 from tav_model.errors import TavModelError
 

@@ -12,7 +12,7 @@ import pytest
 
 from components.errors import UserError
 from components.results.export import COLUMNS, export, score_table
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from tests.finished_run import (
     drawn_clip,
     exported_row,

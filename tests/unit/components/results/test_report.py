@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.results.report import collect, write_report
-from components.storage.store import LocalStore, file_sha256
+from components.storage.local import LocalStore
+from components.storage.store import file_sha256
 from components.storage.tables import append_rows
 from tests.finished_run import (
     AT,

@@ -27,7 +27,8 @@ from components.errors import UserError
 from components.run import lease as lease_module
 from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError
 from components.run.owner import Owner
-from components.storage.store import LocalStore, ObjectInfo
+from components.storage.local import LocalStore
+from components.storage.store import ObjectInfo
 from tests.lease_drivers import HOLD, race
 
 SHORT = 0.6

@@ -9,7 +9,7 @@ import pytest
 
 from components.run.pace import PAUSE, Pace, run_pace
 from components.run.status import Status, StepStatus
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import append_rows
 from tests.unit.components.storage.test_tables import make_row
 

@@ -16,7 +16,7 @@ from components.run.current import Revisions, State
 from components.run.plan import Plan
 from components.run.status import run_status
 from components.storage.latents import LatentsReader, latents_columns
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import Row, append_rows
 from tests.unit.components.storage.test_tables import make_row
 

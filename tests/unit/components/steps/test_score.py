@@ -14,7 +14,8 @@ from components.config import RunConfig, ScoreConfig
 from components.errors import UserError
 from components.steps.score import ScoreItem, ScoreWorker, check_protocols, score_key
 from components.steps.step import StepContext
-from components.storage.store import LocalStore, file_sha256
+from components.storage.local import LocalStore
+from components.storage.store import file_sha256
 from components.storage.tables import read_table
 from components.video.io import encode_mp4, read_mp4_frames
 from eval import protocols

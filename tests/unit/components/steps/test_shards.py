@@ -13,7 +13,7 @@ from components.steps.ledger import Ledger
 from components.steps.shards import _MAX_LOSSES, _Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
 from components.steps.tune import TuneItem
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import append_rows, read_table
 from tests.unit.components.storage.test_tables import make_row
 

@@ -19,7 +19,7 @@ from components.errors import ItemError
 from components.steps.settled import Settled
 from components.steps.spread import deal
 from components.steps.step import ItemWorker, Outcome, StepContext
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import append_rows, read_commits
 from components.storage.writer import RowWriter
 from tav_model.config import ModelConfig

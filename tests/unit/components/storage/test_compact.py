@@ -19,9 +19,10 @@ from typing_extensions import override
 
 from components.storage import compact
 from components.storage.compact import GRACE, compact_table
+from components.storage.local import LocalStore
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, SCHEMAS
-from components.storage.store import LocalStore, ObjectInfo
+from components.storage.store import ObjectInfo
 from components.storage.tables import append_rows, list_parts, read_table
 from tests.unit.components.storage.test_tables import make_row
 

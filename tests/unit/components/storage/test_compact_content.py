@@ -19,9 +19,9 @@ from components.steps.ledger import Ledger
 from components.storage import compact
 from components.storage.compact import MANY_PARTS, compact_grown, compact_table
 from components.storage.latents import LatentsReader, latents_columns
+from components.storage.local import LocalStore
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, SCHEMAS
-from components.storage.store import LocalStore
 from components.storage.tables import append_rows, list_parts, read_commits, read_table
 from tests.unit.components.storage.test_compact import AT_ONCE, LateStore, append_all, failures
 from tests.unit.components.storage.test_tables import make_row

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from components.storage.compact import compact_table
 from components.storage.garbage import Findings, remove, survey, withdraw
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import append_rows, read_table
 from tests.finished_run import write_run
 from tests.unit.components.storage.test_tables import make_row

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from typing_extensions import override
 
 from components.errors import TransientError, UserError
+from components.storage.local import LocalStore
 from components.storage.parts import read_part
 from components.storage.schemas import KEYS, SCHEMAS
-from components.storage.store import LocalStore
 from components.storage.tables import append_rows, read_table
 
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)

@@ -9,7 +9,7 @@ import pytest
 from typing_extensions import override
 
 from components.errors import TransientError
-from components.storage.store import LocalStore
+from components.storage.local import LocalStore
 from components.storage.tables import read_table
 from components.storage.writer import RowWriter
 from tests.unit.components.storage.test_tables import make_row

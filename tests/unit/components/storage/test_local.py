@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.errors import UserError
-from components.storage.store import LocalStore, Store, Unfinished, open_store
+from components.storage.local import LocalStore
+from components.storage.store import Store, Unfinished, open_store
 from tests.store_contract import StoreContract
 
 
@@ -80,7 +81,7 @@ class TestLocalStore(StoreContract):
         """The disk is full for this process alone: the kernel bounds the size of its files."""
         code = (
             "import resource, sys, pathlib\n"
-            "from components.storage.store import LocalStore\n"
+            "from components.storage.local import LocalStore\n"
             "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
             "store = LocalStore(sys.argv[1])\n"
             "store.write_bytes('a/small', bytes(1000))\n"
