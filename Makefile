@@ -29,7 +29,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
 test: $(READY) ## Run all tests, in several processes
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
 soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, LAVIS, ablation
 	$(BIN)/python -m pytest tests/integration -m soak

@@ -9,10 +9,13 @@ os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+from typing_extensions import override
+from xdist.scheduler import LoadScopeScheduling
 
 torch.set_num_threads(1)
 # No deadline for one example: on a busy machine none would be fair.
@@ -20,17 +23,24 @@ settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 
-INTEGRATION = Path(__file__).parent / "integration"
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Deals files, not tests, to the processes of `make test`, so that fixtures are made once.
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal files, not tests, to the processes of `make test`, so that fixtures are made once.
-
-    One process has all integration tests: they share a Ray and an S3 server, and kill processes.
+    One process has all tests that start a Ray, for they share it, and kill processes; one those
+    that only need an S3 server.
     """
-    for item in items:
-        group = INTEGRATION if item.path.is_relative_to(INTEGRATION) else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(INTEGRATION.parent))))
+
+    @override
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if not path.startswith("tests/integration/"):
+            return path
+        return "S3" if path.rpartition("/")[2].startswith(("test_s3", "test_lease_s3")) else "Ray"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
