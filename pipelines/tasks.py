@@ -20,7 +20,7 @@ from components.results.report import collect, gallery
 from components.run.current import State
 from components.run.record import load_run
 from components.run.status import run_status
-from components.storage.store import open_store
+from components.storage.open import open_store
 from components.storage.tables import Row
 from eval.aggregate import Score, aggregate
 from eval.measures import MEASURES

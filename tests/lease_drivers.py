@@ -8,7 +8,7 @@ import sys
 HOLD = """
 import sys, time
 from components.run.lease import Lease
-from components.storage.store import open_store
+from components.storage.open import open_store
 with Lease(open_store(sys.argv[1]), float(sys.argv[2])):
     print("held", flush=True)
     time.sleep(60)
@@ -17,7 +17,7 @@ with Lease(open_store(sys.argv[1]), float(sys.argv[2])):
 _RACE = """
 import sys, time
 from components.run.lease import Lease, LeaseHeldError
-from components.storage.store import open_store
+from components.storage.open import open_store
 store = open_store(sys.argv[1])
 store.stat("run.json")  # the client is made, and the imports are done
 print("ready", flush=True)

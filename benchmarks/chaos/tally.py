@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from components.storage.open import open_store
 from components.storage.schemas import KEYS
-from components.storage.store import open_store
 from components.storage.tables import read_commits
 
 TABLES = ("videos", "adapters", "latents", "edits", "scores")

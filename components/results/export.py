@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from components.errors import TransientError, UserError
 from components.storage.address import split_uri
-from components.storage.store import Store, open_store
+from components.storage.open import open_store
+from components.storage.store import Store
 from components.storage.tables import Row, read_table
 from eval.measures import MEASURES, Values, filled
 

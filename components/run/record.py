@@ -9,7 +9,8 @@ from components.errors import UserError
 from components.manifest.load import Manifest, from_document
 from components.manifest.load import to_document as manifest_document
 from components.run.current import Revisions, State
-from components.storage.store import Store, open_store
+from components.storage.open import open_store
+from components.storage.store import Store
 from eval.protocols import reads_frames
 from tinyworld.shipped import shipped_model
 

@@ -30,7 +30,8 @@ from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.compact import compact_grown
-from components.storage.store import Store, open_store
+from components.storage.open import open_store
+from components.storage.store import Store
 from components.storage.tables import read_table
 from components.storage.writer import RowWriter
 from components.video.sources import SourceInfo, stat_sources

@@ -16,7 +16,8 @@ from components.config import RunConfig
 from components.errors import ItemError
 from components.failures import expected_errors, failure_row
 from components.steps.settled import Settled
-from components.storage.store import Store, open_store
+from components.storage.open import open_store
+from components.storage.store import Store
 from components.storage.writer import RowWriter
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from components.errors import TransientError
-from components.storage.address import split_uri
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -127,26 +126,6 @@ class Store(ABC):
                 f"{self.root}/{path} has sha256 {found}, but its row says {sha256}: it was "
                 "changed or damaged; delete it and its row, or run `tav run` with another root"
             )
-
-
-def open_store(uri: str) -> Store:
-    """Open a run's root or any folder of objects.
-
-    Args:
-        uri: A local path, ``file:///path`` or ``s3://bucket/prefix``.
-
-    Raises:
-        UserError: unknown scheme, or an S3 address without a bucket.
-    """
-    scheme, location = split_uri(uri)
-    if scheme == "s3":
-        from components.storage.s3 import S3Store  # boto3 takes 0.5 s
-
-        bucket, _, prefix = location.partition("/")
-        return S3Store(bucket, prefix.strip("/"))
-    from components.storage.local import LocalStore
-
-    return LocalStore(location)
 
 
 def modified_at(status: os.stat_result) -> dt.datetime:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from components.run.lease import FOLDER, Lease, LeaseHeldError
-from components.storage.store import open_store
+from components.storage.open import open_store
 from tests.integration.s3_server import S3Server
 from tests.lease_drivers import HOLD, race
 

@@ -17,7 +17,7 @@ import yaml
 
 from components.cli import main
 from components.storage import s3
-from components.storage.store import open_store
+from components.storage.open import open_store
 from tests.integration.s3_server import S3Server
 
 Place = Callable[[pytest.MonkeyPatch, S3Server, str], str]

@@ -18,7 +18,7 @@ import yaml
 
 from components.run.current import State
 from components.run.runner import Runner
-from components.storage.store import open_store
+from components.storage.open import open_store
 from tests.integration.s3_server import S3Server
 from tests.runs import run_config
 

@@ -15,7 +15,8 @@ from components.manifest.load import load_manifest
 from components.storage import s3
 from components.storage.compact import compact_table
 from components.storage.garbage import remove, survey
-from components.storage.store import Store, file_sha256, open_store
+from components.storage.open import open_store
+from components.storage.store import Store, file_sha256
 from components.storage.tables import append_rows, read_table
 from components.video.io import decode_clip
 from components.video.sources import fetch_source, list_videos, source_sha256, stat_source

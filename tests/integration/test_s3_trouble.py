@@ -18,7 +18,8 @@ from botocore.exceptions import ConnectionClosedError
 
 from components.errors import SourceError, TransientError, UserError
 from components.storage import patience, s3
-from components.storage.store import Store, open_store
+from components.storage.open import open_store
+from components.storage.store import Store
 from components.video.sources import stat_source
 from tests.integration.s3_server import S3Server
 

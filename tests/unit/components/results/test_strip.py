@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.errors import UserError
 from components.results.strip import strip
-from components.storage.store import open_store
+from components.storage.open import open_store
 from components.storage.tables import read_table
 from tests.finished_run import write_run
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from components.errors import UserError
 from components.storage.address import checked_path, split_uri
-from components.storage.store import open_store
+from components.storage.open import open_store
 
 
 @given(st.text(max_size=30))

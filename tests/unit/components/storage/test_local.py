@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from components.errors import UserError
 from components.storage.local import LocalStore
-from components.storage.store import Store, Unfinished, open_store
+from components.storage.open import open_store
+from components.storage.store import Store, Unfinished
 from tests.store_contract import StoreContract
 
 
