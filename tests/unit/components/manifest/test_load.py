@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
-import yaml
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 from components.manifest.edits import default_name
 from components.manifest.lint import valid_id
 from components.manifest.load import (
-    Category,
     EditEntry,
     Manifest,
     ManifestError,
     VideoEntry,
-    from_document,
     load_manifest,
-    to_document,
 )
-from components.manifest.rows import COLUMNS
 from tests.manifest_files import problems, write
 from tests.sample_videos import write_folder
 
@@ -187,138 +177,6 @@ def test_honest_aliases_are_expanded(tmp_path: Path) -> None:
     text = "videos:\n" + first_video + "  - {id: b, uri: b.mp4, edits: *e}\n"
     first, second = load_manifest(write(tmp_path, "set.yaml", text)).videos
     assert first.edits == second.edits
-
-
-safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(valid_id)
-
-
-texts = (
-    st.text(
-        st.characters(
-            exclude_categories=("Cc", "Cs", "Zl", "Zp"),
-            exclude_characters="{}\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
-        ),
-        min_size=1,
-        max_size=40,
-    )
-    .map(str.strip)
-    .filter(bool)
-)
-
-
-categories = st.sampled_from(get_args(Category))
-
-
-edits = st.one_of(
-    st.builds(EditEntry, name=safe_ids, category=categories, prompt=texts),
-    st.builds(
-        EditEntry,
-        name=safe_ids,
-        category=categories,
-        replace=st.dictionaries(texts, texts, min_size=1, max_size=1),
-    ),
-)
-
-
-frames = st.fixed_dictionaries(
-    {},
-    optional={
-        "num_frames": st.integers(1, 99),
-        "start": st.integers(0, 99),
-        "width": st.sampled_from([8, 512]),
-        "fit": st.sampled_from(["crop", "pad", "stretch"]),
-    },
-).filter(bool)
-
-
-videos = st.builds(
-    VideoEntry,
-    video_id=safe_ids,
-    uri=st.sampled_from(["/v/a b.mp4", "s3://b/ä?.mp4", "file:///x%20.mov"]),
-    prompt=st.none() | texts,
-    video=st.none() | frames,
-    edits=st.lists(
-        edits, max_size=4, unique_by=(lambda e: e.name, lambda e: (e.prompt, str(e.replace)))
-    ).map(tuple),
-)
-
-
-manifests = st.builds(
-    Manifest,
-    name=st.just("set"),
-    videos=st.lists(videos, min_size=1, max_size=4, unique_by=lambda v: v.video_id.casefold()).map(
-        tuple
-    ),
-)
-
-
-def as_yaml(manifest: Manifest) -> bytes:
-    document = {"videos": to_document(manifest)["videos"]}
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode()
-
-
-def as_json(manifest: Manifest) -> bytes:
-    return json.dumps({"videos": to_document(manifest)["videos"]}).encode()
-
-
-def as_jsonl(manifest: Manifest) -> bytes:
-    return "\n".join(json.dumps(video) for video in to_document(manifest)["videos"]).encode()
-
-
-def rows_of(manifest: Manifest) -> list[dict[str, Any]]:
-    """One row an edit, the video's own columns in each."""
-    rows = []
-    for video in to_document(manifest)["videos"]:
-        own = {name: video.get(name) for name in ("id", "uri", "prompt")} | video.get("frames", {})
-        for edit in video["edits"] or [{}]:
-            pairs = [f"{old}={new}" for old, new in edit.get("replace", {}).items()]
-            columns = {"edit_id": edit.get("id"), "category": edit.get("category")}
-            columns |= {"edit_prompt": edit.get("prompt"), "replace": "; ".join(pairs) or None}
-            rows.append(dict.fromkeys(COLUMNS) | own | columns)
-    return rows
-
-
-def as_csv(manifest: Manifest) -> bytes:
-    sink = io.StringIO()
-    writer = csv.DictWriter(sink, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows_of(manifest))
-    return sink.getvalue().encode()
-
-
-def as_parquet(manifest: Manifest) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows_of(manifest)), sink)
-    return sink.getvalue()
-
-
-@pytest.mark.parametrize("write_as", [as_yaml, as_json, as_jsonl, as_csv, as_parquet])
-@given(manifest=manifests)
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_every_format_is_read_back_equal(
-    tmp_path: Path, write_as: Callable[[Manifest], bytes], manifest: Manifest
-) -> None:
-    suffix = write_as.__name__.removeprefix("as_")
-    if suffix in ("csv", "parquet"):  # there "a=b; c=d" is two words
-        words = [word for v in manifest.videos for e in v.edits for word in e.replace or {}]
-        words += [
-            new for v in manifest.videos for e in v.edits for new in (e.replace or {}).values()
-        ]
-        assume(not any(mark in word for mark in "=;" for word in words))
-    assert load_manifest(write(tmp_path, f"set.{suffix}", write_as(manifest))) == manifest
-
-
-@given(manifests)
-def test_a_saved_manifest_is_read_back_equal(manifest: Manifest) -> None:
-    assert from_document(json.loads(json.dumps(to_document(manifest)))) == manifest
-
-
-def test_a_saved_manifest_of_another_version_is_refused() -> None:
-    with pytest.raises(ManifestError, match="of version 99, but this release reads 1"):
-        from_document({"version": 99})
 
 
 def test_a_large_manifest_is_read_in_seconds(tmp_path: Path) -> None:
