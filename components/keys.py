@@ -15,7 +15,7 @@ from typing import Any
 KEY_LENGTH = 32
 """Hex digits kept of a SHA-256: 128 bits."""
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised whenever the code changes what tuning, inversion or sampling compute from equal inputs."""
 
 

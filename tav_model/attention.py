@@ -8,9 +8,14 @@ import torch
 from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
+from torch.nn import functional
 
 from tav_model.config import AttentionMode
 from tav_model.layers import Clip
+
+VECTOR = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 0
+"""float32 numbers in a register of this CPU, for which torch has a kernel; 0 where no padding pays.
+"""
 
 
 def backend_named(name: str) -> AttentionBackendName:
@@ -109,7 +114,13 @@ class SpatioTemporalProcessor:
         return torch.cat([head, rest.view(b, -1, *q.shape[2:])], dim=1)
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return dispatch_attention_fn(q, k, v, backend=self.backend)  # type: ignore[no-any-return]
+        d = q.shape[-1]
+        if q.device.type != "cpu" or q.dtype != torch.float32 or d >= VECTOR:
+            return dispatch_attention_fn(q, k, v, backend=self.backend)  # type: ignore[no-any-return]
+        # Heads that fill a register take a third less time, and zeros add nothing to a product.
+        q, k, v = (functional.pad(x, (0, VECTOR - d)) for x in (q, k, v))
+        out = dispatch_attention_fn(q, k, v, scale=d**-0.5, backend=self.backend)
+        return out[..., :d]  # type: ignore[no-any-return]
 
 
 class TextProcessor:

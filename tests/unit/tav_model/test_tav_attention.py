@@ -4,6 +4,7 @@ from diffusers.models.attention_dispatch import AttentionBackendName
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 
+from tav_model import attention
 from tav_model.attention import (
     SpatioTemporalProcessor,
     TemporalProcessor,
@@ -40,7 +41,11 @@ def seen_frames(mode: str, frames: int, i: int) -> list[int]:
 
 @pytest.mark.parametrize("mode", ["sparse_causal", "full", "causal", "per_frame"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 5])
-def test_space_time_attention(mode: AttentionMode, frames: int) -> None:
+@pytest.mark.parametrize("vector", [0, 16])
+def test_space_time_attention(
+    monkeypatch: pytest.MonkeyPatch, mode: AttentionMode, frames: int, vector: int
+) -> None:
+    monkeypatch.setattr(attention, "VECTOR", vector)  # whatever the CPU of the tests
     attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
     x = torch.randn(B, frames, S, C)
     process = SpatioTemporalProcessor(mode, NATIVE, Clip(frames=frames))
@@ -49,6 +54,19 @@ def test_space_time_attention(mode: AttentionMode, frames: int) -> None:
         for i in range(frames):
             seen = x[b, seen_frames(mode, frames, i)].flatten(0, 1)
             torch.testing.assert_close(out[b, i], by_hand(attn, x[b, i], seen))
+
+
+def test_filled_up_heads_have_the_gradients_of_thin_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    attn = Attention(query_dim=C, heads=2, dim_head=C // 2)
+    process = SpatioTemporalProcessor("sparse_causal", NATIVE, Clip(frames=3))
+    x = torch.randn(3, S, C)
+    gradients = []
+    for vector in (0, 16):
+        monkeypatch.setattr(attention, "VECTOR", vector)
+        attn.zero_grad()
+        process(attn, x).square().sum().backward()
+        gradients.append([parameter.grad for parameter in attn.parameters()])
+    torch.testing.assert_close(gradients[1], gradients[0])
 
 
 def test_per_frame_attention_is_the_image_models_own() -> None:
