@@ -20,10 +20,16 @@ def opened(browser: Any, address: str) -> Opened:
     found.page.on("console", lambda message: found.trouble.append(f"console: {message.text}"))
     found.page.on("pageerror", lambda error: found.trouble.append(f"error: {error}"))
     found.page.on("dialog", lambda dialog: found.trouble.append(f"dialog: {dialog.message}"))
-    found.page.on("requestfailed", lambda one: found.trouble.append(f"failed: {one.url}"))
+    found.page.on("requestfailed", lambda one: _note_failed(found, one))
     found.page.on("request", lambda one: found.requests.append(one.url))
     found.page.goto(address)
     return found
+
+
+def _note_failed(found: Opened, request: Any) -> None:
+    # The page itself cancels a clip's loading when it gives the player of a pair out of sight back.
+    if (request.resource_type, request.failure) != ("media", "net::ERR_ABORTED"):
+        found.trouble.append(f"failed: {request.url}: {request.failure}")
 
 
 def playing(page: Any, selector: str) -> None:
@@ -40,6 +46,20 @@ def playing(page: Any, selector: str) -> None:
         arg=selector,
         timeout=20_000,
         polling=50,
+    )
+
+
+def together(page: Any, selector: str) -> None:
+    """Wait until the videos of the selection play, at most 0.15 s of the clip apart."""
+    playing(page, selector)
+    page.wait_for_function(
+        """selector => {
+            const times = [...document.querySelectorAll(selector)].map((one) => one.currentTime);
+            return Math.min(...times) > 0 && Math.max(...times) - Math.min(...times) < 0.15;
+        }""",
+        arg=selector,
+        timeout=20_000,
+        polling=20,
     )
 
 

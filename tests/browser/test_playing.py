@@ -11,16 +11,14 @@ import pytest
 from components.results.report import collect, write_report
 from components.storage.local import LocalStore
 from eval.report import render
-from tests.browser.page import opened, playing, times
+from tests.browser.page import opened, playing, times, together
 from tests.finished_run import AT, drawn_clip, write_edit, write_run
 
 
 def test_pairs_play_together_and_again_without_network(browser: Any, address: str) -> None:
     found = opened(browser, address)
     first = ".card:first-child video"
-    playing(found.page, first)
-    source, edit = times(found.page, first)
-    assert abs(source - edit) < 0.15
+    together(found.page, first)
     # A clip lasts a second: a second pass begins with both.
     found.page.wait_for_function(
         "selector => document.querySelector(selector).currentTime > 0.8", arg=first, polling=20
@@ -28,9 +26,7 @@ def test_pairs_play_together_and_again_without_network(browser: Any, address: st
     found.page.wait_for_function(
         "selector => document.querySelector(selector).currentTime < 0.5", arg=first, polling=20
     )
-    playing(found.page, first)
-    source, edit = times(found.page, first)
-    assert abs(source - edit) < 0.15
+    together(found.page, first)
     assert found.trouble == []
     folder = address.rpartition("/")[0]
     assert all(request.startswith(f"{folder}/") for request in found.requests)
@@ -48,6 +44,31 @@ def test_videos_out_of_sight_rest_and_play_when_seen(browser: Any, address: str)
     found.page.wait_for_function(
         "() => [...document.querySelectorAll('.card:first-child video')].every((v) => v.paused)"
     )
+
+
+def test_giving_a_player_back_while_it_loads_is_no_trouble(browser: Any, address: str) -> None:
+    found = opened(browser, address)
+    with found.page.expect_event(
+        "requestfailed", lambda one: one.failure == "net::ERR_ABORTED", timeout=20_000
+    ):
+        found.page.evaluate(
+            """() => setInterval(() => {
+                for (const pair of pairs.values()) pair.hold();
+                setTimeout(() => { for (const pair of pairs.values()) pair.release(); }, 5);
+            }, 20)"""
+        )
+    assert found.trouble == []
+
+
+def test_a_clip_that_is_gone_is_trouble(browser: Any, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    write_run(store)
+    page = Path(write_report(store, collect(store)))
+    for clip in (page.parent / "media").iterdir():
+        clip.unlink()
+    found = opened(browser, page.as_uri())
+    found.page.wait_for_function("() => document.querySelector('.card video').error")
+    assert any(one.endswith(".mp4: net::ERR_FILE_NOT_FOUND") for one in found.trouble)
 
 
 def test_hundreds_of_edits_share_few_players(browser: Any, tmp_path: Path) -> None:
