@@ -30,6 +30,7 @@ from tests.integration.s3_server import S3Server, unpacked
 
 FINISHED, FAILED_ITEMS = 0, 3
 _TICK_SECONDS = 0.1
+_LINES_KEPT = 12
 
 
 def main() -> None:
@@ -117,8 +118,8 @@ class Battle:
         self._done = 0
         self._counted = 0.0
         self.starts = 0
-        self.exits: list[int] = []
-        """Codes with which drivers that nobody killed ended before the run was complete."""
+        self.exits: list[dict[str, Any]] = []
+        """Code and last lines of drivers that nobody killed and that left the run incomplete."""
         self.problem: str | None = None
         self.seconds = 0.0
 
@@ -154,9 +155,11 @@ class Battle:
         if code == FINISHED:
             return True
         if not self._killed:
-            self.exits.append(code)
+            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+            self.exits.append({"code": code, "last_lines": lines[-_LINES_KEPT:]})
             if len(self.exits) > 5 + len(self._reaper.made):
-                self.problem = f"drivers ended by themselves with {self.exits}: see {self._log}"
+                codes = [one["code"] for one in self.exits]
+                self.problem = f"drivers ended by themselves with {codes}: see {self._log}"
                 return True
         self._start()
         return False
