@@ -165,8 +165,11 @@ def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[Tu
 def _fit_task() -> Any:
     import ray
 
+    # Ray Train's clean-up inherits it. Without, it looks for the machine's only Ray, in vain when
+    # there are two, and what a lost controller held is never given back.
+    environment = {"RAY_ADDRESS": ray.get_runtime_context().gcs_address}
     # The controller that fit() starts does the work; the task itself only waits.
-    return ray.remote(num_cpus=0, max_retries=0)(_fit)
+    return ray.remote(num_cpus=0, max_retries=0, runtime_env={"env_vars": environment})(_fit)
 
 
 def _fit(
