@@ -8,7 +8,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before any import of the hub's client
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Ray's workers would wait for all other processes of the machine, such as the tests beside them.
-os.environ["RAY_worker_niceness"] = "0"
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - as Ray spells it
 
 from pathlib import Path
 from typing import Any
