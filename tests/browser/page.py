@@ -49,20 +49,6 @@ def playing(page: Any, selector: str) -> None:
     )
 
 
-def together(page: Any, selector: str) -> None:
-    """Wait until the videos of the selection play, at most 0.15 s of the clip apart."""
-    playing(page, selector)
-    page.wait_for_function(
-        """selector => {
-            const times = [...document.querySelectorAll(selector)].map((one) => one.currentTime);
-            return Math.min(...times) > 0 && Math.max(...times) - Math.min(...times) < 0.15;
-        }""",
-        arg=selector,
-        timeout=20_000,
-        polling=20,
-    )
-
-
 def times(page: Any, selector: str) -> list[float]:
     found: list[float] = page.evaluate(
         "selector => [...document.querySelectorAll(selector)].map((one) => one.currentTime)",

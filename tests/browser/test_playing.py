@@ -11,14 +11,16 @@ import pytest
 from components.results.report import collect, write_report
 from components.storage.local import LocalStore
 from eval.report import render
-from tests.browser.page import opened, playing, times, together
+from tests.browser.page import opened, playing, times
 from tests.finished_run import AT, drawn_clip, write_edit, write_run
 
 
 def test_pairs_play_together_and_again_without_network(browser: Any, address: str) -> None:
     found = opened(browser, address)
     first = ".card:first-child video"
-    together(found.page, first)
+    playing(found.page, first)
+    source, edit = times(found.page, first)
+    assert abs(source - edit) < 0.15
     # A clip lasts a second: a second pass begins with both.
     found.page.wait_for_function(
         "selector => document.querySelector(selector).currentTime > 0.8", arg=first, polling=20
@@ -26,7 +28,9 @@ def test_pairs_play_together_and_again_without_network(browser: Any, address: st
     found.page.wait_for_function(
         "selector => document.querySelector(selector).currentTime < 0.5", arg=first, polling=20
     )
-    together(found.page, first)
+    playing(found.page, first)
+    source, edit = times(found.page, first)
+    assert abs(source - edit) < 0.15
     assert found.trouble == []
     folder = address.rpartition("/")[0]
     assert all(request.startswith(f"{folder}/") for request in found.requests)

@@ -18,10 +18,10 @@ pytestmark = pytest.mark.soak
 EVERY = 5
 
 
+@pytest.mark.usefixtures("ray_address")  # the other one
 def test_a_lost_controller_gives_its_place_back(
-    tmp_path: Path, tiny_models: Path, tiny_clips: Path, ray_address: str
+    tmp_path: Path, tiny_models: Path, tiny_clips: Path
 ) -> None:
-    assert ray_address, "the other one"
     document = tiny_document(tmp_path, tiny_models)
     # One CPU: where the lost controller's worker group still holds it, nothing goes on.
     document |= {"ray": {"num_cpus": 1}, "tune": {"steps": 60, "checkpoint_every": EVERY}}
