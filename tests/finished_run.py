@@ -15,6 +15,7 @@ from components.results.export import COLUMNS
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row, append_rows
 from components.video.io import encode_mp4
+from components.video.read import READING_VERSION
 from eval.measures import MEASURES
 
 AT = dt.datetime(2026, 11, 20, 9, 30, tzinfo=dt.UTC)
@@ -84,6 +85,8 @@ def write_video(store: Store, video_id: str, frames: npt.NDArray[np.uint8]) -> R
         **size,
         "frame_indices": list(range(count)),
         "fit": "crop",
+        "reading_version": READING_VERSION,
+        "reading": [],
         "clip_uri": f"clips/v-{video_id}.mp4",
         "clip_sha256": sha256,
         **provenance(0.2),

@@ -24,7 +24,7 @@ from eval.protocols import reads_frames
 # What planning, status and reports read of each row; 100 000 whole rows would be a gigabyte.
 VIDEO_COLUMNS = (
     *("uri", "source_version", "sha256", "num_frames", "fps", "frame_indices"),
-    *("width", "height", "fit"),
+    *("width", "height", "fit", "reading_version", "reading"),
 )
 ADAPTER_COLUMNS = ("uri", "sha256", "final_loss")
 EDIT_COLUMNS = (
@@ -61,6 +61,11 @@ class PlannedEdit:
     """Why the template cannot be filled in; the edit then fails when its turn comes."""
 
 
+def reading_version(row: Row) -> int:
+    """The version of the reader that a ``videos`` row was written by; the first did not say so."""
+    return row["reading_version"] or 1
+
+
 class State:
     """One reading of the tables. Make a new one after each step."""
 
@@ -84,7 +89,10 @@ class State:
 
     @functools.cached_property
     def videos(self) -> dict[str, Row]:
-        """Ingested videos that are what the manifest and the configuration ask for, by id."""
+        """Ingested videos that are what the manifest and the configuration ask for, by id.
+
+        Of a source that several versions of the reader read, the newest version's row counts.
+        """
         found: dict[str, Row] = {}
         entries = {entry.video_id: entry for entry in self.manifest.videos}
         usual_key = KeyMaker(video=self.config.video)
@@ -93,7 +101,11 @@ class State:
             if entry is None or row["uri"] != entry.uri:
                 continue
             key = KeyMaker(video=self.video_config(entry)) if entry.video else usual_key
-            if row["video_key"] == key(sha256=row["sha256"]):
+            how = {"reading": row["reading"]} if row["reading"] else {}
+            if row["video_key"] != key(sha256=row["sha256"], **how):
+                continue
+            former = found.get(row["video_id"])
+            if former is None or reading_version(row) >= reading_version(former):
                 found[row["video_id"]] = row
         return found
 

@@ -11,19 +11,24 @@ from dataclasses import asdict
 from typing import Any
 
 from components.config import VideoConfig
+from components.errors import UserError
 from components.keys import content_key
 from components.manifest.edits import VideoEntry
-from components.run.current import State
+from components.run.current import State, reading_version
 from components.steps.caption import CaptionItem, captioner_name
 from components.steps.ingest import IngestItem
 from components.steps.sample import SampleItem
 from components.steps.score import ScoreItem
 from components.steps.tune import TuneItem
 from components.storage.tables import Row
+from components.video.read import READING_VERSION
 from eval.protocols import reads_frames
 
 STEPS = ("ingest", "caption", "tune", "sample", "score")
 """The steps that compute, in order."""
+
+READS_CLIPS = ("caption", "tune", "score")
+"""The steps that may read the sources again."""
 
 
 def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
@@ -31,7 +36,12 @@ def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
     # With the limits, which are in no key of a result: what failed for one is tried under another.
     limits = asdict(video.limits)
     return content_key(
-        video_id=entry.video_id, uri=entry.uri, version=version, video=video, limits=limits
+        video_id=entry.video_id,
+        uri=entry.uri,
+        version=version,
+        video=video,
+        limits=limits,
+        reading_version=READING_VERSION,  # what one version refuses another may read
     )
 
 
@@ -94,7 +104,7 @@ class Plan:
         for entry in self.state.manifest.videos:
             version = versions.get(entry.video_id)
             row = self.state.videos.get(entry.video_id)
-            if version is None or (row is not None and row["source_version"] == version):
+            if version is None or (row is not None and self._is_read(row, version)):
                 continue
             video = self.state.video_config(entry)
             key = ingest_key(entry, version, video)
@@ -110,6 +120,25 @@ class Plan:
                     )
                 )
         return items
+
+    @staticmethod
+    def _is_read(row: Row, version: str) -> bool:
+        return row["source_version"] == version and reading_version(row) >= READING_VERSION
+
+    def check_read(self) -> None:
+        """Raise UserError if clips are asked for that an older version of the reader chose."""
+        refused = {item_id for step, _, item_id in self.state.failures if step == "ingest"}
+        old = [
+            video_id
+            for video_id, row in self.state.videos.items()
+            if reading_version(row) < READING_VERSION and video_id not in refused
+        ]
+        if old:
+            raise UserError(
+                f"{len(old)} videos were ingested by version {READING_VERSION - 1} or older of the "
+                f"reader ({old[0]} first), which read some kinds of sources otherwise: run `tav "
+                "ingest` first, which decodes them once more and keeps all that still holds"
+            )
 
     def manifest_captions(self) -> list[tuple[Row, str]]:
         """Video rows and prompts that the manifest gives and no row holds yet."""

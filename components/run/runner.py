@@ -19,7 +19,7 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.plan import STEPS, Plan, ingest_key
+from components.run.plan import READS_CLIPS, STEPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.status import Status, run_status
@@ -182,6 +182,8 @@ class Runner:
         versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
         written = self._commit_manifest_captions(plan) if step == "caption" else 0
         items = plan.items(step, versions)
+        if items and step in READS_CLIPS:
+            plan.check_read()
         if items or missing or written:
             self._known = None
         return items, missing

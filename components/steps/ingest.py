@@ -24,6 +24,7 @@ from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
 from components.video.isolated import decoder
+from components.video.read import READING_VERSION
 from components.video.sources import fetch_source, source_sha256
 
 logger = logging.getLogger(__name__)
@@ -84,9 +85,17 @@ class IngestWorker(ItemWorker):
         encode_mp4(target, clip.frames, fps=clip.fps, crf=self._context.config.output.crf)
 
 
-def video_key(sha256: str, video: VideoConfig) -> str:
-    """Content key of a clip: the source's bytes, and which frames become what."""
-    return content_key(sha256=sha256, video=video)
+def video_key(sha256: str, video: VideoConfig, reading: Sequence[str] = ()) -> str:
+    """Content key of a clip: the source's bytes, which frames become what, and how it was read.
+
+    Args:
+        sha256: See ``sources.source_sha256``.
+        video: Frame selection, size and fit.
+        reading: See ``Probe.reading``.
+    """
+    # Of no part without it, so that keys of reading version 1 stay where the clip is the same.
+    how = {"reading": list(reading)} if reading else {}
+    return content_key(sha256=sha256, video=video, **how)
 
 
 def load_clip(row: Row, limits: VideoLimits) -> Clip:
@@ -119,7 +128,7 @@ def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) ->
     source = clip.source
     assert source is not None  # decode_clip gives it
     return {
-        "video_key": video_key(sha256, video),
+        "video_key": video_key(sha256, video, source.reading),
         "video_id": item.video_id,
         "uri": item.uri,
         "source_version": item.source_version,
@@ -133,4 +142,6 @@ def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) ->
         "height": video.height,
         "frame_indices": list(clip.frame_indices),
         "fit": video.fit,
+        "reading_version": READING_VERSION,
+        "reading": list(source.reading),
     }

@@ -38,6 +38,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("height", pa.int32()),
         ("frame_indices", pa.list_(pa.int32())),
         ("fit", pa.string()),
+        ("reading_version", pa.int32()),
+        ("reading", pa.list_(pa.string())),
         ("clip_uri", pa.string()),
         ("clip_sha256", pa.string()),
         *_PROVENANCE,

@@ -144,8 +144,12 @@ def _clip(answers: IO[bytes]) -> Clip:
         frames=frames,
         fps=answer["fps"],
         frame_indices=tuple(answer["frame_indices"]),
-        source=Probe(**answer["source"]) if answer["source"] else None,
+        source=_probe(answer["source"]) if answer["source"] else None,
     )
+
+
+def _probe(fields: dict[str, Any]) -> Probe:
+    return Probe(**fields | {"reading": tuple(fields["reading"])})
 
 
 def _obituary(name: str, code: int, video: VideoConfig) -> SourceError | TransientError:

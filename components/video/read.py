@@ -35,6 +35,10 @@ CONTAINERS = {
 FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """Images that make a folder a video."""
 
+READING_VERSION = 2
+"""Raised whenever some sources are read into other clips than before. Rows of older versions are
+read once more by ingest; their keys, and all that was made of them, stay where the clip did."""
+
 DEFAULT_LIMITS = VideoLimits()
 FRAME_FOLDER_FPS = 24.0
 """A folder of frames has no clock: it plays at DAVIS's rate."""
@@ -53,6 +57,9 @@ class Probe:
     width: int
     """Pixels of the first frame as displayed (rotated, square pixels)."""
     height: int
+    reading: tuple[str, ...] = ()
+    """What this source made the reader do that version 1 did not, by name, sorted: part of the
+    clip's key. Empty for all sources whose clips are the same in both versions."""
 
 
 @dataclass(frozen=True, slots=True)

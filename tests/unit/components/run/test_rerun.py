@@ -12,7 +12,8 @@ from benchmarks.chaos.plain import PlainRunner
 from components.errors import UserError
 from components.run.current import State
 from components.run.runner import RunResult
-from components.storage.tables import read_table
+from components.storage.store import Store
+from components.storage.tables import append_rows, read_table
 from tests.runs import counts, run_config, tiny_document, tiny_videos, write_manifest
 
 
@@ -64,6 +65,37 @@ def test_a_rerun_computes_only_what_changed(document: dict[str, Any], tiny_clips
     document |= {"tune": {"steps": 2}, "invert": {"steps": 2}}
     result, _ = run(document)
     assert counts(result) == {}
+
+
+def as_version_1(store: Store) -> None:
+    """Leave of the videos what the first version of the reader would have written."""
+    rows = read_table(store, "videos")
+    for path in list(store.list("tables/videos")):
+        store.delete(path.path)
+    append_rows(store, "videos", [row | {"reading_version": None, "reading": None} for row in rows])
+
+
+def test_videos_of_an_older_reader_are_read_once_more_and_all_made_of_them_counts(
+    document: dict[str, Any], tiny_clips: Path
+) -> None:
+    write_manifest(document, tiny_videos(tiny_clips))
+    _, state = run(document)
+    keys = {row["video_key"] for row in state.videos.values()}
+    as_version_1(state.store)
+    runner = PlainRunner(run_config(document))
+    assert len(runner.state().scores) == 3  # shown as they are
+    assert counts(runner.run()) == {"ingest": 2}
+    assert {row["video_key"] for row in runner.state().videos.values()} == keys
+    assert counts(run(document)[0]) == {}
+
+
+def test_no_step_reads_clips_of_an_older_reader(document: dict[str, Any], tiny_clips: Path) -> None:
+    write_manifest(document, tiny_videos(tiny_clips))
+    runner = PlainRunner(run_config(document))
+    runner.run(["ingest", "caption"])
+    as_version_1(runner.store)
+    with pytest.raises(UserError, match=r"2 videos .*\(fish first\).*`tav ingest`"):
+        runner.run(["tune"])
 
 
 def test_a_loss_that_is_no_number_is_a_failure(document: dict[str, Any], tiny_clips: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from components.config import RunConfig, VideoConfig
 from components.errors import SourceError
+from components.keys import content_key
 from components.steps.ingest import IngestItem, IngestWorker, load_clip, video_key
 from components.steps.step import Outcome, StepContext
 from components.storage.store import file_sha256
@@ -124,3 +125,8 @@ def test_a_bad_video_is_a_row_and_the_others_go_on(context: StepContext, tmp_pat
     assert outcomes[0].error == f"SourceError: {failure['message']}"
     assert outcomes[1].error is None
     assert list((tmp_path / "run" / "media").rglob("*gone*")) == []
+
+
+def test_a_key_tells_how_the_source_was_read_where_version_1_read_it_otherwise() -> None:
+    assert video_key("ab", VIDEO, ()) == content_key(sha256="ab", video=VIDEO)
+    assert video_key("ab", VIDEO, ("alpha",)) != video_key("ab", VIDEO)

@@ -28,6 +28,7 @@ _VALUES: dict[pa.DataType, Any] = {
     pa.bool_(): True,
     pa.timestamp("us", tz="UTC"): MOMENT,
     pa.list_(pa.int32()): [1, 2],
+    pa.list_(pa.string()): [],
     pa.list_(pa.float16()): [0.5, -1.0],
 }
 
