@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from components.config import RunConfig, VideoConfig, VideoLimits, load_run_config
 from components.errors import SourceError, TransientError
 from components.manifest.load import load_manifest
-from components.revisions import check_base
+from components.records.revisions import check_base
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.step import StepContext
 from components.storage.local import LocalStore

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from components.keys import content_key
+from components.records.keys import content_key
 from components.run.status import run_status
 from components.storage.garbage import Findings
 from tests.unit.components.run.test_plan import SHA256, Run

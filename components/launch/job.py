@@ -21,8 +21,8 @@ import yaml
 
 from components.config import RunConfig, to_document
 from components.errors import UserError
-from components.keys import content_key
 from components.launch.versions import installed
+from components.records.keys import content_key
 
 STEPS = ("run", "ingest", "caption", "tune", "sample", "score", "report")
 """What can be launched: the subcommands of `tav` that read a run's configuration."""

@@ -12,7 +12,7 @@ from typing import Any
 from components.config import RunConfig, VideoConfig
 from components.errors import UserError
 from components.plan.rates import Rates
-from components.revisions import hub_revision
+from components.records.revisions import hub_revision
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from components.config import RunConfig, VideoConfig
 from components.errors import ItemError
-from components.keys import NUMERICS_VERSION, KeyMaker, content_key
 from components.manifest.edits import VideoEntry, expand_edit
 from components.manifest.load import Manifest
+from components.records.keys import NUMERICS_VERSION, KeyMaker, content_key
 from components.steps.caption import captioner_name
 from components.steps.score import score_key
 from components.storage.store import Store

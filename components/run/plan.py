@@ -12,8 +12,8 @@ from typing import Any
 
 from components.config import VideoConfig
 from components.errors import UserError
-from components.keys import content_key
 from components.manifest.edits import VideoEntry
+from components.records.keys import content_key
 from components.run.current import State, reading_version
 from components.steps.caption import CaptionItem, captioner_name
 from components.steps.ingest import IngestItem

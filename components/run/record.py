@@ -26,7 +26,7 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.revisions import resolve_revision
+    from components.records.revisions import resolve_revision
 
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):

@@ -11,10 +11,10 @@ from typing import Any
 
 from components.config import RunConfig
 from components.errors import ItemError, TransientError, UserError
-from components.keys import content_key
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, load_manifest
+from components.records.keys import content_key
 from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
@@ -126,7 +126,7 @@ class Runner:
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             if {"tune", "sample"} & set(steps):
-                from components.revisions import check_base
+                from components.records.revisions import check_base
 
                 check_base(self.config.model.base)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)

@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from components.config import CaptionConfig
 from components.errors import ItemError
-from components.failures import expected_errors
-from components.keys import content_key
 from components.log import VideoLog
-from components.provenance import provenance
+from components.records.failures import expected_errors
+from components.records.keys import content_key
+from components.records.provenance import provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.store import Store
 from components.storage.tables import Row, append_rows
@@ -72,7 +72,7 @@ class CaptionWorker(ItemWorker):
         self._captioner = self._load()
 
     def _load(self) -> Captioner:
-        from components.revisions import hub_revision
+        from components.records.revisions import hub_revision
 
         config = self._context.config.caption
         revision = hub_revision(self._context.caption_revision)

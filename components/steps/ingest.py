@@ -16,9 +16,9 @@ from typing_extensions import override
 
 from components.config import VideoConfig, VideoLimits
 from components.errors import SourceError
-from components.keys import content_key
 from components.log import VideoLog
-from components.provenance import provenance
+from components.records.keys import content_key
+from components.records.provenance import provenance
 from components.steps.step import ItemWorker, Outcome
 from components.storage.store import file_sha256
 from components.storage.tables import Row

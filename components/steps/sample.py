@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from components.errors import ItemError
-from components.failures import expected_errors
-from components.keys import item_seed
 from components.log import VideoLog
-from components.provenance import model_columns, provenance
+from components.records.failures import expected_errors
+from components.records.keys import item_seed
+from components.records.provenance import model_columns, provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from components.errors import ItemError, UserError
-from components.keys import KeyMaker
 from components.log import VideoLog
-from components.provenance import provenance
-from components.revisions import hub_revision
+from components.records.keys import KeyMaker
+from components.records.provenance import provenance
+from components.records.revisions import hub_revision
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.tables import Row
 from eval.measures import MEASURES

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 
 from components.config import RunConfig
 from components.errors import ItemError
-from components.failures import expected_errors, failure_row
+from components.records.failures import expected_errors, failure_row
 from components.steps.settled import Settled
 from components.storage.open import open_store
 from components.storage.store import Store

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from components.keys import item_seed
 from components.log import VideoLog
-from components.provenance import model_columns, provenance
+from components.records.keys import item_seed
+from components.records.provenance import model_columns, provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import latents_columns

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from components.config import VideoLimits
 from components.errors import ItemError, SourceError, UserError
-from components.keys import content_key
+from components.records.keys import content_key
 from components.redact import redacted
 from components.storage.address import split_uri
 from components.storage.store import ObjectInfo, file_sha256, modified_at

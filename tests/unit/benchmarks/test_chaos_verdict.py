@@ -37,7 +37,7 @@ class SoundRun(Run):
         return self
 
     def _ingest(self) -> str:
-        from components.keys import content_key
+        from components.records.keys import content_key
 
         key = content_key(sha256=SHA256, video=self.config.video)
         clip = self.named("sources", b"a clip", "clip_uri")

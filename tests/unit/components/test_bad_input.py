@@ -11,7 +11,7 @@ import pytest
 from components.config import load_run_config
 from components.errors import ItemError, UserError
 from components.manifest.load import from_document, load_manifest
-from components.revisions import resolve_revision
+from components.records.revisions import resolve_revision
 from components.steps.score import check_protocols
 from components.storage.address import checked_path
 from tav_model.errors import TavModelError

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from components.config import RunConfig, parse
-from components.keys import content_key
 from components.manifest.edits import EditEntry, VideoEntry
 from components.manifest.load import Manifest
+from components.records.keys import content_key
 from components.run.current import Revisions, State
 from components.run.plan import Plan
 from components.run.status import run_status

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from components.config import CaptionConfig, RunConfig
-from components.keys import content_key
-from components.revisions import resolve_revision
+from components.records.keys import content_key
+from components.records.revisions import resolve_revision
 from components.steps.caption import (
     CaptionItem,
     CaptionWorker,

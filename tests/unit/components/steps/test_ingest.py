@@ -12,7 +12,7 @@ import pytest
 
 from components.config import RunConfig, VideoConfig
 from components.errors import SourceError
-from components.keys import content_key
+from components.records.keys import content_key
 from components.steps.ingest import IngestItem, IngestWorker, load_clip, video_key
 from components.steps.step import Outcome, StepContext
 from components.storage.store import file_sha256

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from components.errors import ItemError, TransientError, UserError
-from components.provenance import CODE_VERSION
+from components.records.provenance import CODE_VERSION
 from components.redact import redacted
 from components.storage.tables import Row
 from tav_model.errors import TavModelError

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from components import revisions
+from components.records import revisions
 from components.errors import UserError
-from components.revisions import hub_revision, resolve_revision
+from components.records.revisions import hub_revision, resolve_revision
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -183,7 +183,10 @@ def hub() -> Iterator[str]:
 
 
 def _resolve_elsewhere(model: str, **environment: str) -> str:
-    code = f"from components.revisions import resolve_revision; print(resolve_revision({model!r}))"
+    code = (
+        "from components.records.revisions import resolve_revision; "
+        f"print(resolve_revision({model!r}))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | environment,

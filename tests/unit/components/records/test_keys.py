@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import CaptionConfig, VideoConfig, VideoLimits
-from components.keys import KEY_LENGTH, KeyMaker, content_key, item_seed
+from components.records.keys import KEY_LENGTH, KeyMaker, content_key, item_seed
 
 scalars = (
     st.none()
@@ -69,7 +69,10 @@ def test_keys_are_the_hash_of_canonical_json() -> None:
 
 
 def test_keys_are_equal_in_another_process() -> None:
-    code = "from components.keys import content_key; print(content_key(a={'x': 'z', 'y': 1}, b=2))"
+    code = (
+        "from components.records.keys import content_key; "
+        "print(content_key(a={'x': 'z', 'y': 1}, b=2))"
+    )
     answers = {
         subprocess.run(
             [sys.executable, "-c", code],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from components.errors import ItemError, SourceError, TransientError, UserError
-from components.failures import expected_errors, failure_row
+from components.records.failures import expected_errors, failure_row
 from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
 from components.storage.tables import append_rows, read_table
