@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from components.cli_look import status_document
+from components.cli.look import status_document
 from components.config import RunConfig, parse
 from components.errors import ItemError, UserError
 from components.launch import Where, launch_step

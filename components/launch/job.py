@@ -141,7 +141,7 @@ def run_step(step: str, document: dict[str, Any], *, retry_failed: bool = False)
         UserError: the step cannot start as asked.
         KeyboardInterrupt: the process was told to stop.
     """
-    from components.cli import main as tav
+    from components.cli.main import main as tav
 
     check_step(step)
     with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ import click
 import pytest
 import yaml
 
-from components.cli import main
+from components.cli.main import main
 from components.storage import s3
 from components.storage.open import open_store
 from tests.integration.s3_server import S3Server

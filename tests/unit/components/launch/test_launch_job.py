@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components import cli_launch
+from components.cli import submit as cli_launch
 from components.config import RunConfig, load_run_config, parse
 from components.errors import UserError
 from components.launch.__main__ import main

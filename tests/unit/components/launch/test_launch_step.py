@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from components.cli import main
+from components.cli.main import main
 from components.config import RunConfig, parse
 from components.errors import UserError
 from components.launch import StepFailed, Where, launch_step

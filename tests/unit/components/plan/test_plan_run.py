@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from components.cli import main
+from components.cli.main import main
 from components.config import load_run_config
 from components.plan.run import plan_run
 from components.plan.shards import shard_size, with_shard_size
@@ -196,7 +196,7 @@ def test_the_runs_shards_are_sized_by_what_their_videos_cost(config_file: Path) 
 
 def test_a_plan_loads_nothing_heavy(config_file: Path) -> None:
     code = (
-        "import sys\nfrom components.cli import main\n"
+        "import sys\nfrom components.cli.main import main\n"
         f"main(['plan', '--config', {str(config_file)!r}, '--device', 'H100'],"
         " standalone_mode=False)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from components.records import revisions
 from components.errors import UserError
+from components.records import revisions
 from components.records.revisions import hub_revision, resolve_revision
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

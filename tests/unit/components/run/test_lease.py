@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components.cli import EXIT_FAILED_ITEMS, main
+from components.cli.main import EXIT_FAILED_ITEMS, main
 from components.errors import UserError
 from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError
 from components.run.owner import Owner

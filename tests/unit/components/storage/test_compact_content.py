@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from components.cli import main
+from components.cli.main import main
 from components.errors import TransientError, UserError
 from components.steps.ledger import Ledger
 from components.storage import compact

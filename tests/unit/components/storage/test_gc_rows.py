@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.cli import main
+from components.cli.main import main
 from components.errors import UserError
 from components.steps.ledger import Ledger
 from components.storage.compact import compact_table

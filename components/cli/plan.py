@@ -1,4 +1,4 @@
-"""The `tav` command that plans a run; see ``cli``."""
+"""The `tav` command that plans a run; see ``main``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `tav` commands that keep a run's folder tidy; see ``cli``."""
+"""The `tav` commands that keep a run's folder tidy; see ``main``."""
 
 from __future__ import annotations
 

@@ -1,33 +1,15 @@
-"""The configuration of a run: frozen dataclasses, read from YAML, overridden by ``key=value``.
+"""The sections of a run's configuration: frozen dataclasses, whose values are checked when made.
 
-``tav_model.config`` holds the model's own part. Unknown keys are errors with a suggestion; values
-are validated strictly enough that a typo never becomes a default.
+``tav_model.config`` holds the model's own part.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal
 
-from components.config_file import parse, read_document, to_document
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
-from tinyworld import shipped
-
-__all__ = [
-    "CaptionConfig",
-    "OutputConfig",
-    "RayConfig",
-    "RunConfig",
-    "ScoreConfig",
-    "VideoConfig",
-    "VideoLimits",
-    "load_run_config",
-    "parse",
-    "to_document",
-]
 
 STRICT = {"extra": "forbid"}
 """Read by pydantic: an unknown key is an error."""
@@ -274,41 +256,3 @@ class RunConfig:
         _at_least("max_attempts", self.max_attempts, 1, "1 never tries again")
         _at_least("lease_seconds", self.lease_seconds, 1, "60 rides out a short outage of S3")
         _at_least("retry_seconds", self.retry_seconds, 0, "0 tries again at once")
-
-
-def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
-    """Read a run's YAML and apply overrides such as ``tune.steps=20``.
-
-    Raises:
-        UserError: the file is missing or no mapping, or any key or value is wrong; all problems
-            are listed at once, each with the key's path, the value and the remedy.
-    """
-    return _with_absolute_paths(parse(RunConfig, read_document(path, overrides), str(path)))
-
-
-def _with_absolute_paths(config: RunConfig) -> RunConfig:
-    """Make local paths whole: a worker's working folder is not the user's."""
-
-    def whole(name: str) -> str:
-        local = "://" not in name and not name.startswith(("local-dir:", "hf-hub:"))
-        return str(Path(name).expanduser().absolute()) if local else name
-
-    def model(name: str, part: Literal["base", "blip2", "clip"]) -> str:
-        if name == shipped.NAME:
-            return str(shipped.shipped_model(part))
-        # What is no folder here is a hub id.
-        return whole(name) if Path(name).expanduser().is_dir() else name
-
-    python = config.caption.lavis_python
-    return dataclasses.replace(
-        config,
-        run=whole(config.run),
-        manifest=whole(config.manifest),
-        model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
-        caption=dataclasses.replace(
-            config.caption,
-            model=model(config.caption.model, "blip2"),
-            lavis_python=python and whole(python),
-        ),
-        score=dataclasses.replace(config.score, model=model(config.score.model, "clip")),
-    )

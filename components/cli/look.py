@@ -1,4 +1,4 @@
-"""The `tav` commands that look at a run, whether it is at work, finished or broken; see ``cli``."""
+"""The `tav` commands that look at a run at work, finished or broken; see ``main``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads configuration files: YAML, overridden by ``key=value``, into the dataclasses of ``config``.
+"""Reads configuration files: YAML, overridden by ``key=value``, into a dataclass.
 
 Unknown keys are errors with a suggestion, and no key may stand twice.
 """

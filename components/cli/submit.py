@@ -1,4 +1,4 @@
-"""`tav submit`: a step of a run as a Ray job or a RayJob; see ``cli``."""
+"""`tav submit`: a step of a run as a Ray job or a RayJob; see ``main``."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from components.cli import main
-from components.cli_look import print_status
+from components.cli.look import print_status
+from components.cli.main import main
 from components.run.pace import run_pace
 from components.run.record import RUN_FILE
 from components.run.status import Status, StepStatus
@@ -25,7 +25,7 @@ HEAVY = ("torch", "ray", "pyarrow", "transformers", "diffusers", "open_clip", "b
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom components.cli import main\n"
+        "import sys\nfrom components.cli.main import main\n"
         "main(['--help'], standalone_mode=False)\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.cli_launch import submit
-from components.cli_look import export, failures, print_status, status, status_document, strip
-from components.cli_plan import plan
-from components.cli_upkeep import compact, gc
+from components.cli.look import export, failures, print_status, status, status_document, strip
+from components.cli.plan import plan
+from components.cli.submit import submit
+from components.cli.upkeep import compact, gc
 from components.errors import ItemError, UserError
 
 if TYPE_CHECKING:

@@ -1,0 +1,40 @@
+"""The configuration of a run: frozen dataclasses, read from YAML, overridden by ``key=value``.
+
+    settings   the sections, one dataclass each, and RunConfig, which holds them
+    document   YAML and overrides into dataclasses; unknown keys are errors with a suggestion
+    load       a whole configuration, with its paths resolved on this machine
+
+Values are validated strictly enough that a typo never becomes a default.
+"""
+
+from components.config.document import parse, to_document
+from components.config.load import load_run_config, run_config
+from components.config.settings import (
+    GIB,
+    NOT_KEYED,
+    STRICT,
+    CaptionConfig,
+    OutputConfig,
+    RayConfig,
+    RunConfig,
+    ScoreConfig,
+    VideoConfig,
+    VideoLimits,
+)
+
+__all__ = [
+    "GIB",
+    "NOT_KEYED",
+    "STRICT",
+    "CaptionConfig",
+    "OutputConfig",
+    "RayConfig",
+    "RunConfig",
+    "ScoreConfig",
+    "VideoConfig",
+    "VideoLimits",
+    "load_run_config",
+    "parse",
+    "run_config",
+    "to_document",
+]
