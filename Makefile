@@ -1,9 +1,22 @@
-# Everything runs in a local virtual environment; a fresh machine needs Python 3.11+ and make.
+# Everything runs in a local virtual environment; a fresh machine needs make and a Python that
+# pyproject.toml allows (requires-python).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
+
+# Ends with 1 where requires-python leaves out the interpreter; its words are for any Python 3.
+define CHECK_PYTHON
+import re, sys
+bounds = re.search(r'requires-python = ">=3[.](\d+),<3[.](\d+)"', open("pyproject.toml").read())
+low, end = int(bounds.group(1)), int(bounds.group(2))
+here = sys.version_info[:2]
+if not (3, low) <= here < (3, end):
+    sys.exit("Python 3.%d to 3.%d is needed, but %s is %d.%d: %s"
+             % (low, end - 1, sys.argv[1], here[0], here[1], sys.argv[2]))
+endef
+export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lavis demo test soak test-fast lint format bench lock clean
@@ -14,8 +27,9 @@ help: ## Show this list
 setup: $(READY) ## Create the environment from requirements.lock
 
 $(READY): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or later is needed, but $(PYTHON) is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	@test -x $(BIN)/pip || $(PYTHON) -c "$$CHECK_PYTHON" $(PYTHON) "name another, such as make setup PYTHON=python3.12"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "$$CHECK_PYTHON" $(VENV) "make clean, then make setup PYTHON=python3.12"
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
@@ -31,7 +45,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
-soak: $(READY) ## Run the long tests: kills, outages, three nodes, metrics, pipelines, LAVIS, ablation
+soak: $(READY) ## Run the long tests: kills, outages, three nodes, other Pythons, the image, LAVIS, ablation
 	$(BIN)/python -m pytest tests/integration -m soak
 
 test-fast: $(READY) ## Run the unit and parity tests only
@@ -52,7 +66,7 @@ bench: $(READY) ## Measure one step of each kind on this machine
 
 lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-		--generate-hashes --upgrade --quiet --output-file requirements.lock
+		--fork-strategy fewest --generate-hashes --upgrade --quiet --output-file requirements.lock
 	cd components/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
 		--python-version 3.11 --generate-hashes --quiet --output-file requirements.lock
 

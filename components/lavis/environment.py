@@ -23,6 +23,8 @@ from components.config import CaptionConfig
 from components.errors import UserError
 
 LOCK = Path(__file__).with_name("requirements.lock")
+_LAST_PYTHON = (3, 11)
+"""The last that the lock holds for: tokenizers 0.13.3 has no wheels for later ones."""
 _SHARED = ("numpy", "pillow", "safetensors", "torch", "torchvision")
 """Packages that the worker must see in this environment's version."""
 _REMEDY = "make it with `make lavis`, or `python -m components.lavis.environment`"
@@ -60,8 +62,10 @@ def find_python(config: CaptionConfig) -> Path:
         config: Its ``lavis_python``, none for the default folder's.
 
     Raises:
-        UserError: it is missing, does not run, or holds other versions than the lock file's.
+        UserError: this Python is later than LAVIS's packages reach, or the interpreter is missing,
+            does not run, or holds other versions than the lock file's.
     """
+    _check_python()
     python = Path(config.lavis_python or default_folder() / "bin" / "python")
     if not (python.is_file() and os.access(python, os.X_OK)):
         raise UserError(
@@ -78,6 +82,18 @@ def find_python(config: CaptionConfig) -> Path:
     if wrong:
         raise UserError(f"{python} is no environment for LAVIS ({', '.join(wrong)}): {_REMEDY}")
     return python
+
+
+def _check_python() -> None:
+    """Refuse a Python that LAVIS's packages do not reach; its environment has this one's."""
+    here = sys.version_info[:2]
+    if here > _LAST_PYTHON:
+        raise UserError(
+            "caption.backend=lavis needs Python {}.{} or earlier, and this is {}.{}: make this "
+            "environment with that one, or set caption.backend=transformers".format(
+                *_LAST_PYTHON, *here
+            )
+        )
 
 
 def _expected_versions() -> dict[str, str]:
@@ -105,9 +121,10 @@ def install(folder: Path) -> None:
     """Make the environment, anew where it is already.
 
     Raises:
-        UserError: the folder holds something else, uv is missing, or the packages cannot be had or
-            imported.
+        UserError: this Python is later than LAVIS's packages reach, the folder holds something
+            else, uv is missing, or the packages cannot be had or imported.
     """
+    _check_python()
     if folder.exists() and not (folder / "pyvenv.cfg").is_file():
         raise UserError(f"{folder} exists and is no environment: name another folder")
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

@@ -57,7 +57,7 @@ def test_the_same_clip_comes_back(decoder: Decoder, tmp_path: Path, kind: str) -
         path = write_video(tmp_path / f"ä b\n.{kind}", 12)
     found, expected = decoder.clip(path, VIDEO), decode_clip(path, VIDEO)
     assert np.array_equal(found.frames, expected.frames)
-    assert dataclasses.replace(found, frames=expected.frames) == expected
+    assert dataclasses.asdict(found) | {"frames": 0} == dataclasses.asdict(expected) | {"frames": 0}
     some = decoder.frames(path, [1, 2, 7], VIDEO)
     assert np.array_equal(some, decode_frames(path, [1, 2, 7], VIDEO))
 
