@@ -30,7 +30,7 @@ RUN uv pip install --no-deps --no-build-isolation . && /opt/venv/bin/python -m c
 
 FROM build AS build-lavis
 # Its own lock, with hashes; found beside /opt/venv by caption.backend=lavis.
-RUN /opt/venv/bin/python -m components.lavis.environment /opt/venv-lavis \
+RUN /opt/venv/bin/python -m components.captioning.lavis.environment /opt/venv-lavis \
     && /opt/venv-lavis/bin/python -m compileall -q /opt/venv-lavis
 
 FROM ${BASE} AS runtime

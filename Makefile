@@ -36,7 +36,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 lavis: $(READY) ## Create the environment that caption.backend=lavis needs, in .venv-lavis
-	$(BIN)/python -m components.lavis.environment
+	$(BIN)/python -m components.captioning.lavis.environment
 
 demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/demo
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
@@ -66,8 +66,13 @@ bench: $(READY) ## Measure one step of each kind on this machine
 
 lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+<<<<<<< HEAD
 		--fork-strategy fewest --generate-hashes --upgrade --quiet --output-file requirements.lock
 	cd components/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
+=======
+		--generate-hashes --upgrade --quiet --output-file requirements.lock
+	cd components/captioning/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
+>>>>>>> 69b3f51 (run.perform: one function performs a step for command line, job, Kubeflow task and Python; layers inside components are checked)
 		--python-version 3.11 --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and the demo's run

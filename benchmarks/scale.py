@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-STEPS = ("ingest", "caption", "tune", "sample", "score")
+from components.steps import STEPS
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from benchmarks.scale_stubs import stub_workers
 from components.config import RunConfig, load_run_config
 from components.run.cluster import Cluster
 from components.run.lease import Lease
-from components.run.plan import STEPS
 from components.run.record import load_run
 from components.run.runner import Runner
 from components.run.status import run_status
+from components.steps import STEPS
 from components.steps.spread import deal
 
 if TYPE_CHECKING:

@@ -35,8 +35,8 @@ from components.video.sources import fetch_source, source_sha256
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from components.captioning.blip2 import Blip2Captioner
     from components.run.runner import MakeWorker
-    from components.steps.captioner import Blip2Captioner
     from components.steps.sample import Sampler
     from tav_model.load import BaseModel
 

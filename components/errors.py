@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+EXIT_USER_ERROR = 1
+"""Exit code of a command or job that could not start as asked."""
+EXIT_FAILED_ITEMS = 3
+"""Exit code where more items failed than ``max_failed_fraction`` allows."""
+
 
 class UserError(Exception):
     """The run cannot start as asked (configuration, manifest, store)."""

@@ -11,8 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from components.cli.look import status_document
 from components.config import RunConfig, parse
+from components.config import run_config as read_config
 from components.errors import ItemError, UserError
 from components.launch import Where, launch_step
 from components.results.export import export, score_table
@@ -46,7 +46,7 @@ def run_config(config: str, evaluation: str = "") -> RunConfig:
     Raises:
         UserError: the configuration or the name is wrong.
     """
-    whole = parse(RunConfig, json.loads(config), "config")
+    whole = read_config(json.loads(config), "config")
     if not evaluation:
         return whole
     if not _NAME.fullmatch(evaluation):
@@ -188,7 +188,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
     document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
     document["code_version"] = version(PACKAGE)
     try:
-        document["status"] = status_document(run_status(load_run(config.run)))
+        document["status"] = run_status(load_run(config.run)).document()
     except (UserError, ItemError) as error:
         document["status"] = str(error)
     path = f"{OUTCOMES}/{name}.json"

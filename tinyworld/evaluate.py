@@ -133,8 +133,8 @@ def _clip(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, floa
 
 
 def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    from components.captioning.blip2 import Blip2Captioner  # noqa: PLC0415
     from components.config import CaptionConfig  # noqa: PLC0415
-    from components.steps.captioner import Blip2Captioner  # noqa: PLC0415
     from tinyworld.train.blip2 import caption_accuracy  # noqa: PLC0415
 
     captioner = Blip2Captioner(CaptionConfig(model=str(weights / "blip2"), device=device))

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -33,7 +33,10 @@ def status(run_uri: str, watch: bool, every: float, as_json: bool) -> None:
     looks = _looks(run_uri, every if watch else None)
     if as_json:
         for found, paces in looks:
-            click.echo(json.dumps(status_document(found, paces)))
+            document = found.document()
+            for step, pace in paces.items():
+                document["steps"][step] |= pace.document()
+            click.echo(json.dumps(document))
     elif watch:
         from rich.live import Live
 
@@ -158,26 +161,3 @@ def _last_commit(paces: Mapping[str, Pace]) -> str | None:
 
 def _duration(seconds: float | None) -> str:
     return "–" if seconds is None else str(dt.timedelta(seconds=round(seconds)))
-
-
-def status_document(found: Status, paces: Mapping[str, Pace] | None = None) -> dict[str, Any]:
-    """The same as JSON's types; times in seconds, the last commit in ISO 8601."""
-    document: dict[str, Any] = {"failed_fraction": found.failed_fraction, "steps": {}}
-    for name, step in found.steps.items():
-        entry: dict[str, Any] = {
-            "total": step.total,
-            "done": step.done,
-            "failed": step.failed,
-            "left": step.left,
-        }
-        if paces is not None:
-            pace = paces[name]
-            entry |= {
-                "per_hour": pace.per_hour,
-                "left_seconds": pace.left_seconds,
-                "seconds": pace.seconds,
-                "gpu_seconds": pace.gpu_seconds,
-                "last_commit": pace.last_commit and pace.last_commit.isoformat(),
-            }
-        document["steps"][name] = entry
-    return document

@@ -12,7 +12,7 @@ import click
 from components.errors import UserError
 
 if TYPE_CHECKING:
-    from components.plan.run import RunPlan, StepPlan
+    from components.run.estimate import RunPlan, StepPlan
 
 _HOUR = 3600
 _GB = 1e9
@@ -47,7 +47,7 @@ def plan(
     configured.
     """
     from components.config import load_run_config
-    from components.plan.run import plan_run
+    from components.run.estimate import plan_run
     from components.run.runner import Runner
 
     config = load_run_config(config_path, overrides)

@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-# As components.launch.job.STEPS, which a test compares; importing that would slow `tav --help`.
-STEPS = ("run", "ingest", "caption", "tune", "sample", "score", "report")
+from components.run import PERFORMED
 
 
 @click.command()
@@ -24,7 +23,7 @@ STEPS = ("run", "ingest", "caption", "tune", "sample", "score", "report")
     type=click.Path(path_type=Path, dir_okay=False),
     help="The run's configuration (YAML).",
 )
-@click.option("--step", type=click.Choice(STEPS), default="run", show_default=True)
+@click.option("--step", type=click.Choice(PERFORMED), default="run", show_default=True)
 @click.option("--retry-failed", is_flag=True, help="Also try what failed for good.")
 @click.option("--attempts", type=int, help="Tries if the job itself is lost.  [default: 1]")
 @click.option("--namespace", help="Kubernetes namespace.  [default: the context's]")

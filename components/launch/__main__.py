@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from components.errors import ItemError, UserError
-from components.launch.job import EXIT_USER_ERROR, decode, run_step
+from components.config import run_config
+from components.errors import EXIT_FAILED_ITEMS, EXIT_USER_ERROR, ItemError, UserError
+from components.launch.job import decode, run_step
 from components.launch.versions import check
 
 
@@ -15,10 +16,15 @@ def main(arguments: list[str]) -> int:
     try:
         sent = decode(text)
         check(sent["made_with"])
-        return run_step(step, sent["config"], retry_failed=flags == ["--retry-failed"])
+        config = run_config(sent["config"], "the job's configuration")
+        done = run_step(step, config, retry_failed=flags == ["--retry-failed"])
     except (UserError, ItemError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return EXIT_USER_ERROR
+    if done.problem:
+        sys.stderr.write(f"{done.problem}\n")
+        return EXIT_FAILED_ITEMS
+    return 0
 
 
 if __name__ == "__main__":

@@ -10,24 +10,22 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import tempfile
+import json
+import sys
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import click
 import yaml
 
 from components.config import RunConfig, to_document
 from components.errors import UserError
 from components.launch.versions import installed
+from components.run import check_step
+
+if TYPE_CHECKING:
+    from components.run.perform import Performed
 from components.records.keys import content_key
-
-STEPS = ("run", "ingest", "caption", "tune", "sample", "score", "report")
-"""What can be launched: the subcommands of `tav` that read a run's configuration."""
-
-EXIT_USER_ERROR = 1
 
 _DIGEST_LENGTH = 12
 _MAX_TEXT = 100_000
@@ -81,12 +79,6 @@ def make_job(step: str, config: RunConfig, *, retry_failed: bool = False) -> Job
     return Job(step, config.run, text, retry_failed, f"tav-{step}-{digest}")
 
 
-def check_step(step: str) -> None:
-    """Raise UserError if there is no such step."""
-    if step not in STEPS:
-        raise UserError(f"there is no step {step!r}: choose one of {', '.join(STEPS)}")
-
-
 def portable_document(config: RunConfig) -> dict[str, Any]:
     """The configuration as another machine reads it: on its own Ray, with its own shipped models.
 
@@ -134,26 +126,17 @@ def decode(text: str) -> dict[str, Any]:
     return document
 
 
-def run_step(step: str, document: dict[str, Any], *, retry_failed: bool = False) -> int:
-    """Run a step in this process, as `tav STEP --config` would, and return its exit code.
+def run_step(step: str, config: RunConfig, *, retry_failed: bool = False) -> Performed:
+    """Run a step in this process, with its records in the run's format and its outcome as JSON.
 
     Raises:
         UserError: the step cannot start as asked.
         KeyboardInterrupt: the process was told to stop.
     """
-    from components.cli.main import main as tav
+    from components.log import setup_logging
+    from components.run.perform import perform
 
-    check_step(step)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.yaml"
-        path.write_text(yaml.safe_dump(document), encoding="utf-8")
-        arguments = [step, "--config", str(path), "--json"] + ["--retry-failed"] * retry_failed
-        try:
-            tav(arguments, standalone_mode=False)
-        except click.ClickException as error:
-            raise UserError(error.format_message()) from error
-        except click.Abort as interrupt:
-            raise KeyboardInterrupt from interrupt  # which it was before click had it
-        except SystemExit as end:
-            return end.code if isinstance(end.code, int) else EXIT_USER_ERROR
-    return 0
+    setup_logging(config=config)
+    done = perform(step, config, retry_failed=retry_failed)
+    sys.stdout.write(f"{json.dumps(done.document())}\n")
+    return done

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
-from components.config import RunConfig, to_document
+from components.config import RunConfig
 from components.errors import UserError
 from components.launch.ends import End, Place
 from components.launch.job import Job, make_job, run_step
@@ -63,9 +63,9 @@ def launch_step(
     job = make_job(step, config, retry_failed=retry_failed)
     with _sigterm_interrupts():
         if where.mode == "local":
-            code = run_step(step, to_document(config), retry_failed=retry_failed)
-            if code:
-                raise StepFailed(f"step {step} of {config.run} ended with exit code {code}")
+            done = run_step(step, config, retry_failed=retry_failed)
+            if done.problem:
+                raise StepFailed(f"step {step} of {config.run}: {done.problem}")
             return Outcome("local", 0, adopted=False, seconds=time.monotonic() - began)
         place = _open_place(where)
         for left in reversed(range(where.attempts)):

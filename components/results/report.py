@@ -23,6 +23,8 @@ from eval.report import Media, ReportData, ReportFailure, ReportRow, ReportScore
 logger = logging.getLogger(__name__)
 
 FOLDER = "report"
+INDEX = f"{FOLDER}/index.html"
+"""The gallery's page, within the run."""
 _MEDIA = re.compile(r"report/media/[0-9a-f]{64}\.mp4")
 _TABLES = {
     "ingest": "videos",
@@ -95,11 +97,11 @@ def write_report(store: Store, data: ReportData) -> str:
     shown = {sha256 for sha256, media in wanted.items() if _copy(store, media)}
     addresses = {sha256: f"media/{sha256}.mp4" for sha256 in shown}
     page = render(data, addresses, now=dt.datetime.now(dt.UTC))
-    store.write_bytes(f"{FOLDER}/index.html", page.encode("utf-8", errors="replace"))
+    store.write_bytes(INDEX, page.encode("utf-8", errors="replace"))
     for info in list(store.list(f"{FOLDER}/media")):
         if _MEDIA.fullmatch(info.path) and info.path[-68:-4] not in shown:
             store.delete(info.path)
-    return f"{store.root}/{FOLDER}/index.html"
+    return f"{store.root}/{INDEX}"
 
 
 def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from components.run.status import Status
 from components.storage.store import Store
@@ -43,6 +45,11 @@ class Pace:
     """Of these, on a GPU."""
     last_commit: dt.datetime | None
     """When a row was committed last, UTC."""
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON values; times in seconds, the last commit in ISO 8601."""
+        when = self.last_commit and self.last_commit.isoformat()
+        return dataclasses.asdict(self) | {"last_commit": when}
 
 
 def run_pace(store: Store, status: Status) -> dict[str, Pace]:

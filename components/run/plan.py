@@ -24,9 +24,6 @@ from components.storage.tables import Row
 from components.video.read import READING_VERSION
 from eval.protocols import reads_frames
 
-STEPS = ("ingest", "caption", "tune", "sample", "score")
-"""The steps that compute, in order."""
-
 READS_CLIPS = ("caption", "tune", "score")
 """The steps that may read the sources again."""
 
@@ -64,7 +61,7 @@ class Plan:
         self._retry_failed = retry_failed
 
     def items(self, step: str, versions: dict[str, str]) -> list[Any]:
-        """The items of a step by its name (see ``STEPS``)."""
+        """The items of a step by its name."""
         if step == "ingest":
             return self.ingest_items(versions)
         work: dict[str, Callable[[], list[Any]]] = {

@@ -19,10 +19,11 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.plan import READS_CLIPS, STEPS, Plan, ingest_key
+from components.run.plan import READS_CLIPS, Plan, ingest_key
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.status import Status, run_status
+from components.steps import STEPS
 from components.steps.caption import check_backend
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
@@ -51,6 +52,8 @@ _LONGEST_DELAY = 300.0
 class RunResult:
     """What a run came to."""
 
+    state: State
+    """The tables as they are now."""
     status: Status
     computed: dict[str, int]
     """Items that each step computed this time."""
@@ -139,7 +142,8 @@ class Runner:
                     compact_grown(self.store)
                     self._known = None  # it names parts
             used_ray = cluster.started
-        return RunResult(run_status(self._state()), computed, used_ray, changed)
+        state = self._state()
+        return RunResult(state, run_status(state), computed, used_ray, changed)
 
     def _try_again(self, step: str, cluster: Cluster, lease: Lease) -> None:
         """Compute once more what failed for a passing reason, after growing delays."""

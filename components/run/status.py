@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from components.run.current import State
 
@@ -31,6 +33,14 @@ class Status:
     """By step name, in order."""
     failed_fraction: float
     """Failed videos and edits over all; what the exit code is about."""
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON values, with what is left of each step."""
+        steps = {
+            name: dataclasses.asdict(step) | {"left": step.left}
+            for name, step in self.steps.items()
+        }
+        return {"failed_fraction": self.failed_fraction, "steps": steps}
 
 
 def run_status(state: State) -> Status:

@@ -1,1 +1,4 @@
-"""The steps that compute, one file each, and the Ray workers they run on."""
+"""The five steps that compute, and the Ray workers they run on. Each is a function over tables."""
+
+STEPS = ("ingest", "caption", "tune", "sample", "score")
+"""In order."""

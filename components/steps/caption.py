@@ -77,10 +77,10 @@ class CaptionWorker(ItemWorker):
         config = self._context.config.caption
         revision = hub_revision(self._context.caption_revision)
         if config.backend == "lavis":
-            from components.lavis.captioner import LavisCaptioner
+            from components.captioning.lavis.captioner import LavisCaptioner
 
             return LavisCaptioner(config, revision=revision)
-        from components.steps.captioner import Blip2Captioner
+        from components.captioning.blip2 import Blip2Captioner
 
         return Blip2Captioner(config, revision=revision)
 
@@ -175,7 +175,7 @@ def commit_manifest_captions(
 def check_backend(config: CaptionConfig) -> None:
     """Raise UserError where what ``caption.backend`` needs is not installed here."""
     if config.backend == "lavis":
-        from components.lavis.environment import find_python
+        from components.captioning.lavis.environment import find_python
 
         find_python(config)
 

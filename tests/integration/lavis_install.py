@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 from pathlib import Path
 
+from components.captioning.lavis.environment import find_python, install
 from components.config import CaptionConfig
 from components.errors import UserError
-from components.lavis.environment import find_python, install
 
 
 def installed() -> str:

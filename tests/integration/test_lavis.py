@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from components.captioning.blip2 import Blip2Captioner
+from components.captioning.lavis.captioner import LavisCaptioner, _settings
+from components.captioning.lavis.environment import PROJECT
 from components.config import CaptionConfig
 from components.errors import TransientError, UserError
-from components.lavis.captioner import LavisCaptioner, _settings
-from components.lavis.environment import PROJECT
 from components.run.runner import Runner
 from components.steps.caption import CaptionWorker
-from components.steps.captioner import Blip2Captioner
 from components.storage.tables import read_table
 from tests.integration.lavis_install import installed
 from tests.runs import counts, run_config, tiny_document, write_manifest
@@ -111,7 +111,7 @@ def test_both_backends_give_the_same_captions(
 TOKENIZE = """
 import json, pathlib, sys, tempfile
 sys.path.append(sys.argv[1])
-from components.lavis.model import _tokenizer
+from components.captioning.lavis.model import _tokenizer
 document, texts = json.load(sys.stdin)
 tokenizer = _tokenizer(document, pathlib.Path(tempfile.mkdtemp(dir=sys.argv[2])))
 ids = [tokenizer(text).input_ids for text in texts]
@@ -219,7 +219,7 @@ def test_the_process_ends_with_its_owner(talkative: Path, lavis_python: str) -> 
 OWNER = """
 import sys, time
 from components.config import CaptionConfig
-from components.lavis.captioner import LavisCaptioner
+from components.captioning.lavis.captioner import LavisCaptioner
 captioner = LavisCaptioner(
     CaptionConfig(backend="lavis", model=sys.argv[1], lavis_python=sys.argv[2])
 )
@@ -292,9 +292,9 @@ def test_a_run_captions_by_lavis_and_by_transformers_each_for_itself(
     python.chmod(0o755)
     tiny_run["caption"] |= {"backend": "lavis", "lavis_python": str(python)}
     by_lavis = Runner(run_config(tiny_run))
-    assert "components.lavis.worker" not in calls.read_text()
+    assert "components.captioning.lavis.worker" not in calls.read_text()
     assert counts(by_lavis.run(steps)) == {"caption": 1}
-    assert calls.read_text().count("components.lavis.worker") == 1
+    assert calls.read_text().count("components.captioning.lavis.worker") == 1
     assert counts(Runner(run_config(tiny_run)).run(steps)) == {}
     rows = read_table(by_lavis.store, "captions")
     assert len(rows) == len({row["captioner"] for row in rows}) == 2

@@ -6,15 +6,19 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+import yaml
 
 from components.errors import UserError
 from components.run.current import State
+from components.run.perform import perform
+from components.run.record import load_run
 from components.run.runner import Runner, RunResult
 from components.storage.schemas import SCHEMAS
 from components.storage.store import file_sha256
@@ -23,23 +27,35 @@ from tests import bad_videos
 from tests.runs import counts, run_config, tiny_videos, write_manifest
 from tests.unit.components.test_bad_input import KINDS
 
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "python.md"
+
 
 def run(document: dict[str, Any]) -> tuple[RunResult, State]:
     runner = Runner(run_config(document))
     return runner.run(), runner.state()
 
 
-def test_a_run_makes_everything_once(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
+def test_a_run_from_python_as_documented_makes_everything_once(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
+) -> None:
     write_manifest(tiny_run, tiny_videos(tiny_clips))
-    result, state = run(tiny_run)
+    (tmp_path / "my-run.yaml").write_text(yaml.safe_dump(tiny_run), encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "program.py").write_text(code, encoding="utf-8")
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     # star has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
-    assert counts(result) == {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
-    assert result.failed_fraction == 0
-    assert_complete(state, Path(tiny_run["run"]))
+    assert "{'ingest': 2, 'caption': 1, 'tune': 2, 'sample': 3, 'score': 3}" in done.stdout
+    assert "3 scored, 0.0 failed" in done.stdout
+    assert done.stdout.count("tav_paper_v1") == 3
+    config = run_config(tiny_run | {"seed": 7})
+    assert Path(done.stdout.splitlines()[-1]) == Path(config.run, "report/index.html")
+    assert_complete(load_run(config.run), Path(config.run))
 
-    result, _ = run(tiny_run)
-    assert counts(result) == {}
-    assert not result.used_ray
+    again = perform("run", config)
+    assert not any(again.computed.values())
+    assert not again.used_ray
+    assert again.problem is None
 
 
 def assert_complete(state: State, root: Path) -> None:

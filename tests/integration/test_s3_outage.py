@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from components.run.plan import STEPS
 from components.run.runner import Runner
+from components.steps import STEPS
 from components.storage import s3
 from components.storage.tables import read_table
 from tests.integration.conftest import HEAD

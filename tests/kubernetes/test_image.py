@@ -128,10 +128,13 @@ def test_laviss_environment_lies_where_it_is_looked_for(instructions: list[list[
             lines.append(" ".join(words))
     copied = "COPY --from=build-lavis /opt/venv-lavis /opt/venv-lavis"
     assert [name for name, lines in stages.items() if copied in lines] == ["lavis"]
-    assert "python -m components.lavis.environment /opt/venv-lavis" in stages["build-lavis"][0]
+    assert (
+        "python -m components.captioning.lavis.environment /opt/venv-lavis"
+        in stages["build-lavis"][0]
+    )
     assert any("PATH=/opt/venv/bin:$PATH" in line for line in stages["runtime"])
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    packed = project["tool"]["setuptools"]["package-data"]["components.lavis"]
+    packed = project["tool"]["setuptools"]["package-data"]["components.captioning.lavis"]
     assert packed == ["requirements.lock"]
 
 

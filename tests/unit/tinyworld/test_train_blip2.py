@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from components.captioning.blip2 import Blip2Captioner
 from components.config import CaptionConfig
-from components.steps.captioner import Blip2Captioner
 from tests.trained import few_steps
 from tinyworld.draw import stills as drawn
 from tinyworld.scenes import random_scene

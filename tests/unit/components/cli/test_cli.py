@@ -84,6 +84,31 @@ def test_a_run_of_missing_videos_fails_with_rows_and_without_ray(
     assert "per hour" in watched.output
 
 
+def test_nothing_to_compute_is_said_only_where_it_is_so(tmp_path: Path, tiny_models: Path) -> None:
+    (tmp_path / "m.yaml").write_text(
+        "videos:\n- {id: gone, uri: gone.mp4, prompt: a fish, edits: [{prompt: a cat}]}\n",
+        encoding="utf-8",
+    )
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"run: {tmp_path}/run\nmanifest: {tmp_path}/m.yaml\nmodel: {{base: {tiny_models}/base}}\n"
+        f"score: {{model: {tiny_models}/clip}}\n",
+        encoding="utf-8",
+    )
+
+    def said(step: str) -> str:
+        return CliRunner().invoke(main, [step, "--config", str(config)]).output
+
+    early = said("tune")
+    assert "waiting for an earlier step (tune 1): `tav run` does them all" in early
+    said("ingest")
+    late = said("run")
+    assert "failed for good, or waiting for what did (ingest 1, caption 1, tune 1, sam" in late
+    for words in (early, late):
+        assert "Nothing was computed, and Ray was not started:" in words
+        assert "every row is there already" not in words
+
+
 def test_status_tells_when_the_last_row_was_committed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.cli import submit as cli_launch
 from components.config import RunConfig, load_run_config, parse
 from components.errors import UserError
 from components.launch.__main__ import main
-from components.launch.job import STEPS, decode, encode, make_job
+from components.launch.job import decode, encode, make_job
 from components.launch.versions import installed
+from components.run import PERFORMED
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -56,7 +56,7 @@ def test_shells_on_the_way_change_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", PERFORMED)
 def test_names_are_dns_labels_that_kuberay_takes(step: str) -> None:
     job = make_job(step, config())
     for attempt in (0, 9999):
@@ -108,7 +108,3 @@ def test_a_damaged_or_foreign_job_does_not_run(capsys: pytest.CaptureFixture[str
         assert complaint in capsys.readouterr().err
     assert main(["tune", encode(good)]) == 1
     assert "run: is required" in capsys.readouterr().err
-
-
-def test_the_command_knows_every_step() -> None:
-    assert cli_launch.STEPS == STEPS

@@ -35,7 +35,7 @@ def document(tmp_path: Path, tiny_models: Path) -> dict[str, Any]:
 
 def test_a_step_in_this_process_ends_as_its_command_would(document: dict[str, Any]) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(StepFailed, match=r"step ingest of .* ended with exit code 3"):
+    with pytest.raises(StepFailed, match=r"step ingest of .*: 100\.0% of the items failed"):
         launch_step("ingest", parse(RunConfig, document, "test"), Where())
     allowing = parse(RunConfig, document | {"max_failed_fraction": 1.0}, "test")
     outcome = launch_step("ingest", allowing, Where())

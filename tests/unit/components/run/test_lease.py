@@ -17,8 +17,8 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from components.cli.main import EXIT_FAILED_ITEMS, main
-from components.errors import UserError
+from components.cli.main import main
+from components.errors import EXIT_FAILED_ITEMS, UserError
 from components.run.lease import FOLDER, Lease, LeaseHeldError, LeaseLostError
 from components.run.owner import Owner
 from components.storage.local import LocalStore

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from components.captioning.blip2 import Blip2Captioner
 from components.config import CaptionConfig, RunConfig
 from components.records.keys import content_key
 from components.records.revisions import resolve_revision
@@ -17,7 +18,6 @@ from components.steps.caption import (
     captioner_name,
     commit_manifest_captions,
 )
-from components.steps.captioner import Blip2Captioner
 from components.steps.step import StepContext
 from components.storage.store import file_sha256
 from components.storage.tables import Row, read_table

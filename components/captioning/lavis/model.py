@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from components.lavis.weights import QKV_BIAS, lavis_name
+from components.captioning.lavis.weights import QKV_BIAS, lavis_name
 
 _LM_HEAD = "opt_model.lm_head.weight"
 _SHORT = re.compile(r"opt_model\.|visual_encoder\.(patch_embed|blocks\.\d+\.(attn|mlp))\.")
@@ -32,7 +32,7 @@ class Captioner:
         """Load the model.
 
         Args:
-            settings: What ``components.lavis.captioner`` sends first.
+            settings: What ``components.captioning.lavis.captioner`` sends first.
             scratch: A folder for small files, needed no longer than this takes.
 
         Raises:

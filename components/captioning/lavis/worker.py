@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from components.lavis.model import Captioner
+    from components.captioning.lavis.model import Captioner
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
 def _load(settings: dict[str, Any]) -> Captioner:
     with tempfile.TemporaryDirectory(prefix="tav-lavis-") as scratch:
         os.environ["HF_HOME"] = scratch  # transformers looks for old caches to convert
-        from components.lavis.model import Captioner
+        from components.captioning.lavis.model import Captioner
 
         return Captioner(settings, Path(scratch))
 

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from components.cli.main import main
 from components.config import load_run_config
-from components.plan.run import plan_run
 from components.plan.shards import shard_size, with_shard_size
+from components.run.estimate import plan_run
 from components.steps.step import StepContext
 from tests.sd14 import write_configs
 from tests.unit.components.run.test_plan import Run

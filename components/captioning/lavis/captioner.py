@@ -16,17 +16,20 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.captioning.blip2 import DTYPES, find_device, load_processor, out_of_memory
+from components.captioning.lavis.environment import PROJECT, find_python
 from components.config import CaptionConfig
 from components.errors import TransientError, UserError
-from components.lavis.environment import PROJECT, find_python
-from components.steps.captioner import DTYPES, find_device, load_processor, out_of_memory
 
 if TYPE_CHECKING:
-    from components.steps.captioner import Image
+    from components.captioning.blip2 import Image
 
 # Isolated (-I), so that neither PYTHONPATH nor a user's packages come before LAVIS's own; the
 # project's come last, by PROJECT.
-BOOT = "import sys; sys.path.append(sys.argv[1]); from components.lavis.worker import main; main()"
+BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from components.captioning.lavis.worker import main; main()"
+)
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "CUBLAS_WORKSPACE_CONFIG")
 _PASSED_ON_GROUPS = ("CUDA_", "NVIDIA_", "OMP_", "MKL_", "PYTORCH_")
 _BICUBIC = 3

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from components.captioning.lavis import captioner
+from components.captioning.lavis.captioner import LavisCaptioner
 from components.config import CaptionConfig
 from components.errors import UserError
-from components.lavis import captioner
-from components.lavis.captioner import LavisCaptioner
 
 
 def lavis(model: Path) -> CaptionConfig:

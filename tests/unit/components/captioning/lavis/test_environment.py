@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from components.captioning.lavis.environment import LOCK, default_folder, find_python, install
 from components.config import CaptionConfig
 from components.errors import UserError
-from components.lavis.environment import LOCK, default_folder, find_python, install
 
 OF_LAVIS = pytest.mark.skipif(
     sys.version_info[:2] > (3, 11), reason="LAVIS's packages end with Python 3.11"

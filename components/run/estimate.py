@@ -14,8 +14,9 @@ from components.plan.rates import Rates, find_rates
 from components.plan.shards import START_SECONDS, shard_size
 from components.plan.video import BaseConfigs, VideoCost, base_configs
 from components.run.current import State
-from components.run.plan import STEPS, Plan
+from components.run.plan import Plan
 from components.run.status import run_status
+from components.steps import STEPS
 from components.storage.tables import read_table
 
 

@@ -1,7 +1,7 @@
 """BLIP-2 through transformers, with the generation settings of its authors' library, LAVIS.
 
-With equal weights LAVIS itself (``components.lavis``) gives the same captions; what may differ, and
-why, is in docs/captioning.md.
+With equal weights LAVIS itself (``lavis`` beside this) gives the same captions; what may differ,
+and why, is in docs/captioning.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 LAVIS needs versions of transformers and others that this project cannot have. They are installed
 from ``requirements.lock`` into an environment whose path goes on to this one's packages, so torch,
-numpy and all else are there once. ``python -m components.lavis.environment`` makes it.
+numpy and all else are there once. ``python -m components.captioning.lavis.environment`` makes it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _LAST_PYTHON = (3, 11)
 """The last that the lock holds for: tokenizers 0.13.3 has no wheels for later ones."""
 _SHARED = ("numpy", "pillow", "safetensors", "torch", "torchvision")
 """Packages that the worker must see in this environment's version."""
-_REMEDY = "make it with `make lavis`, or `python -m components.lavis.environment`"
-PROJECT = Path(__file__).parents[2]
+_REMEDY = "make it with `make lavis`, or `python -m components.captioning.lavis.environment`"
+PROJECT = Path(__file__).parents[3]
 """Where ``components`` is imported from; the worker looks there last."""
 _IMPORT = """
 import sys
 sys.path.append(sys.argv[1])
-from components.lavis.model import import_lavis
+from components.captioning.lavis.model import import_lavis
 import_lavis()
 """
 _PROBE = """

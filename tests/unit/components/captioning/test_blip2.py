@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from components.captioning.blip2 import Blip2Captioner
 from components.config import CaptionConfig
 from components.errors import UserError
-from components.steps.captioner import Blip2Captioner
 from tinyworld.vocabulary import WORDS
 
 Images = list[NDArray[np.uint8]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from components.lavis.weights import lavis_name
+from components.captioning.lavis.weights import lavis_name
 
 
 def test_names_are_different_and_leave_nothing_of_transformers_own(tiny_models: Path) -> None:

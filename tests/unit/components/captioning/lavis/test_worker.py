@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from components.lavis import worker
-from components.lavis.captioner import BOOT
-from components.lavis.environment import PROJECT
+from components.captioning.lavis import worker
+from components.captioning.lavis.captioner import BOOT
+from components.captioning.lavis.environment import PROJECT
 
 
 def test_what_cannot_be_loaded_is_refused_in_one_line() -> None:
