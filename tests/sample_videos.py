@@ -64,6 +64,35 @@ def write_video(
     return path
 
 
+def write_streams(
+    path: Path, container_format: str, streams: Sequence[dict[str, Any]], **options: str
+) -> Path:
+    """Write several video streams, interleaved.
+
+    Args:
+        path: The file.
+        container_format: FFmpeg's muxer.
+        streams: Of each: ``frames`` (F, H, W, 3), ``codec``, ``pix_fmt``, ``disposition``.
+        options: Of the muxer.
+    """
+    with av.open(str(path), "w", format=container_format, options=options) as container:
+        made: list[tuple[Any, NDArray[np.uint8]]] = []
+        for given in streams:
+            frames = given["frames"]
+            stream: Any = container.add_stream(given.get("codec", "libx264"), rate=12)
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = given.get("pix_fmt", "yuv420p")
+            stream.disposition = given.get("disposition", 0)
+            made.append((stream, frames))
+        for index in range(max(len(frames) for _, frames in made)):
+            for stream, frames in made:
+                if index < len(frames):
+                    container.mux(stream.encode(av.VideoFrame.from_ndarray(frames[index], "rgb24")))
+        for stream, _ in made:
+            container.mux(stream.encode(None))
+    return path
+
+
 def write_folder(folder: Path, names: Sequence[str], size: tuple[int, int] = (64, 48)) -> Path:
     """Write grey images; the i-th name has the i-th level."""
     folder.mkdir(parents=True)

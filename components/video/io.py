@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from components.config import VideoConfig
 from components.errors import SourceError
+from components.video.display import SourceFrame
 from components.video.read import (
     Probe,
-    SourceFrame,
     check_limit,
     probe,
     read_frames,
@@ -147,8 +147,6 @@ def check_clip(num_frames: int, video: VideoConfig) -> None:
 
 def _fit_into(canvas: Frames, frame: SourceFrame, video: VideoConfig, name: str) -> None:
     """Scale a frame and lay it centred on a black canvas (H, W, 3), cutting what sticks out."""
-    import numpy as np
-
     height, width, fit = video.height, video.width, video.fit
     new_width, new_height = width, height
     if fit != "stretch":
@@ -161,11 +159,7 @@ def _fit_into(canvas: Frames, frame: SourceFrame, video: VideoConfig, name: str)
         pixels = new_width * new_height
         remedy = f"its shape is far from {width}×{height}; use video.fit pad or stretch"
         check_limit(name, "pixels when scaled to cover", pixels, video.limits.frame_pixels, remedy)
-    size = (new_height, new_width) if frame.rotation % 180 else (new_width, new_height)
-    scaled = frame.image.reformat(
-        width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1
-    ).to_ndarray()
-    upright = np.rot90(scaled, frame.rotation // 90)
+    upright = frame.scaled(new_width, new_height)
     target, source = _centred(width, new_width), _centred(height, new_height)
     canvas[source[0], target[0]] = upright[source[1], target[1]]
 

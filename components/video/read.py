@@ -8,20 +8,21 @@ a text file for a playlist and follow its links.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.config import VideoLimits
 from components.errors import SourceError
+from components.video.display import SourceFrame
+from components.video.orientation import UPRIGHT, read_orientation
+from components.video.stream import choose_stream
 from components.video.whole import check_whole
-
-if TYPE_CHECKING:
-    import av
 
 CONTAINERS = {
     ".mp4": "mp4",
@@ -62,22 +63,6 @@ class Probe:
     clip's key. Empty for all sources whose clips are the same in both versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceFrame:
-    """One decoded frame and how to display it."""
-
-    image: av.VideoFrame
-    rotation: int
-    """Degrees to turn counter-clockwise: a multiple of 90."""
-    pixel_aspect: float
-    """Width of a pixel / its height."""
-
-    def display_size(self) -> tuple[int, int]:
-        """Width and height in square pixels, after rotation."""
-        width = max(1, round(self.image.width * self.pixel_aspect))
-        return (self.image.height, width) if self.rotation % 180 else (width, self.image.height)
-
-
 def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
     """Decode a whole video, keeping nothing, to learn what it really holds.
 
@@ -94,17 +79,21 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
         return Probe(num_frames=len(names), fps=FRAME_FOLDER_FPS, width=width, height=height)
     with _explained(path), _opened(path, limits) as (container, stream):
         count, first = 0, None
+        reading = set(_stream_reading(container, stream))
         times: list[Fraction] = []  # the first and the last
         for frame in _decoded(container, stream, path, limits):
             count += 1
             first = first or frame
+            reading.update(frame.reading())
             if frame.image.pts is not None:
                 times = [*times[:1], frame.image.pts * stream.time_base]
         if first is None:
             raise SourceError(f"{path.name} holds 0 frames that decode, but at least 1 is needed")
         width, height = first.display_size()
         fps = _frame_rate(stream, count, times)
-    return Probe(num_frames=count, fps=fps, width=width, height=height)
+    return Probe(
+        num_frames=count, fps=fps, width=width, height=height, reading=tuple(sorted(reading))
+    )
 
 
 def read_frames(
@@ -192,7 +181,7 @@ def _folder_frames(
                 f"{folder.name}/{files[index].name} is {image.width}×{image.height}, but the "
                 f"frames before it are {size[0]}×{size[1]}: give all frames one size"
             )
-        yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"), 0, 1.0)
+        yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"))
 
 
 def _image(file: Path, limits: VideoLimits) -> Any:
@@ -213,9 +202,7 @@ def _image(file: Path, limits: VideoLimits) -> Any:
 
 @contextlib.contextmanager
 def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
-    """Open a video file's container and its first video stream."""
-    import av
-
+    """Open a video file's container and the stream that is the video."""
     if path.suffix.lower() not in CONTAINERS:
         raise SourceError(
             f"{path.name} has the suffix {path.suffix!r}, but supported are "
@@ -227,16 +214,10 @@ def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
     check_limit(path.name, "bytes", status.st_size, limits.file_bytes, "cut or re-encode it")
     demuxer = CONTAINERS[path.suffix.lower()]
     check_whole(path, demuxer)
-    container: Any = av.open(
-        f"file:{path.absolute()}",
-        format=demuxer,
-        options={"protocol_whitelist": "file"},
-        metadata_errors="replace",  # titles in Latin-1 are common
-    )
-    with container:
-        if not container.streams.video:
-            raise SourceError(f"{path.name} holds 0 video streams, but 1 is needed")
-        stream = container.streams.video[0]
+    container: Any
+    with _container(path, demuxer) as container:
+        reopened = functools.partial(_container, path, demuxer)
+        stream = choose_stream(container, path.name, reopened)
         if stream.codec_context is None:
             raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
         # One thread: errors are concealed differently by several, and the step's workers
@@ -248,6 +229,23 @@ def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
         }
         _check_declared(container, stream, path.name, limits)
         yield container, stream
+
+
+def _container(path: Path, demuxer: str) -> Any:
+    import av
+
+    return av.open(
+        f"file:{path.absolute()}",
+        format=demuxer,
+        options={"protocol_whitelist": "file"},
+        metadata_errors="replace",  # titles in Latin-1 are common
+    )
+
+
+def _stream_reading(container: Any, stream: Any) -> Iterator[str]:
+    """Names of how the stream is read that version 1 of the reader did not know."""
+    if stream.index != container.streams.video[0].index:
+        yield "stream"
 
 
 def _check_declared(container: Any, stream: Any, name: str, limits: VideoLimits) -> None:
@@ -269,7 +267,7 @@ def _check_duration(name: str, seconds: float, limits: VideoLimits) -> None:
 
 def _decoded(container: Any, stream: Any, path: Path, limits: VideoLimits) -> Iterator[SourceFrame]:
     aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-    frames = 0
+    frames, orientation = 0, UPRIGHT
     for packet in container.demux(stream):
         if packet.is_corrupt:
             raise SourceError(
@@ -283,7 +281,9 @@ def _decoded(container: Any, stream: Any, path: Path, limits: VideoLimits) -> It
             _check_duration(path.name, float(image.time or 0), limits)
             if image.is_corrupt:
                 raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
-            yield SourceFrame(image, round(image.rotation / 90) * 90, aspect)
+            # Of a message in the codec's own data only the first frame may know: it holds on.
+            orientation = read_orientation(image, path.name) or orientation
+            yield SourceFrame(image, orientation, aspect)
 
 
 def _frame_rate(stream: Any, count: int, times: Sequence[Fraction]) -> float:

@@ -1,0 +1,83 @@
+"""How decoded frames are turned and mirrored to be shown."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from components.errors import SourceError
+
+if TYPE_CHECKING:
+    import av
+
+_MATRIX = struct.Struct("<9i")
+_TOLERANCE = math.tan(math.radians(1))
+"""Matrices are written with rounding: what is closer than a degree to a quarter turn is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """One of the eight ways to lay a rectangle on another: transposed first, then mirrored."""
+
+    transposed: bool = False
+    """Rows become columns."""
+    mirrored: bool = False
+    """Left and right are exchanged."""
+    flipped: bool = False
+    """Top and bottom are exchanged."""
+
+    def upright(self, pixels: Any) -> Any:
+        """Turn an array (H, W, …) as it is to be shown: (W, H, …) if transposed."""
+        turned = pixels.swapaxes(0, 1) if self.transposed else pixels
+        across = slice(None, None, -1 if self.mirrored else 1)
+        down = slice(None, None, -1 if self.flipped else 1)
+        return turned[down, across]
+
+
+UPRIGHT = Orientation()
+_QUARTER_TURNS = (
+    UPRIGHT,
+    Orientation(transposed=True, flipped=True),
+    Orientation(mirrored=True, flipped=True),
+    Orientation(transposed=True, mirrored=True),
+)
+"""By the number of quarter turns counter-clockwise."""
+
+
+def read_orientation(image: av.VideoFrame, name: str) -> Orientation | None:
+    """What a frame's display matrix says, from its container or its codec; none without one.
+
+    Raises:
+        SourceError: it turns by another angle than a multiple of 90 degrees, or shears.
+    """
+    try:
+        found: Any = image.side_data
+        data = next((bytes(part) for part in found if part.type.name == "DISPLAYMATRIX"), b"")
+    except ValueError:  # PyAV lists none where there is data of a kind that it does not know
+        return _QUARTER_TURNS[counted_turns(image)] if image.rotation else None
+    if len(data) != _MATRIX.size:
+        return None
+    a, b, _, c, d, *_ = _MATRIX.unpack(data)  # x' = ax + cy, y' = bx + dy (and a shift)
+    if a * d == b * c:  # shows nothing: written by mistake, and passed over by all players
+        return None
+    if abs(b) <= _TOLERANCE * abs(a) and abs(c) <= _TOLERANCE * abs(d):
+        return Orientation(mirrored=a < 0, flipped=d < 0)
+    if abs(a) <= _TOLERANCE * abs(b) and abs(d) <= _TOLERANCE * abs(c):
+        return Orientation(transposed=True, mirrored=c < 0, flipped=b < 0)
+    degrees = math.degrees(math.atan2(b, a))
+    raise SourceError(
+        f"{name} is to be shown turned by {degrees:.0f} degrees or sheared, but only multiples of "
+        "90 degrees and mirrors are supported: re-encode it upright"
+    )
+
+
+def counted_turns(image: av.VideoFrame) -> int:
+    """Quarter turns counter-clockwise, 0 to 3, without mirrors: all that version 1 read."""
+    return round(image.rotation / 90) % 4
+
+
+def turned_once(image: av.VideoFrame) -> Orientation:
+    """The orientation in which version 1 of the reader showed a frame."""
+    return _QUARTER_TURNS[counted_turns(image)]
