@@ -62,10 +62,12 @@ class IngestWorker(ItemWorker):
         with self._scratch() as folder:
             limits = self._context.config.video.limits
             video = VideoConfig(**(item.video | {"limits": limits}))
-            path = fetch_source(item.uri, folder, limits)
+            path = fetch_source(item.uri, folder, limits, tell=log.warning)
             sha256 = source_sha256(path)
             clip = self._decode(path, video)
             row = _video_row(item, video, clip, sha256)
+            for remark in clip.source.remarks if clip.source else ():
+                log.warning(remark)
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
         self._writer.add("videos", row)

@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING, Any
 from components.config import VideoConfig
 from components.errors import SourceError
 from components.video.display import SourceFrame
-from components.video.read import (
-    Probe,
-    check_limit,
-    probe,
-    read_frames,
-)
+from components.video.limits import check_limit
+from components.video.read import Probe, probe, read_frames
 
 if TYPE_CHECKING:
     import av
@@ -68,7 +64,7 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
     """Decode the selected frames of a video at the clip's size.
 
     Args:
-        path: mp4, mov, webm, mkv or gif file, or a folder of png, jpg or webp frames.
+        path: mp4, mov, webm, mkv or gif file, or a folder of frames.
         video: Frame selection, size and fit.
 
     Raises:

@@ -149,7 +149,8 @@ def _clip(answers: IO[bytes]) -> Clip:
 
 
 def _probe(fields: dict[str, Any]) -> Probe:
-    return Probe(**fields | {"reading": tuple(fields["reading"])})
+    lists = {name: tuple(fields[name]) for name in ("reading", "remarks")}
+    return Probe(**fields | lists)
 
 
 def _obituary(name: str, code: int, video: VideoConfig) -> SourceError | TransientError:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,10 @@ from typing import Any
 from components.config import VideoLimits
 from components.errors import SourceError
 from components.video.display import SourceFrame
+from components.video.folder import look_at_folder, read_folder
+from components.video.limits import DEFAULT_LIMITS, check_limit
 from components.video.orientation import UPRIGHT, read_orientation
+from components.video.pictures import PICTURES
 from components.video.stream import choose_stream
 from components.video.whole import check_whole
 
@@ -33,14 +35,11 @@ CONTAINERS = {
     ".gif": "gif",
 }
 """File suffix → FFmpeg's demuxer."""
-FRAME_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-"""Images that make a folder a video."""
 
 READING_VERSION = 2
 """Raised whenever some sources are read into other clips than before. Rows of older versions are
 read once more by ingest; their keys, and all that was made of them, stay where the clip did."""
 
-DEFAULT_LIMITS = VideoLimits()
 FRAME_FOLDER_FPS = 24.0
 """A folder of frames has no clock: it plays at DAVIS's rate."""
 _FPS_RANGE = (0.1, 1000.0)
@@ -61,6 +60,8 @@ class Probe:
     reading: tuple[str, ...] = ()
     """What this source made the reader do that version 1 did not, by name, sorted: part of the
     clip's key. Empty for all sources whose clips are the same in both versions."""
+    remarks: tuple[str, ...] = ()
+    """What of it is not honoured, for the user; of no key."""
 
 
 def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
@@ -74,9 +75,16 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
         SourceError: missing, unsupported, damaged, empty, or over a limit.
     """
     if path.is_dir():
-        names = frame_files(path, limits)
-        width, height = next(iter(read_frames(path, [0], limits))).display_size()
-        return Probe(num_frames=len(names), fps=FRAME_FOLDER_FPS, width=width, height=height)
+        with _explained(path):
+            look = look_at_folder(path, limits)
+        return Probe(
+            num_frames=look.num_frames,
+            fps=FRAME_FOLDER_FPS,
+            width=look.size[0],
+            height=look.size[1],
+            reading=look.reading,
+            remarks=look.remarks,
+        )
     with _explained(path), _opened(path, limits) as (container, stream):
         count, first = 0, None
         reading = set(_stream_reading(container, stream))
@@ -106,7 +114,12 @@ def read_frames(
     """
     wanted = set(indices)
     if path.is_dir():
-        yield from _folder_frames(path, sorted(wanted), limits)
+        import av
+        import numpy as np
+
+        with _explained(path):
+            for image in read_folder(path, sorted(wanted), limits):
+                yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"))
         return
     found = 0
     with _explained(path), _opened(path, limits) as (container, stream):
@@ -122,91 +135,13 @@ def read_frames(
     )
 
 
-def frame_files(folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> list[Path]:
-    """The images of a folder of frames in natural order (2.png before 10.png).
-
-    Raises:
-        SourceError: there are none, or too many.
-    """
-    with _explained(folder):
-        found = [
-            entry
-            for entry in folder.iterdir()
-            if entry.suffix.lower() in FRAME_SUFFIXES
-            and not entry.name.startswith(".")
-            and entry.is_file()
-        ]
-    if not found:
-        raise SourceError(
-            f"the folder {folder.name!r} holds 0 frames: it needs images that end in "
-            f"{', '.join(FRAME_SUFFIXES)}"
-        )
-    check_limit(folder.name, "frames", len(found), limits.frames, "split it")
-    return sorted(found, key=lambda entry: natural_key(entry.name))
-
-
-def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort key under which ``frame2`` comes before ``frame10``; the name itself breaks ties."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(1, int(p), "") if i % 2 else (0, 0, p) for i, p in enumerate(parts)], name
-
-
-def check_limit(name: str, what: str, value: float, limit: float, remedy: str) -> None:
-    """Raise a SourceError that names value, limit, item and remedy when value > limit."""
-    if value > limit:
-        raise SourceError(f"{name} has {value} {what}, but the limit is {limit}: {remedy}")
-
-
-def _folder_frames(
-    folder: Path, indices: Sequence[int], limits: VideoLimits
-) -> Iterator[SourceFrame]:
-    import av
-    import numpy as np
-
-    files = frame_files(folder, limits)
-    with _explained(folder):
-        total = sum(file.stat().st_size for file in files)
-    check_limit(folder.name, "bytes", total, limits.file_bytes, "split it, or encode it as mp4")
-    size = None
-    for index in indices:
-        if index >= len(files):
-            raise SourceError(
-                f"{folder.name} holds {len(files)} frames, but frame {index} is asked for: it "
-                "changed since it was probed; run ingest again"
-            )
-        image = _image(files[index], limits)
-        size = size or image.size
-        if image.size != size:
-            raise SourceError(
-                f"{folder.name}/{files[index].name} is {image.width}×{image.height}, but the "
-                f"frames before it are {size[0]}×{size[1]}: give all frames one size"
-            )
-        yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"))
-
-
-def _image(file: Path, limits: VideoLimits) -> Any:
-    from PIL import Image, ImageOps
-
-    name = f"{file.parent.name}/{file.name}"
-    try:
-        # Formats are named, or PIL would also try its parsers of PostScript, icons and the like.
-        with Image.open(file, formats=("PNG", "JPEG", "WEBP")) as image:
-            pixels = image.width * image.height
-            check_limit(name, "pixels", pixels, limits.frame_pixels, "scale the frames down")
-            if image.mode.startswith(("I", "F")):
-                raise SourceError(f"{name} has mode {image.mode}: save it with 8 bits a channel")
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SourceError(f"{name} is no readable image: {error}; save it again") from error
-
-
 @contextlib.contextmanager
 def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
     """Open a video file's container and the stream that is the video."""
     if path.suffix.lower() not in CONTAINERS:
         raise SourceError(
             f"{path.name} has the suffix {path.suffix!r}, but supported are "
-            f"{', '.join(CONTAINERS)} and folders of {', '.join(FRAME_SUFFIXES)}: convert it"
+            f"{', '.join(CONTAINERS)} and folders of {', '.join(PICTURES)}: convert it"
         )
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end

@@ -12,7 +12,7 @@ import json
 import os
 import posixpath
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,14 +23,10 @@ from components.records.keys import content_key
 from components.redact import redacted
 from components.storage.address import split_uri
 from components.storage.store import ObjectInfo, file_sha256, modified_at
-from components.video.read import (
-    CONTAINERS,
-    DEFAULT_LIMITS,
-    FRAME_SUFFIXES,
-    check_limit,
-    frame_files,
-    natural_key,
-)
+from components.video.folder import frame_files
+from components.video.frame_sets import choose_frames, is_picture, natural_key
+from components.video.limits import DEFAULT_LIMITS, check_limit
+from components.video.read import CONTAINERS
 
 MAX_NAME_BYTES = 200
 """UTF-8 bytes of the name of one image of a folder on S3 (local file systems take 255)."""
@@ -82,14 +78,7 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
         TransientError: S3 did not answer.
     """
     with _explained(uri):
-        scheme, location = split_uri(uri)
-        if scheme == "s3":
-            return _info(_members(location, limits), limits)
-        status = os.stat(location)  # noqa: PTH116 - a Path for each of 100 000 sources takes seconds
-        if stat.S_ISDIR(status.st_mode):
-            files = frame_files(Path(location), limits)
-            return _info([_local_info(str(file), file.stat()) for file in files], limits)
-        return _info([_local_info(location, status)], limits)
+        return _info(_members(*split_uri(uri), limits)[0], limits)
 
 
 def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
@@ -110,13 +99,19 @@ def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | 
         return [info for found in threads.map(ask, chunks) for info in found]
 
 
-def fetch_source(uri: str, folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Path:
+def fetch_source(
+    uri: str,
+    folder: Path,
+    limits: VideoLimits = DEFAULT_LIMITS,
+    tell: Callable[[str], object] | None = None,
+) -> Path:
     """Make a source readable as a local file or folder of frames.
 
     Args:
         uri: As for ``stat_source``. A local source is used where it lies.
         folder: An empty local folder that an S3 source may be written to.
         limits: What it may hold.
+        tell: Called with each remark on a folder of frames; see ``FrameSet.remarks``.
 
     Raises:
         SourceError: it is missing, empty, unreadable, or over a limit.
@@ -124,14 +119,16 @@ def fetch_source(uri: str, folder: Path, limits: VideoLimits = DEFAULT_LIMITS) -
     """
     with _explained(uri):
         scheme, location = split_uri(uri)
+        members, remarks = _members(scheme, location, limits)
+        _info(members, limits)  # checks the sizes before anything is downloaded
+        if tell is not None:
+            for remark in remarks:
+                tell(remark)
         if scheme == "file":
-            stat_source(uri, limits)
             return Path(location)
         from components.storage.s3 import fetch_object
 
         bucket, _, key = location.partition("/")
-        members = list(_members(location, limits))
-        _info(members, limits)  # checks the sizes before anything is downloaded
         if [member.path for member in members] == [key]:
             target = folder / f"source{PurePosixPath(key).suffix.lower()[:8]}"
             fetch_object(bucket, key, target)
@@ -154,7 +151,7 @@ def source_sha256(path: Path) -> str:
     """
     with _explained(str(path)):
         if path.is_dir():
-            members = sorted([file.name, file_sha256(file)] for file in frame_files(path))
+            members = sorted([file.name, file_sha256(file)] for file in frame_files(path)[0])
             canonical = json.dumps(members, separators=(",", ":"))  # ASCII, whatever the names
             return hashlib.sha256(canonical.encode()).hexdigest()
         return file_sha256(path)
@@ -183,7 +180,7 @@ def list_videos(uri: str) -> list[str]:
         suffix = PurePosixPath(name).suffix.lower()
         if suffix in CONTAINERS:
             videos.add(posixpath.join(root, name))
-        elif suffix in FRAME_SUFFIXES:
+        elif is_picture(name):
             videos.add(posixpath.join(root, posixpath.dirname(name)).rstrip("/"))
     return sorted(videos, key=natural_key)
 
@@ -204,27 +201,38 @@ def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
             yield info.path
 
 
-def _members(location: str, limits: VideoLimits) -> Iterator[ObjectInfo]:
-    """The object itself, else the images directly below it, in natural order."""
+def _members(
+    scheme: str, location: str, limits: VideoLimits
+) -> tuple[list[ObjectInfo], tuple[str, ...]]:
+    """The file or object itself, else the frames directly below it; and what to tell of these."""
+    if scheme == "s3":
+        return _s3_members(location, limits)
+    status = os.stat(location)  # noqa: PTH116 - a Path for each of 100 000 sources takes seconds
+    if not stat.S_ISDIR(status.st_mode):
+        return [_local_info(location, status)], ()
+    files, remarks = frame_files(Path(location), limits)
+    return [_local_info(str(file), file.stat()) for file in files], remarks
+
+
+def _s3_members(location: str, limits: VideoLimits) -> tuple[list[ObjectInfo], tuple[str, ...]]:
     from components.storage.s3 import list_objects, stat_object
 
     bucket, _, key = location.partition("/")
     if key and not key.endswith("/") and (info := stat_object(bucket, key)) is not None:
-        yield info
-        return
+        return [info], ()
     below = f"{key.rstrip('/')}/"
-    frames: list[ObjectInfo] = []
+    found: dict[str, ObjectInfo] = {}
     for info in list_objects(bucket, below):
         name = info.path.removeprefix(below)
-        if "/" in name or name.startswith("."):
-            continue
-        if PurePosixPath(name).suffix.lower() in FRAME_SUFFIXES:
-            _check_name(name)
-            frames.append(info)
-            check_limit(below, "frames", len(frames), limits.frames, "split it")
-    if not frames:
+        if name and "/" not in name:
+            found[name] = info
+            check_limit(below, "files", len(found), limits.frames, "split it")
+    if not any(map(is_picture, found)):
         raise FileNotFoundError(key)
-    yield from sorted(frames, key=lambda info: natural_key(info.path))
+    chosen = choose_frames(below, list(found))
+    for name in chosen.names:
+        _check_name(name)
+    return [found[name] for name in chosen.names], chosen.remarks
 
 
 def _check_name(name: str) -> None:

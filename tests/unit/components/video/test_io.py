@@ -84,7 +84,7 @@ def test_too_few_frames_are_refused(available: int, settings_: Any, needed: int)
 
 
 def test_frames_of_a_folder_are_in_natural_order(tmp_path: Path) -> None:
-    names = ["f1.png", "f2.jpg", "f3.webp", "f10.PNG", "f11.jpeg"]
+    names = ["f1.jpg", "f2.jpeg", "f3.jpg", "f10.JPG", "F11.jpeg"]
     folder = write_folder(tmp_path / "frames v1.0", names)
     (folder / "notes.txt").write_text("not a frame")
     (folder / ".f0.png").write_bytes(b"hidden")

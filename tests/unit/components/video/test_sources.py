@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from components.config import GIB, VideoLimits
 from components.errors import SourceError, UserError
-from components.video.read import natural_key
+from components.video.frame_sets import natural_key
 from components.video.sources import (
     fetch_source,
     list_videos,
