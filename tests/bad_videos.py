@@ -105,6 +105,27 @@ def folder_of_two_sizes(folder: Path) -> Path:
     return frames
 
 
+def folder_of_two_sets(folder: Path) -> Path:
+    names = [f"{side}_{i}.png" for side in ("left", "right") for i in range(8)]
+    return write_folder(folder / "frames", names)
+
+
+def folder_of_two_cameras(folder: Path) -> Path:
+    names = [f"cam{camera}_{i}.png" for camera in (0, 1) for i in range(8)]
+    return write_folder(folder / "frames", names)
+
+
+def folder_with_a_number_twice(folder: Path) -> Path:
+    return write_folder(folder / "frames", [f"{i}.jpg" for i in range(8)] + ["03.jpeg"])
+
+
+def folder_of_pages(folder: Path) -> Path:
+    frames = write_folder(folder / "frames", [f"{i}.tif" for i in range(8)])
+    page = Image.new("RGB", (64, 48))
+    page.save(frames / "3.tif", save_all=True, append_images=[Image.new("RGB", (64, 48), "red")])
+    return frames
+
+
 def folder_with_deep_images(folder: Path) -> Path:
     frames = write_folder(folder / "frames", [f"{i}.png" for i in range(8)])
     Image.fromarray(np.zeros((48, 64), np.uint16)).save(frames / "3.png")

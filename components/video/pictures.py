@@ -66,7 +66,8 @@ def look_at_picture(file: Path, limits: VideoLimits) -> Look:
     """
     with _opened(file, limits) as image:
         width, height = image.size
-        if _orientation(image) > 4:  # noqa: PLR2004 - 5 to 8 lie on their side
+        # 5 to 8 lie on their side. Of TIFF, Pillow says the upright size already.
+        if image.format != "TIFF" and _orientation(image) > 4:  # noqa: PLR2004
             width, height = height, width
         transform, remark = _to_srgb(image)
         reading = {"icc"} if transform is not None else set()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from components.config import RunConfig, VideoConfig
 from components.errors import SourceError
@@ -78,6 +79,35 @@ def test_a_clip_is_loaded_frame_for_frame(context: StepContext, tmp_path: Path, 
     assert np.array_equal(clip.frames, expected.frames)
     assert (clip.frame_indices, clip.fps) == ((2, 5, 8, 11), expected.fps)
     assert row["sha256"] == source_sha256(path)
+
+
+def test_what_a_folder_of_frames_leaves_out_is_told_with_its_video(
+    context: StepContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_folder(tmp_path / "frames", [f"{i}.png" for i in (1, 2, 3, 5, 6)])
+    _, (plain,) = ingest(context, make_item(path))
+    shutil.copy(path / "1.png", path / "cover.png")
+    caplog.clear()
+    _, rows = ingest(context, make_item(path))
+    assert rows[-1] == plain | {name: rows[-1][name] for name in ("seconds", "created_at")}
+    told = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert [record.getMessage().partition(":")[0] for record in told] == [
+        "1 file(s) beside 5 frame(s) left out",
+        "the frames' numbers jump in 1 place(s), after 3.png",
+    ]
+    assert {record.__dict__["video"] for record in told} == {"walk"}
+
+
+def test_profiles_and_transparency_are_of_the_key(context: StepContext, tmp_path: Path) -> None:
+    keys = {}
+    for name, color in [("opaque", (255, 0, 0, 255)), ("clear", (255, 0, 0, 0))]:
+        (tmp_path / name).mkdir()
+        for i in range(4):
+            Image.new("RGBA", (64, 48), color).save(tmp_path / name / f"{i}.png")
+        _, rows = ingest(context, make_item(tmp_path / name, video_id=name))
+        (row,) = (row for row in rows if row["video_id"] == name)
+        keys[name] = (row["reading"], row["video_key"] == video_key(row["sha256"], VIDEO))
+    assert keys == {"opaque": ([], True), "clear": (["alpha"], False)}
 
 
 def test_a_source_that_changed_is_not_the_clip_any_more(
