@@ -329,7 +329,7 @@ def test_files_of_several_pictures_are_refused(tmp_path: Path, name: str, kind: 
     message = rf"{name} is a {kind} of several pictures, but a frame is one: save each"
     for use in (read_picture, look_at_picture):
         with pytest.raises(SourceError, match=message):
-            use(tmp_path / name, LIMITS)  # type: ignore[operator]
+            use(tmp_path / name, LIMITS)
 
 
 def test_of_a_jpeg_with_previews_the_first_picture_counts(tmp_path: Path) -> None:
