@@ -1,4 +1,4 @@
-"""Reads configuration files: YAML, overridden by ``key=value``, into a dataclass.
+"""Reads configuration files: YAML or JSON, overridden by ``key=value``, into a dataclass.
 
 Unknown keys are errors with a suggestion, and no key may stand twice.
 """
@@ -22,17 +22,22 @@ ConfigT = TypeVar("ConfigT")
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Read a YAML mapping and apply overrides such as ``tune.steps=20``.
+    """Read a mapping (JSON where the file's name ends so, else YAML) and apply overrides.
+
+    Args:
+        path: The file.
+        overrides: Such as ``tune.steps=20``; the values are YAML.
 
     Raises:
-        UserError: the file is missing, no YAML or no mapping, a key stands twice, or an override
-            is malformed.
+        UserError: the file is missing, not of its format or no mapping, a key stands twice, or an
+            override is malformed.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the run's configuration {path}: {error.strerror}") from error
-    document = _from_yaml(data, str(path))
+    suffix = ".json" if path.suffix.lower() == ".json" else ".yaml"
+    document = _parsed(data, suffix, str(path))
     if not isinstance(document, dict):
         raise UserError(f"{path} holds {type(document).__name__}, but a mapping is needed")
     for override in overrides:
@@ -40,9 +45,9 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     return document
 
 
-def _from_yaml(data: bytes, where: str) -> Any:
+def _parsed(data: bytes, suffix: str, where: str) -> Any:
     problems = Problems(where, what="the configuration")
-    tree = read_tree(data, ".yaml", problems)
+    tree = read_tree(data, suffix, problems)
     problems.raise_any()
     return to_plain(tree)
 
@@ -78,7 +83,7 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise UserError(f"override {override!r}: {parent!r} holds a value, not a section")
-    place[last] = _from_yaml(text.encode(), f"override {override!r}")
+    place[last] = _parsed(text.encode(), ".yaml", f"override {override!r}")
 
 
 def _explain(cls: type, problem: Any) -> str:

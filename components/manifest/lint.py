@@ -24,7 +24,14 @@ from components.manifest.edits import (
     default_name,
 )
 from components.manifest.rows import FRAME_FIELDS
-from components.manifest.tree import Node, Problems
+from components.manifest.tree import (
+    MISSING_WORDS,
+    Node,
+    Problems,
+    as_integer,
+    id_text,
+    is_absent,
+)
 from components.video.sources import resolve_uri
 
 ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -47,10 +54,17 @@ def valid_id(text: str) -> bool:
 class Linter:
     """Turns a manifest's tree into entries, noting what is wrong."""
 
-    def __init__(self, problems: Problems, base: str) -> None:
-        """Note problems in ``problems``; relative addresses are taken from ``base``."""
+    def __init__(self, problems: Problems, base: str, *, number_ids: bool = False) -> None:
+        """Note problems in ``problems``; relative addresses are taken from ``base``.
+
+        Args:
+            problems: Where what is wrong is noted.
+            base: The manifest's folder or bucket prefix.
+            number_ids: Whether an integer is the id of its digits. (In YAML ``010`` is 8.)
+        """
         self._problems = problems
         self._base = base
+        self._number_ids = number_ids
         self._frames_seen: dict[str, dict[str, Any] | None] = {}
 
     def videos(self, root: Node) -> tuple[VideoEntry, ...]:
@@ -84,7 +98,7 @@ class Linter:
 
     def _edits(self, node: Node | None, where: str) -> list[tuple[int, EditEntry]]:
         """Check a list of edits; return the good ones with their lines."""
-        if node is None or node.value is None:
+        if node is None:
             return []
         if not isinstance(node.value, list):
             self._problems.add(node.line, f"{where} must be a list, each with '- ' before it")
@@ -112,11 +126,10 @@ class Linter:
         return VideoEntry(
             video_id=name,
             uri=self._uri(fields.get("uri", Node(None, node.line)), where),
-            # Null is a problem, not an absent prompt: nothing is captioned by mistake.
-            prompt=self._text(fields["prompt"], f"the prompt of {where}")
+            prompt=self._prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,
-            video=self._frames(fields["frames"], where) if _given(fields, "frames") else None,
+            video=self._frames(fields["frames"], where) if "frames" in fields else None,
             edits=tuple(edit for _, edit in (*own, *common)),
             line=node.line or None,
         )
@@ -124,17 +137,17 @@ class Linter:
     def _edit(self, node: Node, where: str) -> EditEntry | None:
         before = len(self._problems.found)
         fields = self._mapping(node, "an edit", ("id", "category", "prompt", "replace"))
-        name = self._id(fields["id"], "an edit's id") if _given(fields, "id") else ""
+        name = self._id(fields["id"], "an edit's id") if "id" in fields else ""
         prompt = replace = None
-        if _given(fields, "prompt") == _given(fields, "replace"):
+        if ("prompt" in fields) == ("replace" in fields):
             self._problems.add(
                 node.line, f"one of {where} needs either prompt or replace, not both or none"
             )
-        elif _given(fields, "prompt"):
+        elif "prompt" in fields:
             prompt = self._template(fields["prompt"])
         else:
             replace = self._replace(fields["replace"])
-        category = fields["category"].value if _given(fields, "category") else "other"
+        category = fields["category"].value if "category" in fields else "other"
         if category not in CATEGORIES:
             self._problems.add(
                 fields["category"].line,
@@ -150,7 +163,7 @@ class Linter:
         )
 
     def _template(self, node: Node) -> str:
-        prompt = self._text(node, "an edit's prompt")
+        prompt = self._prompt(node, "an edit's prompt")
         if re.search(r"[{}]", prompt.replace(CAPTION, "")):
             self._problems.add(
                 node.line,
@@ -180,7 +193,7 @@ class Linter:
         return taken
 
     def _replace(self, node: Node) -> dict[str, str]:
-        if not isinstance(node.value, dict) or not 0 < len(node.value) <= MAX_REPLACED:
+        if not isinstance(node.value, dict) or not 0 < len(_given(node.value)) <= MAX_REPLACED:
             self._problems.add(
                 node.line,
                 f"replace must map 1 to {MAX_REPLACED} words to others: {{rabbit: puppy}}",
@@ -188,7 +201,7 @@ class Linter:
             return {}
         found: dict[str, str] = {}
         folded: set[str] = set()
-        for word, target in node.value.items():
+        for word, target in _given(node.value).items():
             old = self._text(Node(word, target.line), "a word to replace")
             if old.casefold() in folded:
                 self._problems.add(target.line, f"replace names {old!r} twice: keep one")
@@ -200,7 +213,7 @@ class Linter:
         """Check an override of the frame selection as the fields of ``VideoConfig``."""
         what = f"the frames of {where}"
         fields = self._mapping(node, what, FRAME_FIELDS)
-        values = {name: fields[name].value for name in FRAME_FIELDS if _given(fields, name)}
+        values = {name: as_integer(fields[name].value) for name in FRAME_FIELDS if name in fields}
         for name, value in values.items():
             if isinstance(value, bool | list | dict):
                 kind = type(value).__name__
@@ -232,6 +245,8 @@ class Linter:
         return uri if self._text(Node(uri, node.line), what, MAX_URI_CHARS) else ""
 
     def _id(self, node: Node, what: str) -> str:
+        if self._number_ids:
+            node = Node(id_text(node.value), node.line)
         text = self._text(node, what, MAX_PROMPT_CHARS)
         if text and not valid_id(node.value):  # uncut: a name is taken as it stands
             self._problems.add(
@@ -242,13 +257,23 @@ class Linter:
             return ""
         return text
 
+    def _prompt(self, node: Node, what: str) -> str:
+        text = self._text(node, what)
+        if text in MISSING_WORDS:
+            self._problems.add(
+                node.line,
+                f"{what} is {text!r}, as programs write a value that is missing: leave it out",
+            )
+        return text
+
     def _text(self, node: Node, what: str, limit: int = MAX_PROMPT_CHARS) -> str:
         """The text with the space around it cut, or "" after noting why it is refused."""
         if node.value is None:
             problem = "is missing: give it a value"
         elif not isinstance(node.value, str):
             kind = type(node.value).__name__
-            problem = f"is {_short(node.value)} ({kind}), but must be text: put it in quotes"
+            remedy = "put it in quotes" if self._problems.unit == "line" else "save it as text"
+            problem = f"is {_short(node.value)} ({kind}), but must be text: {remedy}"
         elif not (text := node.value.strip()):
             problem = "is empty: give at least one word"
         elif len(text) > limit:
@@ -272,12 +297,12 @@ class Linter:
                 near = difflib.get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"known: {_of(known)}"
                 self._problems.add(item.line, f"unknown key {_short(key)} in {what}; {hint}")
-        found: dict[str, Node] = node.value
-        return found
+        return _given(node.value)
 
 
-def _given(fields: dict[str, Node], name: str) -> bool:
-    return name in fields and fields[name].value is not None
+def _given(fields: dict[str, Node]) -> dict[str, Node]:
+    """The fields without those whose value says that there is none."""
+    return {name: item for name, item in fields.items() if not is_absent(item.value)}
 
 
 def _of(known: Sequence[str]) -> str:

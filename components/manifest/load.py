@@ -1,6 +1,6 @@
 """Dataset manifests: which videos, and which edits of each.
 
-A manifest is a YAML (or JSON), JSONL, CSV or Parquet file, or a folder or bucket prefix of videos.
+A manifest is a YAML, JSON, JSONL, CSV or Parquet file, or a folder or bucket prefix of videos.
 It is read and linted whole before any work. Of a folder every video below it is an entry, its id
 made from its path, and an optional ``edits.yaml`` in the folder holds ``edits:`` for all of them.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from components.errors import SourceError
 from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
 from components.manifest.lint import Linter, valid_id
-from components.manifest.read import SUFFIXES, byte_limit, read_tree
+from components.manifest.read import SUFFIXES, YAML_SUFFIXES, byte_limit, read_tree
 from components.manifest.tree import ManifestError, Node, Problems, to_node
 from components.storage.address import split_uri
 from components.video.read import CONTAINERS
@@ -71,7 +71,8 @@ def load_manifest(uri: str) -> Manifest:
         return _load_folder(uri, problems)
     if suffix in SUFFIXES:
         tree = read_tree(_read(uri, byte_limit(suffix), problems), suffix, problems)
-        videos = Linter(problems, _folder_of(uri)).videos(tree)
+        linter = Linter(problems, _folder_of(uri), number_ids=suffix not in YAML_SUFFIXES)
+        videos = linter.videos(tree)
         return Manifest(name=_plain(PurePosixPath(location).stem), videos=videos)
     if scheme == "file":
         if Path(location).exists():

@@ -1,21 +1,24 @@
-"""Reads manifests as YAML or JSON lines (CSV and Parquet: ``rows``) into one tree.
+"""Reads manifests of any format into one tree: YAML here, the others in modules of their own.
 
 Nothing is judged here beyond syntax and size; ``lint`` does that for all formats at once.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import yaml
 
-from components.manifest.rows import csv_tree, parquet_tree
-from components.manifest.tree import MAX_DEPTH, Node, Problems, to_node
+from components.manifest.csv_rows import csv_tree
+from components.manifest.json_tree import json_tree, jsonl_tree
+from components.manifest.parquet_rows import parquet_tree
+from components.manifest.tree import MAX_DEPTH, Node, Problems
 
-SUFFIXES = (".yaml", ".yml", ".json", ".jsonl", ".csv", ".parquet")
-_YAML_SUFFIXES = (".yaml", ".yml", ".json")
+YAML_SUFFIXES = (".yaml", ".yml")
+_JSON_SUFFIXES = (".json", ".jsonl")
+_CSV_SUFFIXES = (".csv", ".tsv")
+SUFFIXES = (*YAML_SUFFIXES, *_JSON_SUFFIXES, *_CSV_SUFFIXES, ".parquet")
 MAX_YAML_BYTES = 8 << 20
 """Bytes of a YAML or JSON manifest."""
 MAX_BYTES = 256 << 20
@@ -23,23 +26,13 @@ MAX_BYTES = 256 << 20
 MAX_NODES = 2_000_000
 """Values of a YAML manifest once its aliases are expanded."""
 
+_YAML_BREAKS = re.compile("[\x85\u2028\u2029]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-# JSON writes characters beyond U+FFFF as two escapes, which YAML does not know; else it is YAML.
-_PAIR = re.compile(
-    r"(?<!\\)((?:\\\\)*)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE | re.ASCII
-)
-
-
-def _join(pair: re.Match[str]) -> str:
-    high, low = (int(digits, 16) for digits in pair.groups()[1:])
-    return f"{pair[1]}\\U{0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF):08X}"
 
 
 def byte_limit(suffix: str) -> int:
     """How large a manifest of a format may be, in bytes."""
-    return MAX_YAML_BYTES if suffix in _YAML_SUFFIXES else MAX_BYTES
+    return MAX_YAML_BYTES if suffix in (*YAML_SUFFIXES, ".json") else MAX_BYTES
 
 
 def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
@@ -66,42 +59,22 @@ def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         problems.fail(line, f"is not UTF-8 ({error.reason}): save it as UTF-8")
-    if suffix == ".csv":
+    if suffix in _CSV_SUFFIXES:
         return csv_tree(text, problems)
-    if suffix == ".json":
-        text = _PAIR.sub(_join, text)
-    return _jsonl_tree(text, problems) if suffix == ".jsonl" else _yaml_tree(text, problems)
-
-
-def _jsonl_tree(text: str, problems: Problems) -> Node:
-    videos = []
-    for line, row in enumerate(text.split("\n"), start=1):
-        if not row.strip():
-            continue
-        try:
-            value = json.loads(
-                row, object_pairs_hook=_distinct_keys, parse_constant=_refused_constant
-            )
-            videos.append(to_node(value, line))
-        except (ValueError, RecursionError) as error:
-            problems.add(line, f"is no JSON of a video: {error}")
-    return Node({"videos": Node(videos, 1)}, 1)
-
-
-def _distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        again = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {again!r} is given twice: keep one")
-    return found
-
-
-def _refused_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON number")
+    if suffix in _JSON_SUFFIXES:
+        return json_tree(text, problems) if suffix == ".json" else jsonl_tree(text, problems)
+    return _yaml_tree(text, problems)
 
 
 def _yaml_tree(text: str, problems: Problems) -> Node:
+    if (found := _YAML_BREAKS.search(text)) is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        code = f"{ord(found[0]):04X}"
+        problems.fail(
+            line,
+            f"holds U+{code}, at which YAML ends the line and the text changes: remove it, or "
+            f'write "\\u{code.lower()}" in double quotes',
+        )
     try:
         _check_depth(text, problems)
         loader = _Loader(text)

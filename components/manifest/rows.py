@@ -1,14 +1,16 @@
-"""Reads CSV and Parquet manifests: one row per edit, the rows of a video share its id."""
+"""Manifests of rows (CSV and Parquet): one row per edit, the rows of a video share its id."""
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from components.manifest.tree import Node, Problems, to_node
+from components.manifest.tree import Node, Problems, as_integer, id_text, is_absent, to_node
+
+logger = logging.getLogger(__name__)
 
 FRAME_FIELDS = ("num_frames", "selection", "start", "stride", "width", "height", "fit")
 _VIDEO_COLUMNS = ("uri", "prompt", *FRAME_FIELDS)
@@ -20,95 +22,85 @@ _EDIT_COLUMNS = {
 }
 COLUMNS = ("id", *_VIDEO_COLUMNS, *_EDIT_COLUMNS)
 """``replace`` is written ``old=new; other=another``. An empty cell is a value not given."""
+NESTED_COLUMNS = ("frames", "edits")
+"""Columns of a mapping and of a list of mappings, as in JSON lines; of Parquet alone."""
 MAX_ROWS = 2_000_000
-MAX_UNPACKED_BYTES = 1 << 30
-"""Bytes of a Parquet manifest's columns once unpacked."""
+_INDEX = re.compile(r"(Unnamed: \d+(\.\d+)*|__index_level_\d+__|index|level_\d+)?")
+"""Columns that pandas adds when it saves its index, or that a spreadsheet leaves empty."""
+_WHOLE = re.compile(r"\s*\d+(\.0+)?\s*")
+_SHOWN_CHARS = 40
 
-_Row = dict[str, Any]
+Row = dict[str, Any]
 
 
-def csv_tree(text: str, problems: Problems) -> Node:
-    """Read a CSV manifest with a header line.
+class Columns:
+    """A header, checked; it makes mappings of the rows below it.
 
-    Raises:
-        ManifestError: there is no header, or it holds unknown columns.
+    Columns without a name of their own that hold nothing but row numbers are left out.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    rows = _csv_rows(reader, problems)
-    header = next(rows, (1, []))[1]
-    names = [name.strip() for name in header]
-    _check_columns(names, problems)
 
-    def pairs() -> Iterator[tuple[int, _Row]]:
-        for line, cells in rows:
-            if len(cells) != len(names):
-                problems.add(
+    def __init__(
+        self, names: Sequence[str], problems: Problems, nested: Sequence[str] = ()
+    ) -> None:
+        """Check a header.
+
+        Raises:
+            ManifestError: it holds unknown columns, or one twice.
+        """
+        self.names = names
+        self._problems = problems
+        self._left_out = {at: name for at, name in enumerate(names) if _INDEX.fullmatch(name)}
+        kept = [name for at, name in enumerate(names) if at not in self._left_out]
+        for name in kept:
+            if name not in (*COLUMNS, *nested):
+                near = difflib.get_close_matches(name.strip().casefold(), COLUMNS, n=1)
+                known = f"known columns: {', '.join(COLUMNS)}"
+                hint = f"did you mean {near[0]!r}?" if near else known
+                problems.add(1, f"unknown column {_short(name)}; {hint}")
+        for name in sorted({name for name in kept if kept.count(name) > 1}):
+            problems.add(1, f"the column {name!r} is given twice: keep one")
+        problems.raise_any()
+
+    def row(self, line: int, values: Sequence[Any]) -> Row:
+        """The values that are given, by name; a row may end before the header does."""
+        found: Row = {}
+        for at, (name, value) in enumerate(zip(self.names, values, strict=False)):
+            if is_absent(value):
+                continue
+            if at not in self._left_out:
+                found[name] = value
+            elif not _WHOLE.fullmatch(str(value)) or isinstance(value, bool):
+                self._problems.add(
                     line,
-                    f"has {len(cells)} cells, but the header has {len(names)}: quote cells that "
-                    "hold commas",
+                    f"the column {name!r} (number {at + 1}) holds {_short(value)}, but its name "
+                    "says nothing: name it in the header, or remove it",
                 )
-            elif any(cells):
-                yield line, {n: cell for n, cell in zip(names, cells, strict=True) if cell.strip()}
+        return found
 
-    return _tree(pairs(), problems)
-
-
-def _csv_rows(reader: Any, problems: Problems) -> Iterator[tuple[int, list[str]]]:
-    line = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield line, cells
-            line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
-    except csv.Error as error:
-        problems.add(line, f"is no CSV: {error}")
-
-
-def parquet_tree(data: bytes, problems: Problems) -> Node:
-    """Read a Parquet manifest.
-
-    Raises:
-        ManifestError: it is damaged, too large when unpacked, or holds unknown columns.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    def pairs(file: Any) -> Iterator[tuple[int, _Row]]:
-        row_number, unpacked = 0, 0
-        for batch in file.iter_batches(batch_size=1024):
-            unpacked += batch.nbytes
-            if unpacked > MAX_UNPACKED_BYTES:
-                problems.fail(0, f"unpacks to over {MAX_UNPACKED_BYTES} bytes: split it")
-            for row in batch.to_pylist():
-                row_number += 1
-                yield row_number, {name: v for name, v in row.items() if v not in (None, "")}
-
-    try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        _check_columns(file.schema_arrow.names, problems)
-        return _tree(pairs(file), problems)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        problems.fail(0, f"is no readable Parquet: {error}")
+    def tell(self) -> None:
+        """Say which columns were left out."""
+        if numbers := [name for name in self._left_out.values() if name]:
+            logger.warning(
+                "%s: left out the column(s) %s, which only count rows: save with index=False",
+                self._problems.source,
+                ", ".join(map(repr, numbers)),
+            )
+        elif self._left_out:
+            logger.warning(
+                "%s: left out %d column(s) without a name, which are empty or only count rows "
+                "(pandas: save with index=False)",
+                self._problems.source,
+                len(self._left_out),
+            )
 
 
-def _check_columns(names: Sequence[str], problems: Problems) -> None:
-    for name in names:
-        if name not in COLUMNS:
-            near = difflib.get_close_matches(name, COLUMNS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known columns: {', '.join(COLUMNS)}"
-            problems.add(1, f"unknown column {name!r}; {hint}")
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        problems.add(1, f"the column {name!r} is given twice: keep one")
-    problems.raise_any()
-
-
-def _tree(rows: Iterable[tuple[int, _Row]], problems: Problems) -> Node:
+def tree_of_rows(rows: Iterable[tuple[int, Row]], problems: Problems) -> Node:
     """Group rows into videos, in the order in which their ids first appear."""
     videos: dict[Any, Node] = {}
     for count, (line, row) in enumerate(rows):
         if count >= MAX_ROWS:
             problems.fail(line, f"has more than {MAX_ROWS} rows: split the manifest")
-        name = row.get("id")
+        name = id_text(row.get("id"))
         key = name if isinstance(name, str) else ("no id", line)
         shared = _video_values(row)
         if key not in videos:
@@ -117,19 +109,22 @@ def _tree(rows: Iterable[tuple[int, _Row]], problems: Problems) -> Node:
             videos[key] = Node(known | {"edits": Node([], line)}, line)
         else:
             _check_agreement(videos[key], shared, line, problems)
-        edit = {to: row[column] for column, to in _EDIT_COLUMNS.items() if column in row}
-        if edit:
-            videos[key].value["edits"].value.append(_edit_node(edit, line, problems))
+        videos[key].value["edits"].value.extend(
+            _edit_node(edit, line, problems) for edit in _edits(row, line, problems)
+        )
     return Node({"videos": Node(list(videos.values()), 1)}, 1)
 
 
-def _video_values(row: _Row) -> _Row:
+def _video_values(row: Row) -> Row:
     values = {name: row[name] for name in ("uri", "prompt") if name in row}
-    frames = {name: row[name] for name in FRAME_FIELDS if name in row}
+    frames = {name: as_integer(row[name]) for name in FRAME_FIELDS if name in row}
+    nested = row.get("frames")
+    if nested is not None:
+        return values | {"frames": nested | frames if isinstance(nested, dict) else nested}
     return values | ({"frames": frames} if frames else {})
 
 
-def _check_agreement(video: Node, shared: _Row, line: int, problems: Problems) -> None:
+def _check_agreement(video: Node, shared: Row, line: int, problems: Problems) -> None:
     """A later row may leave a video's columns empty, but not say something else."""
     for what, value in shared.items():
         first = video.value.get(what)
@@ -141,8 +136,18 @@ def _check_agreement(video: Node, shared: _Row, line: int, problems: Problems) -
             )
 
 
-def _edit_node(edit: _Row, line: int, problems: Problems) -> Node:
-    text = edit.get("replace")
+def _edits(row: Row, line: int, problems: Problems) -> list[Any]:
+    """The edits of a row: those of a list, and the one of the columns."""
+    edit = {to: row[column] for column, to in _EDIT_COLUMNS.items() if column in row}
+    nested = row.get("edits", [])
+    if not isinstance(nested, list):
+        problems.add(line, f"edits is {_short(nested)}, but must be a list")
+        nested = []
+    return [*nested, *([edit] if edit else [])]
+
+
+def _edit_node(edit: Any, line: int, problems: Problems) -> Node:
+    text = edit.get("replace") if isinstance(edit, dict) else None
     if isinstance(text, str):
         replace: dict[str, str] = {}
         for pair in text.split(";"):
@@ -151,4 +156,11 @@ def _edit_node(edit: _Row, line: int, problems: Problems) -> Node:
                 problems.add(line, f"replace holds {pair!r}: write distinct words as old=new; …")
             replace[old] = new
         edit = edit | {"replace": replace}
+    elif isinstance(text, list) and all(isinstance(pair, tuple) for pair in text):
+        edit = edit | {"replace": dict(text)}  # as pyarrow gives a column of maps
     return to_node(edit, line)
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from components.errors import UserError
@@ -61,6 +63,30 @@ class Problems:
         self.add(line, text)
         self.raise_any()
         raise AssertionError(text)
+
+
+MISSING_WORDS = frozenset({"nan", "NaN", "NAN", "null", "NULL", "None", "<NA>", "NaT"})
+"""What pandas and databases write where a value is missing and must be text."""
+_EXACT = 1 << 53
+"""Up to here every integer is a float of its own."""
+
+
+def is_absent(value: Any) -> bool:
+    """Whether a value means "not given": null, or NaN, which is pandas' null."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def as_integer(value: Any) -> Any:
+    """A whole number as an integer (pandas makes 33 of a column with gaps 33.0), else the value."""
+    if isinstance(value, float | Decimal) and -_EXACT <= value <= _EXACT and value % 1 == 0:
+        return int(value)
+    return value
+
+
+def id_text(value: Any) -> Any:
+    """An integer as the id that it is meant for, else the value."""
+    whole = as_integer(value)
+    return str(whole) if isinstance(whole, int) and not isinstance(whole, bool) else value
 
 
 def to_node(value: Any, line: int, depth: int = 0) -> Node:

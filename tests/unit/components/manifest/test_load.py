@@ -85,7 +85,7 @@ def test_every_text_format_says_the_same(tmp_path: Path, suffix: str, content: s
     assert load_manifest(write(tmp_path, f"set{suffix}", content)) == expected(tmp_path)
 
 
-def test_json_is_yaml(tmp_path: Path) -> None:
+def test_json_says_the_same(tmp_path: Path) -> None:
     videos = [json.loads(line) for line in JSONL.splitlines() if line]
     path = write(tmp_path, "set.json", json.dumps({"videos": videos}, indent=1))
     assert load_manifest(path) == expected(tmp_path)
@@ -183,9 +183,9 @@ def test_a_large_manifest_is_read_in_seconds(tmp_path: Path) -> None:
     row: dict[str, Any] = {"uri": "s3://b/v.mp4", "frames": {"num_frames": 8}}
     row["edits"] = [{"id": f"e{i}", "prompt": f"{{caption}}, style {i}"} for i in range(4)]
     rows = "\n".join(json.dumps({"id": f"v{i}", **row}) for i in range(20_000))
-    started = time.perf_counter()
+    started = time.process_time()
     assert len(load_manifest(write(tmp_path, "set.jsonl", rows)).videos) == 20_000
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_the_module_loads_quickly_and_without_heavy_libraries() -> None:

@@ -26,9 +26,12 @@ from components.manifest.load import (
     to_document,
 )
 from components.manifest.rows import COLUMNS
+from components.manifest.tree import MISSING_WORDS
 from tests.manifest_files import write
 
-safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(valid_id)
+safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(
+    lambda text: valid_id(text) and text not in MISSING_WORDS
+)
 
 texts = (
     st.text(
@@ -40,7 +43,7 @@ texts = (
         max_size=40,
     )
     .map(str.strip)
-    .filter(bool)
+    .filter(lambda text: text and text not in MISSING_WORDS)
 )
 
 categories = st.sampled_from(get_args(Category))
