@@ -8,6 +8,7 @@ made from its path, and an optional ``edits.yaml`` in the folder holds ``edits:`
 from __future__ import annotations
 
 import hashlib
+import logging
 import posixpath
 import re
 import tempfile
@@ -22,7 +23,13 @@ from components.manifest.read import SUFFIXES, YAML_SUFFIXES, byte_limit, read_t
 from components.manifest.tree import ManifestError, Node, Problems, to_node
 from components.storage.address import split_uri
 from components.video.read import CONTAINERS
-from components.video.sources import fetch_source, list_videos, resolve_uri, stat_source
+from components.video.sources import (
+    FOLDER_EDITS,
+    fetch_source,
+    list_videos,
+    resolve_uri,
+    stat_source,
+)
 
 __all__ = [
     "CATEGORIES",
@@ -37,8 +44,8 @@ __all__ = [
     "to_document",
 ]
 
-FOLDER_EDITS = "edits.yaml"
-"""The file of a folder manifest that holds the edits of all its videos."""
+logger = logging.getLogger(__name__)
+
 DOCUMENT_VERSION = 1
 _FOLDER_ID_CHARS = 80
 
@@ -122,7 +129,9 @@ def from_document(document: dict[str, Any]) -> Manifest:
 
 
 def _load_folder(uri: str, problems: Problems) -> Manifest:
-    addresses = list_videos(uri)
+    addresses, remarks = list_videos(uri)
+    for remark in remarks:
+        logger.warning("%s: %s", uri, remark)
     if not addresses:
         problems.fail(0, "holds 0 videos, but at least 1 is needed")
     edits = Node(None, 0)

@@ -10,6 +10,7 @@ import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -54,6 +55,32 @@ def natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
     return [(1, int(p), "") if i % 2 else (0, 0, p) for i, p in enumerate(parts)], name
 
 
+def hold_frames(pictures: Sequence[str]) -> bool:
+    """Whether names look like frames': they differ in numbers only, or one alone has a number."""
+    numbered, _ = _sets(pictures)
+    patterns = [pattern for one in numbered for pattern in one.stems()]
+    return len(patterns) == 1 or len(set(patterns)) < len(patterns)
+
+
+def named_after(
+    names: Sequence[str], titles: AbstractSet[str], *, exactly: bool = False
+) -> set[str]:
+    """The titles that names are made of by adding something, if each is, and no two of the same.
+
+    Args:
+        names: Of files.
+        titles: What they may be named after.
+        exactly: Whether nothing need be added.
+    """
+    found = set()
+    for name in names:
+        made_of = [cut for cut in _cuts(name, whole=exactly) if cut in titles]
+        if not made_of or made_of[0] in found:
+            return set()
+        found.add(made_of[0])
+    return found
+
+
 def choose_frames(folder: str, names: Sequence[str]) -> FrameSet:
     """Tell the clip among the files of a folder, by their names alone.
 
@@ -95,6 +122,10 @@ class _Set:
     """The name that they share, with ``#`` for each number."""
     names: list[str] = field(default_factory=list)
 
+    def stems(self) -> list[str]:
+        """The pattern without its suffix, once for each name."""
+        return [_stem(self.pattern).casefold()] * len(self.names)
+
     def sort_by_number(self, folder: str) -> None:
         """Order the pictures; raise a SourceError where that cannot be done in one way."""
         by_number: dict[tuple[int, ...], str] = {}
@@ -120,7 +151,7 @@ class _Set:
 
     def _check_fractions(self, folder: str) -> None:
         """1.5 and 1.25 are in one order as seconds and in another as counters."""
-        found = (re.search(_FRACTION, PurePosixPath(name).stem) for name in self.names)
+        found = (re.search(_FRACTION, _stem(name)) for name in self.names)
         lengths = {len(match[1]): match[0] for match in found if match}
         if len(lengths) > 1:
             raise SourceError(
@@ -149,7 +180,7 @@ class _Set:
 def _numbers(name: str) -> list[tuple[int, ...]]:
     """The numbers in a name; of those with several parts (a time of day) each part."""
     found = []
-    for match in _NUMBERS.finditer(PurePosixPath(name).stem):
+    for match in _NUMBERS.finditer(_stem(name)):
         sign = -1 if match.group().startswith("-") else 1
         found.append(tuple(sign * int(part) for part in re.findall(r"[0-9]+", match.group())))
     return found
@@ -159,7 +190,7 @@ def _sets(pictures: Sequence[str]) -> tuple[list[_Set], list[_Set]]:
     """All sets of numbered pictures, and those of pictures without a number, by format."""
     numbered: dict[tuple[str, ...], _Set] = {}
     plain: dict[str, _Set] = {}
-    stems = {PurePosixPath(name).stem for name in pictures}
+    stems = {_stem(name) for name in pictures}
     for name in pictures:
         path = PurePosixPath(name)
         kind = PICTURES[path.suffix.lower()]
@@ -174,7 +205,7 @@ def _sets(pictures: Sequence[str]) -> tuple[list[_Set], list[_Set]]:
 
 def _without_derived(sets: Sequence[_Set]) -> list[_Set]:
     """The sets whose names are not those of another set with something added to each."""
-    stems = [{PurePosixPath(name).stem for name in one.names} for one in sets]
+    stems = [{_stem(name) for name in one.names} for one in sets]
     owners: dict[str, list[set[str]]] = defaultdict(list)
     for some in stems:
         for stem in some:
@@ -183,7 +214,7 @@ def _without_derived(sets: Sequence[_Set]) -> list[_Set]:
         one
         for one, own in zip(sets, stems, strict=True)
         if not any(
-            _made_from(one.names, others)
+            named_after(one.names, others)
             for cut in _cuts(one.names[0])
             for others in owners.get(cut, ())
             if others is not own
@@ -191,16 +222,16 @@ def _without_derived(sets: Sequence[_Set]) -> list[_Set]:
     ]
 
 
-def _made_from(names: Sequence[str], stems: set[str]) -> bool:
-    """Whether each name is one of the stems with something added, and no two are of one stem."""
-    origins = {next((cut for cut in _cuts(name) if cut in stems), None) for name in names}
-    return None not in origins and len(origins) == len(names)
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem
 
 
-def _cuts(name: str) -> Iterator[str]:
+def _cuts(name: str, *, whole: bool = False) -> Iterator[str]:
     """What a name may have been before something was added to it, the longest first."""
-    stem = PurePosixPath(name).stem
-    return (stem[:end] for end in range(len(stem) - 1, 0, -1) if stem[end] in _BEFORE_MORE)
+    stem = _stem(name)
+    if whole:
+        yield stem
+    yield from (stem[:end] for end in range(len(stem) - 1, 0, -1) if stem[end] in _BEFORE_MORE)
 
 
 def _the_one(folder: str, sets: Sequence[_Set]) -> _Set:

@@ -26,8 +26,10 @@ from components.storage.store import ObjectInfo, file_sha256, modified_at
 from components.video.folder import frame_files
 from components.video.frame_sets import choose_frames, is_picture, natural_key
 from components.video.limits import DEFAULT_LIMITS, check_limit
-from components.video.read import CONTAINERS
+from components.video.listing import find_videos
 
+FOLDER_EDITS = "edits.yaml"
+"""The file of a folder of videos that holds the edits of all of them."""
 MAX_NAME_BYTES = 200
 """UTF-8 bytes of the name of one image of a folder on S3 (local file systems take 255)."""
 _THREADS = 16
@@ -157,11 +159,13 @@ def source_sha256(path: Path) -> str:
         return file_sha256(path)
 
 
-def list_videos(uri: str) -> list[str]:
-    """Addresses of all videos below a folder or bucket prefix, in natural order.
+def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
+    """Find all videos below a folder or bucket prefix; see ``find_videos``.
 
-    A video is a file with a known suffix, or a folder that holds images directly. Hidden names
-    (``.…``) are skipped; symbolic links to folders are not followed.
+    Hidden names (``.…``) are skipped; symbolic links to folders are not followed.
+
+    Returns:
+        The addresses in natural order, and what to tell of the files that are no videos.
 
     Raises:
         UserError: the folder is missing, or the store cannot be read.
@@ -169,20 +173,17 @@ def list_videos(uri: str) -> list[str]:
     scheme, location = split_uri(uri)
     if scheme == "s3":
         bucket, _, prefix = location.partition("/")
-        root, names = f"s3://{bucket}", _s3_names(bucket, prefix.strip("/"))
+        below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        root, names = f"s3://{bucket}/{below}", _s3_names(bucket, below)
     else:
         folder = Path(location).absolute()
         if not folder.is_dir():
             raise UserError(f"the folder {uri!r} does not exist: check the manifest's address")
-        root, names = folder.as_posix().rstrip("/"), _local_names(folder)
-    videos = set()
-    for name in names:
-        suffix = PurePosixPath(name).suffix.lower()
-        if suffix in CONTAINERS:
-            videos.add(posixpath.join(root, name))
-        elif is_picture(name):
-            videos.add(posixpath.join(root, posixpath.dirname(name)).rstrip("/"))
-    return sorted(videos, key=natural_key)
+        root, names = f"{folder.as_posix().rstrip('/')}/", _local_names(folder)
+    found = find_videos(name for name in names if name != FOLDER_EDITS)
+    videos = [f"{root}{name}" for name in found.files]
+    videos += [f"{root}{name}" if name else root.removesuffix("/") for name in found.folders]
+    return sorted(videos, key=natural_key), found.remarks
 
 
 def _local_names(folder: Path) -> Iterator[str]:
@@ -192,13 +193,14 @@ def _local_names(folder: Path) -> Iterator[str]:
             yield relative.as_posix()
 
 
-def _s3_names(bucket: str, prefix: str) -> Iterator[str]:
+def _s3_names(bucket: str, below: str) -> Iterator[str]:
     from components.storage.s3 import list_objects
 
-    below = f"{prefix}/" if prefix else ""
     for info in list_objects(bucket, below):
-        if not any(part.startswith(".") for part in info.path.removeprefix(below).split("/")):
-            yield info.path
+        name = info.path.removeprefix(below)
+        # A key that ends in a slash is what consoles show as an empty folder.
+        if name and not name.endswith("/") and not name.startswith(".") and "/." not in name:
+            yield name
 
 
 def _members(

@@ -164,7 +164,7 @@ def test_what_is_absent_is_said_to_be(s3_bucket: str, tmp_path: Path) -> None:
             stat_source(uri)
         with pytest.raises(SourceError, match=r"does not exist|S3 refused"):
             fetch_source(uri, tmp_path)
-    assert list_videos(f"s3://{s3_bucket}") == []
+    assert list_videos(f"s3://{s3_bucket}") == ([], ())
 
 
 def test_hostile_frame_names_are_refused(
@@ -189,7 +189,8 @@ def test_a_prefix_of_videos_is_a_manifest(
         client.put_object(Bucket=s3_bucket, Key=key, Body=b"x")
     root = f"s3://{s3_bucket}"
     expected = [f"{root}/set/deep/frames", f"{root}/set/walk 2.mp4", f"{root}/set/walk 10.mp4"]
-    assert list_videos(f"{root}/set") == list_videos(f"{root}/set/") == expected
+    told = ("1 file(s) that are no videos are left out (readme.txt): 1 .txt",)
+    assert list_videos(f"{root}/set") == list_videos(f"{root}/set/") == (expected, told)
     assert [entry.uri for entry in load_manifest(f"{root}/set/").videos] == expected
     body = b"edits: [{id: snow, prompt: '{caption}, in snow'}]"
     client.put_object(Bucket=s3_bucket, Key="set/edits.yaml", Body=body)

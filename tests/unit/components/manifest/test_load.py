@@ -157,6 +157,40 @@ def test_a_folder_of_videos_is_a_manifest(tmp_path: Path) -> None:
         load_manifest(str(folder))
 
 
+def test_of_a_downloaders_folder_only_the_clips_are_videos(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for clip in ("One [abc1].mp4", "Two [xyz2].mp4"):
+        for end in ("", ".jpg", ".info.json", ".en.vtt"):
+            (tmp_path / (clip if not end else clip.replace(".mp4", end))).touch()
+    (tmp_path / "Three.mp4.part").touch()
+    (tmp_path / ".cache").touch()
+    (tmp_path / "edits.yaml").write_text("edits: [{id: snow, prompt: '{caption}, in snow'}]")
+    manifest = load_manifest(str(tmp_path))
+    assert [Path(entry.uri).name for entry in manifest.videos] == [
+        "One [abc1].mp4",
+        "Two [xyz2].mp4",
+    ]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"{tmp_path}: 7 file(s) that are no videos are left out (One [abc1].en.vtt, One "
+        "[abc1].info.json, One [abc1].jpg, …): 2 .vtt, 2 .json, 2 .jpg, 1 .part"
+    )
+    caplog.clear()
+    (tmp_path / "more").mkdir()
+    assert load_manifest(str(write_folder(tmp_path / "more" / "frames", ["1.png"]))).videos
+    assert not caplog.records
+
+
+def test_frames_beside_their_own_clip_may_not_share_its_id(tmp_path: Path) -> None:
+    write_folder(tmp_path / "walk", ["1.png", "2.png"])
+    (tmp_path / "walk.mp4").touch()
+    (line,) = problems(str(tmp_path))
+    assert "'walk' is used twice" in line
+    assert line.count("walk.mp4") == 1
+
+
 def test_two_videos_of_a_folder_may_not_share_an_id(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.webm"):
         (tmp_path / name).touch()
