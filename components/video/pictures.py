@@ -67,7 +67,7 @@ def look_at_picture(file: Path, limits: VideoLimits) -> Look:
     with _opened(file, limits) as image:
         width, height = image.size
         # 5 to 8 lie on their side. Of TIFF, Pillow says the upright size already.
-        if image.format != "TIFF" and _orientation(image) > 4:  # noqa: PLR2004
+        if image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
         transform, remark = _to_srgb(image)
         reading = {"icc"} if transform is not None else set()
@@ -116,6 +116,12 @@ def _opened(file: Path, limits: VideoLimits) -> Iterator[Image.Image]:
                 raise SourceError(
                     f"{name} has mode {image.mode}: save it with 8 bits a channel, as grey or RGB"
                 )
+            key = image.info.get("transparency")
+            if isinstance(key, tuple) and max(key) > 255:  # noqa: PLR2004 - Pillow reads 8 bits
+                raise SourceError(
+                    f"{name} has a transparent colour of 16 bits ({key}): save it with 8 bits a "
+                    "channel"
+                )
             # Of a JPEG with several pictures (MPO) the others are previews, depths and the like.
             if image.format != "MPO" and getattr(image, "is_animated", False):
                 raise SourceError(
@@ -127,12 +133,12 @@ def _opened(file: Path, limits: VideoLimits) -> Iterator[Image.Image]:
         raise SourceError(f"{name} is no readable image: {error}; save it again") from error
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> Any:
     from PIL import ExifTags, Image
 
     # The class's own: PNG's would decode the whole picture to look for it behind the pixels.
     exif = Image.Image.getexif(image)
-    return int(exif.get(ExifTags.Base.Orientation, 1))
+    return exif.get(ExifTags.Base.Orientation)
 
 
 def _alpha(image: Image.Image) -> Image.Image | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from components.config import VideoConfig, VideoLimits
 from components.errors import SourceError
+from components.storage.store import file_sha256
 from components.video.io import decode_clip, decode_frames, probe
 from components.video.sources import fetch_source, source_sha256, stat_source
 from tests.sample_videos import levels, write_folder
@@ -36,6 +39,13 @@ def test_a_cover_is_no_frame_of_any_format(tmp_path: Path, suffix: str) -> None:
     assert clip.source.reading == ()
     found = (stat_source(str(folder)).version, source_sha256(folder))
     assert found == (version, sha256), "what is left out is no part of the source"
+
+
+def test_the_digest_of_a_folder_is_that_of_version_1(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "frames", ["1.png", "2.png", "10.png"])
+    members = sorted([file.name, file_sha256(file)] for file in folder.iterdir())
+    text = json.dumps(members, separators=(",", ":"))
+    assert source_sha256(folder) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_two_sets_are_refused_before_anything_is_read(tmp_path: Path) -> None:

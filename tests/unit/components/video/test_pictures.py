@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from components.config import VideoLimits
@@ -257,10 +262,13 @@ def test_profiles_that_cannot_be_meant_are_told(
 def with_chunk(file: Path, name: bytes, data: bytes) -> Path:
     """Put a chunk behind a PNG's header."""
     content = file.read_bytes()
-    chunk = struct.pack(">I", len(data)) + name + data
-    chunk += struct.pack(">I", zlib.crc32(name + data))
-    file.write_bytes(content[:33] + chunk + content[33:])
+    file.write_bytes(content[:33] + chunk(name, data) + content[33:])
     return file
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    crc = struct.pack(">I", zlib.crc32(name + data))
+    return struct.pack(">I", len(data)) + name + data + crc
 
 
 @pytest.mark.parametrize(
@@ -356,3 +364,68 @@ def test_other_formats_are_refused_whatever_their_suffix(tmp_path: Path) -> None
     for name in ("0.png", "1.png"):
         with pytest.raises(SourceError, match=rf"{name} is no readable image: .*save it again"):
             look_at_picture(tmp_path / name, LIMITS)
+
+
+def test_a_transparent_colour_of_16_bits_is_refused(tmp_path: Path) -> None:
+    """Pillow reads the pixels with 8 bits, and would never find the colour among them."""
+    file = tmp_path / "0.png"
+    Image.new("RGB", (1, 1), RED).save(file)
+    deep = zlib.compress(b"\0" + struct.pack(">3H", 0xFFFF, 0x1234, 0))
+    content = b"\x89PNG\r\n\x1a\n" + bytes(25)
+    file.write_bytes(content + chunk(b"IDAT", deep) + chunk(b"IEND", b""))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    file.write_bytes(file.read_bytes().replace(bytes(25), header))
+    with_chunk(file, b"tRNS", struct.pack(">3H", 0xFFFF, 0x1234, 0))
+    with pytest.raises(SourceError, match=r"transparent colour of 16 bits .* save it with 8 bits"):
+        read_picture(file, LIMITS)
+
+
+@functools.cache
+def stored(suffix: str, mode: str, compression: str) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options: dict[str, Any] = {"exif": exif}
+    if mode != "CMYK" and suffix != ".bmp":
+        options["icc_profile"] = swapped_profile()
+    if compression:
+        options["compression"] = compression
+    with tempfile.TemporaryDirectory() as folder:
+        noise(mode).save(Path(folder) / f"0{suffix}", **options)
+        return (Path(folder) / f"0{suffix}").read_bytes()
+
+
+@given(
+    data=st.data(),
+    kind=st.sampled_from(
+        [
+            (".png", "RGBA", ""),
+            (".png", "P", ""),
+            (".jpg", "RGB", ""),
+            (".jpg", "CMYK", ""),
+            (".webp", "RGBA", ""),
+            (".bmp", "P", ""),
+            (".tif", "RGBA", ""),
+            (".tif", "RGB", "tiff_lzw"),
+            (".tif", "RGB", "jpeg"),
+            (".tif", "CMYK", ""),
+        ]
+    ),
+)
+@settings(max_examples=200, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of tags that it skips
+def test_damaged_pictures_never_end_in_another_error(
+    data: st.DataObject, kind: tuple[str, str, str]
+) -> None:
+    content = bytearray(stored(*kind))
+    for _ in range(data.draw(st.integers(0, 6))):
+        # Headers are where the parsers are: half of the hits go there.
+        last = len(content) - 1 if data.draw(st.booleans()) else min(300, len(content) - 1)
+        content[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+    if data.draw(st.integers(0, 9)) == 0:
+        del content[data.draw(st.integers(0, len(content))) :]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"0{kind[0]}"
+        file.write_bytes(content)
+        for use in (look_at_picture, read_picture):
+            with contextlib.suppress(SourceError):
+                use(file, LIMITS)
