@@ -1,11 +1,20 @@
-"""One decoded frame as it is to be shown: upright, in square pixels, in RGB."""
+"""One decoded frame as it is to be shown: cropped, upright, in square pixels, as opaque RGB."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from components.video.colour import (
+    limited_grey,
+    opaque_sdr,
+    shows_through,
+    source_matrix,
+    untagged_hd,
+    wide,
+)
+from components.video.declared import WHOLE, Crop
 from components.video.orientation import UPRIGHT, Orientation, turned_once
 
 if TYPE_CHECKING:
@@ -16,6 +25,10 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     """(H, W, 3), uint8, RGB."""
 
+_IN_FULL = {"alpha", "crop", "gamut", "grey", "hdr"}
+"""What is done to a frame at its own size. Others are converted while they are scaled, as the
+official code does."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
@@ -25,23 +38,71 @@ class SourceFrame:
     orientation: Orientation = UPRIGHT
     pixel_aspect: float = 1.0
     """Width of a pixel / its height."""
+    crop: Crop = WHOLE
+    """What is left out of the frame, before it is turned."""
+    fields: Literal["", "tff", "bff"] = ""
+    """Which field shows first, where the container knows that frames are interlaced and they do
+    not say so themselves."""
+    left_cut: bool = False
+    """Whether the codec crops the left edge where version 1 of the reader did not."""
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether the frame's rows are of two moments."""
+        return bool(self.fields) or self.image.interlaced_frame
 
     def display_size(self) -> tuple[int, int]:
-        """Width and height in square pixels, upright."""
-        width = max(1, round(self.image.width * self.pixel_aspect))
-        size = (width, self.image.height)
+        """Width and height in square pixels, cropped and upright."""
+        width = self.image.width - self.crop.left - self.crop.right
+        height = self.image.height - self.crop.top - self.crop.bottom
+        size = (max(1, round(width * self.pixel_aspect)), height)
         return size[::-1] if self.orientation.transposed else size
 
     def scaled(self, width: int, height: int) -> Pixels:
         """The frame as displayed, scaled by swscale BILINEAR to (``height``, ``width``, 3)."""
+        import av
+        import numpy as np
+
         size = (height, width) if self.orientation.transposed else (width, height)
-        scaled = self.image.reformat(
-            width=size[0], height=size[1], format="rgb24", interpolation="BILINEAR", threads=1
+        image, matrix = self.image, None
+        if set(self.reading()) & _IN_FULL:
+            pixels = np.ascontiguousarray(self._cropped(opaque_sdr(image)))
+            image = av.VideoFrame.from_ndarray(pixels, "rgb24")
+        elif untagged_hd(image):
+            matrix = source_matrix(image)
+        scaled = image.reformat(
+            width=size[0],
+            height=size[1],
+            format="rgb24",
+            src_colorspace=matrix,
+            interpolation="BILINEAR",
+            threads=1,
         )
         upright: Pixels = self.orientation.upright(scaled.to_ndarray())
         return upright
 
-    def reading(self) -> Iterator[str]:
-        """Names of what ``scaled`` does that version 1 of the reader did not: see ``Probe``."""
+    def reading(self, known: Collection[str] = ()) -> Iterator[str]:
+        """Names of what ``scaled`` does that version 1 of the reader did not: see ``Probe``.
+
+        Args:
+            known: Names that need not be found out.
+        """
         if self.orientation != turned_once(self.image):
             yield "flip"
+        if self.crop != WHOLE or self.left_cut:
+            yield "crop"
+        if self.interlaced:
+            yield "deinterlace"
+        if untagged_hd(self.image):
+            yield "bt709" if source_matrix(self.image) == "ITU709" else "bt2020"
+        if reduced := wide(self.image):
+            yield reduced
+        if limited_grey(self.image):
+            yield "grey"
+        if "alpha" not in known and shows_through(self.image):
+            yield "alpha"
+
+    def _cropped(self, pixels: Pixels) -> Pixels:
+        height, width = pixels.shape[:2]
+        crop = self.crop
+        return pixels[crop.top : height - crop.bottom, crop.left : width - crop.right]

@@ -20,10 +20,10 @@ from components.config import VideoLimits
 from components.errors import SourceError
 from components.video.display import SourceFrame
 from components.video.folder import look_at_folder, read_folder
+from components.video.interlace import deinterlaced
 from components.video.limits import DEFAULT_LIMITS, check_limit
-from components.video.orientation import UPRIGHT, read_orientation
 from components.video.pictures import PICTURES
-from components.video.stream import choose_stream
+from components.video.stream import Track, choose_stream, open_track
 from components.video.whole import check_whole
 
 CONTAINERS = {
@@ -85,20 +85,20 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
             reading=look.reading,
             remarks=look.remarks,
         )
-    with _explained(path), _opened(path, limits) as (container, stream):
+    with _explained(path), _opened(path, limits) as (container, track):
         count, first = 0, None
-        reading = set(_stream_reading(container, stream))
+        reading = set(track.reading)
         times: list[Fraction] = []  # the first and the last
-        for frame in _decoded(container, stream, path, limits):
+        for frame in _decoded(container, track, path, limits):
             count += 1
             first = first or frame
-            reading.update(frame.reading())
+            reading.update(frame.reading(reading))
             if frame.image.pts is not None:
-                times = [*times[:1], frame.image.pts * stream.time_base]
+                times = [*times[:1], frame.image.pts * track.stream.time_base]
         if first is None:
             raise SourceError(f"{path.name} holds 0 frames that decode, but at least 1 is needed")
         width, height = first.display_size()
-        fps = _frame_rate(stream, count, times)
+        fps = _frame_rate(track.stream, count, times)
     return Probe(
         num_frames=count, fps=fps, width=width, height=height, reading=tuple(sorted(reading))
     )
@@ -122,11 +122,10 @@ def read_frames(
                 yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"))
         return
     found = 0
-    with _explained(path), _opened(path, limits) as (container, stream):
-        for index, frame in enumerate(_decoded(container, stream, path, limits)):
-            if index in wanted:
-                found += 1
-                yield frame
+    with _explained(path), _opened(path, limits) as (container, track):
+        for _, frame in deinterlaced(_decoded(container, track, path, limits), wanted):
+            found += 1
+            yield frame
             if found == len(wanted):
                 return
     raise SourceError(
@@ -136,7 +135,7 @@ def read_frames(
 
 
 @contextlib.contextmanager
-def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
+def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Track]]:
     """Open a video file's container and the stream that is the video."""
     if path.suffix.lower() not in CONTAINERS:
         raise SourceError(
@@ -153,17 +152,9 @@ def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Any]]:
     with _container(path, demuxer) as container:
         reopened = functools.partial(_container, path, demuxer)
         stream = choose_stream(container, path.name, reopened)
-        if stream.codec_context is None:
-            raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
-        # One thread: errors are concealed differently by several, and the step's workers
-        # already fill the machine. `explode` makes damage an error instead of grey blocks.
-        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        stream.codec_context.options = {
-            "err_detect": "explode",
-            "max_pixels": str(limits.frame_pixels),
-        }
+        track = open_track(path, container, stream, limits)
         _check_declared(container, stream, path.name, limits)
-        yield container, stream
+        yield container, track
 
 
 def _container(path: Path, demuxer: str) -> Any:
@@ -175,12 +166,6 @@ def _container(path: Path, demuxer: str) -> Any:
         options={"protocol_whitelist": "file"},
         metadata_errors="replace",  # titles in Latin-1 are common
     )
-
-
-def _stream_reading(container: Any, stream: Any) -> Iterator[str]:
-    """Names of how the stream is read that version 1 of the reader did not know."""
-    if stream.index != container.streams.video[0].index:
-        yield "stream"
 
 
 def _check_declared(container: Any, stream: Any, name: str, limits: VideoLimits) -> None:
@@ -200,15 +185,16 @@ def _check_duration(name: str, seconds: float, limits: VideoLimits) -> None:
     check_limit(name, "seconds", round(seconds, 3), limits.duration, remedy)
 
 
-def _decoded(container: Any, stream: Any, path: Path, limits: VideoLimits) -> Iterator[SourceFrame]:
-    aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-    frames, orientation = 0, UPRIGHT
-    for packet in container.demux(stream):
+def _decoded(
+    container: Any, track: Track, path: Path, limits: VideoLimits
+) -> Iterator[SourceFrame]:
+    frames = 0
+    for packet in container.demux(track.stream):
         if packet.is_corrupt:
             raise SourceError(
                 f"{path.name} is damaged or truncated after frame {frames}: copy it again"
             )
-        for image in packet.decode():
+        for image in track.decoder.decode(packet):
             frames += 1
             pixels = image.width * image.height  # may change from frame to frame
             check_limit(path.name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
@@ -216,9 +202,7 @@ def _decoded(container: Any, stream: Any, path: Path, limits: VideoLimits) -> It
             _check_duration(path.name, float(image.time or 0), limits)
             if image.is_corrupt:
                 raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
-            # Of a message in the codec's own data only the first frame may know: it holds on.
-            orientation = read_orientation(image, path.name) or orientation
-            yield SourceFrame(image, orientation, aspect)
+            yield track.frame(image)
 
 
 def _frame_rate(stream: Any, count: int, times: Sequence[Fraction]) -> float:

@@ -1,12 +1,123 @@
-"""Which of a file's video streams is the video."""
+"""Which of a file's video streams is the video, and what decodes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
+from components.config import VideoLimits
 from components.errors import SourceError
+from components.video.colour import check_colours
+from components.video.declared import WHOLE, Declared, check_crop, read_declared
+from components.video.display import SourceFrame
+from components.video.interlace import declared_fields
+from components.video.orientation import UPRIGHT, Orientation, read_orientation
+
+if TYPE_CHECKING:
+    import av
+
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's decoder → the one that decodes the second picture of a frame, which is its alpha."""
+_ALIGNED = 32
+"""Bytes: FFmpeg's own step for cropping the left edge, unless it is told not to mind."""
+
+
+@dataclass(slots=True)
+class Track:
+    """A file's video: its stream, its decoder, and how its frames are shown."""
+
+    name: str
+    """The file's, for messages."""
+    stream: Any
+    decoder: Any
+    """Of the stream's codec, not yet opened."""
+    declared: Declared
+    pixel_aspect: float
+    fields: Literal["", "tff", "bff"]
+    reading: tuple[str, ...]
+    """See ``Probe.reading``: names of what is otherwise before a frame is decoded."""
+    orientation: Orientation = UPRIGHT
+    """Of the last frame; told once, it holds on."""
+
+    def frame(self, image: av.VideoFrame) -> SourceFrame:
+        """The next decoded picture with all that is known of how to show it.
+
+        Raises:
+            SourceError: it cannot be shown right.
+        """
+        check_colours(image, self.name)
+        if self.declared.crop != WHOLE:
+            check_crop(self.declared.crop, (image.width, image.height), self.name)
+        if image.interlaced_frame and self.decoder.codec.canonical_name == "hevc":
+            raise SourceError(
+                f"{self.name} is interlaced HEVC, whose fields FFmpeg gives as frames of half the "
+                "height: deinterlace and re-encode it"
+            )
+        self.orientation = read_orientation(image, self.name) or self.orientation
+        return SourceFrame(
+            image,
+            self.orientation,
+            self.pixel_aspect,
+            self.declared.crop,
+            self.fields,
+            self._left_cut(image),
+        )
+
+    def _left_cut(self, image: av.VideoFrame) -> bool:
+        if self.decoder.coded_width == self.decoder.width:
+            return False
+        return any(plane.buffer_ptr % _ALIGNED for plane in image.planes)
+
+
+def open_track(path: Path, container: Any, stream: Any, limits: VideoLimits) -> Track:
+    """Prepare to decode a stream.
+
+    Args:
+        path: The file.
+        container: PyAV's.
+        stream: See ``choose_stream``.
+        limits: What its frames may hold.
+
+    Raises:
+        SourceError: no decoder knows it, or its container asks for what cannot be done.
+        OSError: the file cannot be read.
+    """
+    from av.codec.context import Flags
+
+    if stream.codec_context is None:
+        raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
+    decoder = _decoder(stream)
+    # One thread: errors are concealed differently by several, and the step's workers
+    # already fill the machine. `explode` makes damage an error instead of grey blocks.
+    decoder.thread_type, decoder.thread_count = "NONE", 1
+    decoder.options = {"err_detect": "explode", "max_pixels": str(limits.frame_pixels)}
+    decoder.flags |= Flags.unaligned  # or columns stay that the codec crops
+    declared = read_declared(path, container, stream)
+    return Track(
+        name=path.name,
+        stream=stream,
+        decoder=decoder,
+        declared=declared,
+        pixel_aspect=float(declared.pixel_aspect or stream.sample_aspect_ratio or 1) or 1.0,
+        fields=declared_fields(stream.codec_context),
+        reading=("stream",) if stream.index != container.streams.video[0].index else (),
+    )
+
+
+def _decoder(stream: Any) -> Any:
+    from av.codec.context import CodecContext
+
+    context = stream.codec_context
+    if stream.metadata.get("alpha_mode") != "1" or context.name not in _WITH_ALPHA:
+        return context
+    decoder: Any = CodecContext.create(_WITH_ALPHA[context.name], "r")
+    decoder.extradata = context.extradata
+    for tag in ("colorspace", "color_range", "color_primaries", "color_trc"):
+        setattr(decoder, tag, getattr(context, tag))
+    return decoder
 
 
 def choose_stream(
