@@ -87,14 +87,14 @@ def read_picture(file: Path, limits: VideoLimits) -> Image.Image:
         upright = ImageOps.exif_transpose(image)
         alpha = _alpha(upright)
         transform, _ = _to_srgb(upright)
-        if transform is not None:
-            colours = upright.convert("RGBA" if upright.mode in ("P", "PA") else upright.mode)
-            opaque = ImageCms.applyTransform(colours.convert(transform.input_mode), transform)
-            assert opaque is not None  # it is one only of transforms in place
-        elif alpha is not None:
-            opaque = upright.convert("RGBA").convert("RGB")  # the colours under the alpha
+        # By way of RGBA the colours under the alpha are kept.
+        colours = upright.convert("RGBA") if upright.has_transparency_data else upright
+        if transform is None:
+            opaque = colours.convert("RGB")
         else:
-            opaque = upright.convert("RGB")
+            found = ImageCms.applyTransform(colours.convert(transform.input_mode), transform)
+            assert found is not None  # it is one only of transforms in place
+            opaque = found
         if alpha is not None:
             opaque.putalpha(alpha)
             opaque = Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque)

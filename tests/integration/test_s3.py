@@ -141,15 +141,20 @@ def test_a_folder_of_frames_is_the_same_clip_as_a_local_one(
         upload(s3_server, s3_bucket, f"set 1/walk/{name}", local / name)
     upload(s3_server, s3_bucket, "set 1/walk/deeper/0.png", local / names[5])
     upload(s3_server, s3_bucket, "set 1/walk/notes.txt", local / names[5])
+    upload(s3_server, s3_bucket, "set 1/walk/cover.png", local / names[5])
+    told: list[str] = []
     for uri in (f"s3://{s3_bucket}/set 1/walk", f"s3://{s3_bucket}/set 1/walk/"):
         folder = tmp_path / f"fetched{len(uri)}"
         folder.mkdir()
         version = stat_source(uri).version
-        fetched = fetch_source(uri, folder)
+        fetched = fetch_source(uri, folder, tell=told.append)
         assert sorted(path.name for path in fetched.iterdir()) == sorted(names)
         assert source_sha256(fetched) == source_sha256(local)
         video = VideoConfig(num_frames=4, width=32, height=24)
         assert np.array_equal(decode_clip(fetched, video).frames, decode_clip(local, video).frames)
+    assert told == ["2 file(s) beside 12 frame(s) left out: cover.png, notes.txt"] * 2
+    upload(s3_server, s3_bucket, "set 1/walk/cover.png", local / names[6])
+    assert stat_source(uri).version == version, "what is left out is no part of the source"
     upload(s3_server, s3_bucket, "set 1/walk/frame 3.png", local / names[5])
     assert stat_source(uri).version != version
 

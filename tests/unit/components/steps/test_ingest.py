@@ -98,6 +98,18 @@ def test_what_a_folder_of_frames_leaves_out_is_told_with_its_video(
     assert {record.__dict__["video"] for record in told} == {"walk"}
 
 
+def test_a_profile_that_is_not_used_is_told_with_its_video(
+    context: StepContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_folder(tmp_path / "frames", [f"{i}.png" for i in range(4)])
+    Image.new("RGB", (64, 48)).save(path / "2.png", icc_profile=b"none")
+    ingest(context, make_item(path))
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert "an ICC profile that cannot be read is not applied" in record.getMessage()
+    assert record.getMessage().endswith("(of 1 frame(s): 2.png)")
+    assert record.__dict__["video"] == "walk"
+
+
 def test_profiles_and_transparency_are_of_the_key(context: StepContext, tmp_path: Path) -> None:
     keys = {}
     for name, color in [("opaque", (255, 0, 0, 255)), ("clear", (255, 0, 0, 0))]:

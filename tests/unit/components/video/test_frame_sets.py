@@ -124,7 +124,7 @@ def test_sets_of_one_pattern_keep_the_order_of_version_1(
     assert choose_frames("set", names).names == expected
 
 
-@given(st.lists(st.text("ab01_-. ", min_size=1, max_size=9).map("{}.png".format), unique=True))
+@given(st.lists(st.text("ab01_-. #", min_size=1, max_size=9).map("{}.png".format), unique=True))
 def test_every_picture_is_a_frame_or_told(names: list[str]) -> None:
     try:
         found = choose_frames("set", names)

@@ -206,6 +206,28 @@ def test_profiles_are_applied(tmp_path: Path, suffix: str, options: dict[str, An
     assert (reading, remark) == ({"icc"}, None)
 
 
+def test_colours_of_a_wide_gamut_come_out_as_computed(tmp_path: Path) -> None:
+    """Adobe RGB's primaries (relative to D50) and a gamma of 2.2, against the arithmetic."""
+    to_xyz = np.array(
+        [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
+    )
+    columns = zip((b"rXYZ", b"gXYZ", b"bXYZ"), to_xyz.T, strict=True)
+    tags = {name: xyz(*column) for name, column in columns}
+    tags |= {name: gamma(2.2) for name in (b"rTRC", b"gTRC", b"bTRC")}
+    stored = (200, 120, 60)
+    picture = Image.new("RGB", (8, 6), stored)
+    picture.save(tmp_path / "0.png", icc_profile=make_profile(b"RGB ", tags))
+    from_xyz = np.linalg.inv(
+        [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+    )
+    light = from_xyz @ to_xyz @ (np.array(stored) / 255) ** 2.2
+    expected = 255 * (1.055 * light ** (1 / 2.4) - 0.055)
+    pixel, reading, _ = read(tmp_path / "0.png")
+    np.testing.assert_allclose(pixel, expected, atol=1.5)
+    assert abs(pixel[0] - stored[0]) > 10
+    assert reading == {"icc"}
+
+
 def test_profiles_are_applied_before_the_background(tmp_path: Path) -> None:
     palette = Image.new("P", (8, 6), 0)
     palette.putpalette([*RED])
