@@ -68,7 +68,7 @@ lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 <<<<<<< HEAD
 		--fork-strategy fewest --generate-hashes --upgrade --quiet --output-file requirements.lock
-	cd components/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
+	cd components/captioning/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
 =======
 		--generate-hashes --upgrade --quiet --output-file requirements.lock
 	cd components/captioning/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \

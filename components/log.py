@@ -30,6 +30,8 @@ def setup_logging(*, verbose: bool = False, config: RunConfig | None = None) -> 
     handler = logging.StreamHandler(sys.stderr)
     as_json = config is not None and config.log_format == "json"
     handler.setFormatter(_Json(config.run) if config is not None and as_json else _Text())
+    for name in ("httpx", "httpx2"):  # the hub's client: a line for each request
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("components", "tav_model", "eval"):
         project = logging.getLogger(name)
         project.handlers[:] = [handler]

@@ -7,7 +7,7 @@ from diffusers import DDIMInverseScheduler
 from torch import Tensor
 
 from tav_model.config import InvertConfig
-from tav_model.errors import NonFiniteError
+from tav_model.finite import check_finite
 from tav_model.load import BaseModel
 from tav_model.text import encode_prompts
 
@@ -53,9 +53,7 @@ def invert(
             trace.append(x[0])
         if on_step is not None:
             on_step(i + 1, config.steps)
-    if not bool(torch.isfinite(x).all()):
-        msg = f"inversion gave NaN or infinity in {base.dtype}. Set model.dtype=bf16 or fp32."
-        raise NonFiniteError(msg)
+    check_finite(x, "inversion", base.dtype, "lower tune.learning_rate, or tune.steps")
     return torch.stack(trace) if all_steps else x[0]
 
 

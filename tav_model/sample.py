@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tav_model.config import SampleConfig
-from tav_model.errors import NonFiniteError
+from tav_model.finite import check_finite
 from tav_model.load import BaseModel
 from tav_model.text import check_prompt, encode_prompts
 
@@ -60,9 +60,9 @@ def sample(
         report = None if on_step is None else (lambda k, d=done, f=on_step: f(d + k, calls))
         out.append(denoise(base, start[batch], text[:1], text[1:][batch], config, on_step=report))
     latents = torch.cat(out)
-    if not bool(torch.isfinite(latents).all()):
-        msg = f"sampling gave NaN or infinity in {base.dtype}. Set model.dtype to bf16 or fp32."
-        raise NonFiniteError(msg)
+    check_finite(
+        latents, "sampling", base.dtype, "lower tune.learning_rate or sample.guidance_scale"
+    )
     return latents
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
 from tav_model.config import TuneConfig
 from tav_model.errors import CheckpointError, NonFiniteLossError
+from tav_model.finite import remedy
 from tav_model.frames import to_model_range
 from tav_model.load import BaseModel
 from tav_model.state import TuneState, adam_tensors, to_host
@@ -180,7 +181,7 @@ def tune(
         pending.append(_draw_and_step(trainer, moments, text, generator))
         due = config.checkpoint_every > 0 and step % config.checkpoint_every == 0
         if step % every == 0 or due or step == config.steps:
-            _fetch(pending, losses, on_step)
+            _fetch(pending, losses, base.dtype, on_step)
         if due and on_checkpoint is not None:
             on_checkpoint(_state_of(trainer, generator, losses, run))
     adapter = adapter_of(base)
@@ -206,15 +207,17 @@ def _draw_and_step(
 
 
 def _fetch(
-    pending: list[Tensor], losses: list[float], on_step: Callable[[int, float], None] | None
+    pending: list[Tensor],
+    losses: list[float],
+    dtype: torch.dtype,
+    on_step: Callable[[int, float], None] | None,
 ) -> None:
     """Move losses from the device to the host and look at them."""
     for loss in torch.stack(pending).tolist():
         losses.append(loss)
         if not np.isfinite(loss):
-            msg = (
-                f"the loss became {loss} at step {len(losses)}. Lower tune.learning_rate, or set "
-                "model.dtype to bf16 or fp32."
+            msg = f"the loss became {loss} at step {len(losses)} in {dtype}: " + remedy(
+                dtype, "lower tune.learning_rate or tune.max_grad_norm"
             )
             raise NonFiniteLossError(msg)
         if on_step is not None:

@@ -10,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tav_model.errors import NonFiniteError
+from tav_model.finite import check_finite
 from tav_model.frames import to_uint8
 from tav_model.load import BaseModel
+
+_OTHERWISE = "the VAE's weights are damaged, or it is another model's"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +64,7 @@ def encode_moments(base: BaseModel, frames_FCHW: Tensor, chunk: int = 8) -> Mome
         std_FCHW=torch.cat(stds).contiguous(),
         scaling_factor=float(base.vae.config.scaling_factor),
     )
-    _check_finite(moments.mean_FCHW + moments.std_FCHW, "VAE encoding", base.dtype)
+    check_finite(moments.mean_FCHW + moments.std_FCHW, "VAE encoding", base.dtype, _OTHERWISE)
     return moments
 
 
@@ -116,7 +118,7 @@ def decode_video(base: BaseModel, latents_CFHW: Tensor, chunk: int = 8) -> Tenso
         for part in torch.split(x_FCHW, chunk)
     ]
     video = torch.cat(parts)
-    _check_finite(video, "VAE decoding", base.dtype)
+    check_finite(video, "VAE decoding", base.dtype, _OTHERWISE)
     return (video / 2 + 0.5).clamp(0, 1)
 
 
@@ -127,9 +129,3 @@ def decode(base: BaseModel, latents_CFHW: Tensor, chunk: int = 8) -> NDArray[np.
         (F, H, W, 3) uint8 RGB, rounded.
     """
     return to_uint8(decode_video(base, latents_CFHW, chunk))
-
-
-def _check_finite(x: Tensor, what: str, dtype: torch.dtype) -> None:
-    if not bool(torch.isfinite(x).all()):
-        msg = f"{what} gave NaN or infinity in {dtype}. Set model.dtype to bf16 or fp32."
-        raise NonFiniteError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -55,9 +56,10 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # Workers' lines: all of ours, none that Ray writes of its own doings.
-        os.environ.setdefault("RAY_DEDUP_LOGS_ALLOW_REGEX", _OURS)
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", _NOISE)
+        # Ray's own processes warn of what its libraries do with it.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
+        for name, value in _line_settings(in_colour=_in_colour()).items():
+            os.environ.setdefault(name, value)
         if self._json:
             os.environ["RAY_DISABLE_WORKER_LOG_PREFIX"] = "1"
         logging.getLogger("ray").setLevel(logging.ERROR)
@@ -125,6 +127,22 @@ class Cluster:
         trace: TracebackType | None,
     ) -> None:
         self._close()
+
+
+def _in_colour() -> bool:
+    """Whether workers' lines may hold colour codes: both streams are a terminal's."""
+    return not os.environ.get("NO_COLOR") and sys.stdout.isatty() and sys.stderr.isatty()
+
+
+def _line_settings(*, in_colour: bool) -> dict[str, str]:
+    """What Ray does with workers' lines: shows all of ours, none of its own doings.
+
+    Ray shows equal lines of several workers once, with a coloured count. Where there is no terminal
+    each is shown instead.
+    """
+    shown = _OURS if in_colour else f"{_OURS}|^(?!.*({_NOISE}))"
+    lines = {"RAY_DEDUP_LOGS_ALLOW_REGEX": shown, "RAY_DEDUP_LOGS_SKIP_REGEX": _NOISE}
+    return lines if in_colour else lines | {"RAY_COLOR_PREFIX": "0"}
 
 
 def _join(address: str) -> None:

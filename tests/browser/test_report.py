@@ -32,6 +32,21 @@ def test_without_javascript_videos_have_controls_and_all_is_shown(
     assert not page.locator("#tools").is_visible()
 
 
+@pytest.mark.parametrize("width", [1280, 1024, 800, 600, 390])
+def test_tiles_fill_their_frame(browser: Any, address: str, width: int) -> None:
+    page = opened(browser, address).page
+    page.set_viewport_size({"width": width, "height": 900})
+    frame, *tiles = page.evaluate(
+        """() => [".tiles", ".tiles div"].flatMap((one) => [...document.querySelectorAll(one)])
+        .map((one) => one.getBoundingClientRect()).map((at) => [at.left, at.top, at.right])"""
+    )
+    ends: dict[float, float] = {}
+    for _, top, right in tiles:
+        ends[round(top)] = max(ends.get(round(top), 0), right)
+    assert len(tiles) > 4
+    assert all(abs(right - (frame[2] - 1)) < 1 for right in ends.values()), ends  # 1 px of border
+
+
 def test_headers_sort_numbers_and_text_by_mouse_and_keyboard(browser: Any, address: str) -> None:
     found = opened(browser, address)
     page = found.page
