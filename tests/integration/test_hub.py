@@ -75,7 +75,7 @@ def test_every_model_comes_from_the_hub_once(
 def test_what_the_hub_does_not_have_is_one_message(
     document: dict[str, Any], tiny_models: Path, tmp_path: Path
 ) -> None:
-    with serve({"tests/clip": tiny_models / "clip"}) as hub:
+    with serve({f"tests/{name}": tiny_models / name for name in ("blip2", "clip")}) as hub:
         done = compute(document, hub, tmp_path / "cache", "-m", "components.cli", "run", "--config")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
