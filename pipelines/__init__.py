@@ -5,6 +5,7 @@
     order         the tasks of both, and what each may take
     steps         the tasks themselves, as KFP components of a few lines
     tasks         what those lines call: plain functions
+    carried       how a user's text passes the templates of all that is on the way
     local, client, cli  `tav pipeline`: run here, submit, schedule
 
 Kubeflow only orders the steps. It fans nothing out and caches nothing: Ray does the one inside each

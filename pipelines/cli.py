@@ -199,24 +199,26 @@ def _arguments(
     from components.config import load_run_config, parse
     from components.launch import Where
     from components.launch.job import portable_document
+    from pipelines.carried import carried, carried_text
 
     config = load_run_config(config_path, tuple(overrides))
     try:
-        parse(Where, json.loads(where), "--where")
+        place = json.loads(where)
+        parse(Where, place, "--where")
     except ValueError as error:
         raise click.BadParameter(f"{where!r} is not JSON: {error}", param_hint="--where") from error
     document = portable_document(config)
     document["ray"]["address"] = config.ray.address  # `where` says who goes to a cluster
     arguments: dict[str, Any] = {
-        "config": json.dumps(document),
-        "where": where,
+        "config": carried(document),
+        "where": carried(place),
         "retry_failed": retry_failed,
     }
     if name == "reevaluate":
         if not baseline or not bounds:
             raise click.UsageError("reevaluate needs --baseline RUN and at least one --bound")
         pairs = dict(_pair(text, "--bound") for text in bounds)
-        arguments |= {"baseline": baseline, "bounds": json.dumps(pairs)}
+        arguments |= {"baseline": carried_text(baseline), "bounds": carried(pairs)}
     elif baseline or bounds:
         raise click.UsageError(f"--baseline and --bound are of reevaluate, not of {name}")
     return arguments | dict(_param(name, text) for text in params)
@@ -237,6 +239,7 @@ def _param(pipeline_name: str, text: str) -> tuple[str, Any]:
 
 def _work(*, name: str, service_account: str, volume: str | None, **options: Any) -> Work:
     """What a server is asked for, refused where its pods could not reach it."""
+    from pipelines.carried import original_text
     from pipelines.work import Volume, Work
 
     arguments = _arguments(name, **options)
@@ -244,7 +247,7 @@ def _work(*, name: str, service_account: str, volume: str | None, **options: Any
     document = json.loads(arguments["config"])
     addresses = {key: document[key] for key in ("run", "manifest")}
     if "baseline" in arguments:
-        addresses["baseline"] = arguments["baseline"]
+        addresses["baseline"] = original_text(arguments["baseline"])
     for key, address in addresses.items():
         if not (address.startswith("s3://") or (mount and mount.holds(address))):
             raise UserError(

@@ -23,7 +23,7 @@ def edit_dataset(
     """Run ingest, caption, tune, sample and score, then publish scores and gallery.
 
     Args:
-        config: The run's configuration as JSON.
+        config: The run's configuration as JSON; see ``pipelines.carried`` for texts with braces.
         where: Where each step runs: a ``components.launch.Where`` as JSON.
         retry_failed: Also try what failed for good.
         image: The project's image.

@@ -28,8 +28,8 @@ def reevaluate(
 
     Args:
         config: The benchmark's configuration as JSON; each evaluation is a folder below its
-            ``run``.
-        baseline: Address of the run to compare with.
+            ``run``. See ``pipelines.carried`` for texts with braces.
+        baseline: Address of the run to compare with, plain or as a JSON string.
         bounds: JSON: by ``protocol.measure``, how much worse the mean may be.
         pipeline_version: Version of the project that the image must hold; empty for any.
         evaluation: Name of the folder.

@@ -25,6 +25,7 @@ from components.storage.tables import Row
 from eval.aggregate import Score, aggregate
 from eval.measures import MEASURES
 from eval.regression import Comparison, compare
+from pipelines.carried import original_text
 
 PACKAGE = "tune-a-video-at-scale"
 OUTCOMES = "outcomes"
@@ -156,7 +157,7 @@ def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -
 
     Args:
         config: The run's configuration.
-        baseline: Address of the baseline run.
+        baseline: Address of the baseline run, perhaps as JSON (see ``carried``).
         bounds: JSON: by ``protocol.measure``, how much worse the mean may be.
         summary: Where to write.
 
@@ -165,7 +166,7 @@ def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -
     """
     found = compare(
         _by_edit(_scored(load_run(config.run))),
-        _by_edit(_scored(load_run(baseline))),
+        _by_edit(_scored(load_run(original_text(baseline)))),
         {str(name): float(bound) for name, bound in json.loads(bounds).items()},
     )
     summary.write_text(found.markdown(), encoding="utf-8")

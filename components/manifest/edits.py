@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from components.errors import ItemError
+from components.manifest.words import holds, replace_words
 
 Category = Literal["object", "background", "style", "other"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
@@ -58,7 +59,7 @@ def expand_edit(edit: EditEntry, caption: str) -> str:
     """Fill in an edit's template.
 
     ``{caption}`` is replaced as text, never evaluated. ``replace`` matches whole words in any case
-    (CLIP's tokenizer knows none), all at once, so swaps work; the longest match wins.
+    (CLIP's tokenizer knows none), all at once; see ``words.replace_words``.
 
     Args:
         edit: A linted edit.
@@ -86,23 +87,14 @@ def expand_edit(edit: EditEntry, caption: str) -> str:
 def _replace_words(edit: EditEntry, caption: str) -> str:
     targets = edit.replace or {}
     for word in targets:
-        if not re.search(_whole(word), caption, re.IGNORECASE):
+        if not holds(caption, word):
+            part = holds(caption, word, whole=False)
+            remedy = ", but a part of one: name the whole" if part else ": name a word that is"
             raise ItemError(
                 f"edit {edit.name!r} replaces {word!r}, which is not a word of the caption "
-                f"{caption!r}: name a word that is, or give the whole edited prompt"
+                f"{caption!r}{remedy}, or give the whole edited prompt"
             )
-    words = sorted(targets, key=len, reverse=True)
-    pattern = "|".join(f"({_whole(word)})" for word in words)
-
-    def target(match: re.Match[str]) -> str:
-        # By group and not by text: what matches in any case may fold to another text.
-        return targets[words[(match.lastindex or 1) - 1]]
-
-    return re.sub(pattern, target, caption, flags=re.IGNORECASE)
-
-
-def _whole(word: str) -> str:
-    return rf"(?<!\w){re.escape(word)}(?!\w)"
+    return replace_words(caption, targets)
 
 
 def default_name(prompt: str | None, replace: dict[str, str] | None) -> str:

@@ -32,6 +32,7 @@ from components.manifest.tree import (
     id_text,
     is_absent,
 )
+from components.manifest.words import caseless
 from components.video.sources import resolve_uri
 
 ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -203,9 +204,9 @@ class Linter:
         folded: set[str] = set()
         for word, target in _given(node.value).items():
             old = self._text(Node(word, target.line), "a word to replace")
-            if old.casefold() in folded:
+            if caseless(old) in folded:
                 self._problems.add(target.line, f"replace names {old!r} twice: keep one")
-            folded.add(old.casefold())
+            folded.add(caseless(old))
             found[old] = self._text(target, f"what replaces {_short(word)}")
         return found
 

@@ -12,10 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from components.errors import UserError
+from pipelines import tasks
+from pipelines.carried import original_text
 from pipelines.cli import pipeline
 from pipelines.client import TOKEN_VARIABLE, Kubeflow
 from pipelines.work import Work
 from tests.kubeflow_server import State, serving
+from tests.unit.pipelines.test_carried import MARKS, TEMPLATES
 
 WORK = Work(pipeline="edit_dataset", arguments={"config": "{}"})
 
@@ -122,6 +125,37 @@ def test_pods_get_the_account_and_the_volume_that_were_asked_for(
     assert made["service_account"] == "tav-launcher"
     assert {pod["pvcMount"][0]["mountPath"] for pod in pods(made)} == {"/data"}
     assert "updated" in tav(server, *nightly, *launcher, "--volume", "others:/data").output
+
+
+@pytest.mark.parametrize("command", ["submit", "schedule"])
+def test_templates_reach_no_server(server: tuple[str, State], config: Path, command: str) -> None:
+    """Kubeflow, Argo, schedules and Kubernetes would each fill in theirs."""
+    text = " ".join(TEMPLATES)
+    words = ("--config", str(config), "--pipeline", "reevaluate", "--bound", "a.b=1")
+    words += ("--baseline", f"s3://bucket/{text}", "--where", json.dumps({"mode": "local"}))
+    words += (f"run=s3://bucket/{text}", f"caption.prompt={json.dumps(text)}")
+    words += ("--name", "n", "--cron", "0 3 * * *") if command == "schedule" else ()
+    done = tav(server, command, *words)
+    assert done.exit_code == 0, done.output
+    (made,) = server[1].tables["runs" if command == "submit" else "recurringruns"].values()
+    given = made["runtime_config"]["parameters"]
+    assert not MARKS.search(json.dumps(given["baseline"]))
+    assert not MARKS.search(given["config"])
+    found = tasks.run_config(given["config"])
+    assert (found.run, found.caption.prompt) == (f"s3://bucket/{text}", text)
+    assert original_text(given["baseline"]) == f"s3://bucket/{text}"
+
+
+def test_what_needs_no_care_is_readable_on_the_servers_page(
+    server: tuple[str, State], config: Path
+) -> None:
+    words = ("--pipeline", "reevaluate", "--baseline", "s3://bucket/base", "--bound", "a.b=1")
+    assert tav(server, "submit", "--config", str(config), *words).exit_code == 0
+    (run,) = server[1].tables["runs"].values()
+    assert run["display_name"] == "reevaluate s3://bucket/runs/a"
+    given = run["runtime_config"]["parameters"]
+    assert (given["baseline"], given["where"]) == ("s3://bucket/base", '{"mode": "local"}')
+    assert '"run": "s3://bucket/runs/a"' in given["config"]
 
 
 def pods(body: dict[str, Any]) -> list[dict[str, Any]]:
