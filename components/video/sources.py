@@ -27,6 +27,7 @@ from components.video.folder import frame_files
 from components.video.frame_sets import choose_frames, is_picture, natural_key
 from components.video.limits import DEFAULT_LIMITS, check_limit
 from components.video.listing import find_videos
+from components.video.names import missing
 
 FOLDER_EDITS = "edits.yaml"
 """The file of a folder of videos that holds the edits of all of them."""
@@ -267,7 +268,7 @@ def _explained(uri: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise SourceError(f"{uri} does not exist: check the manifest's uri") from error
+        raise SourceError(missing(uri)) from error
     except OSError as error:
         raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
     except (UserError, ValueError) as error:

@@ -217,3 +217,18 @@ def test_a_manifest_on_s3_names_videos_beside_itself(s3_bucket: str, s3_server: 
     ]
     with pytest.raises(UserError, match=r"does not exist"):
         load_manifest(f"s3://{s3_bucket}/my sets/gone.csv")
+
+
+def test_a_key_in_another_unicode_form_is_told(s3_bucket: str, s3_server: S3Server) -> None:
+    for key in ("e\u0301/e\u0301.mp4", "\xe9/e\u0301_frames/1.png"):
+        s3_server.client().put_object(Bucket=s3_bucket, Key=key, Body=b"x")
+    for asked, there in [
+        ("\xe9/\xe9.mp4", "e\u0301/e\u0301.mp4"),
+        ("\xe9/\xe9_frames", "\xe9/e\u0301_frames"),
+    ]:
+        with pytest.raises(SourceError) as caught:
+            stat_source(f"s3://{s3_bucket}/{asked}")
+        message = str(caught.value)
+        assert f"looks the same does: {f'{s3_bucket}/{there}'!a} in place of " in message
+    with pytest.raises(SourceError, match="does not exist: check the manifest's uri"):
+        stat_source(f"s3://{s3_bucket}/\xe9/x.mp4")
