@@ -131,10 +131,10 @@ def test_pods_get_the_account_and_the_volume_that_were_asked_for(
 def test_templates_reach_no_server(server: tuple[str, State], config: Path, command: str) -> None:
     """Kubeflow, Argo, schedules and Kubernetes would each fill in theirs."""
     text = " ".join(TEMPLATES)
-    words = ("--config", str(config), "--pipeline", "reevaluate", "--bound", "a.b=1")
-    words += ("--baseline", f"s3://bucket/{text}", "--where", json.dumps({"mode": "local"}))
-    words += (f"run=s3://bucket/{text}", f"caption.prompt={json.dumps(text)}")
-    words += ("--name", "n", "--cron", "0 3 * * *") if command == "schedule" else ()
+    words = ["--config", str(config), "--pipeline", "reevaluate", "--bound", "a.b=1"]
+    words += ["--baseline", f"s3://bucket/{text}", "--where", json.dumps({"mode": "local"})]
+    words += [f"run=s3://bucket/{text}", f"caption.prompt={json.dumps(text)}"]
+    words += ["--name", "n", "--cron", "0 3 * * *"] if command == "schedule" else []
     done = tav(server, command, *words)
     assert done.exit_code == 0, done.output
     (made,) = server[1].tables["runs" if command == "submit" else "recurringruns"].values()
