@@ -66,6 +66,13 @@ _FORMATS = {
 }
 """By whether there is more to a frame than 8 bits hold, and alpha. Planes, since swscale mixes up
 the chroma of rgb48le with these flags."""
+_PACKED = {
+    "rgba": [0, 1, 2, 3],
+    "bgra": [2, 1, 0, 3],
+    "argb": [1, 2, 3, 0],
+    "abgr": [3, 2, 1, 0],
+}
+"""Where red, green, blue and alpha are in the four bytes of a pixel."""
 _STRIP_PIXELS = 1 << 20
 
 
@@ -116,8 +123,17 @@ def shows_through(image: av.VideoFrame) -> bool:
     """Whether a frame looks another way on the background than with its alpha left out."""
     if not has_alpha(image):
         return False
-    rgba = _converted(image, "rgba")
-    return bool((rgba[rgba[..., 3] < 255][:, :3] != BACKGROUND).any())  # noqa: PLR2004
+    order = _PACKED.get(image.format.name)
+    rgba = _lines(image) if order else None  # where it lies: GIFs may be large
+    if rgba is None or order is None:
+        rgba, order = _converted(image, "rgba"), _PACKED["rgba"]
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for first in range(0, image.height, rows):
+        strip = rgba[first : first + rows].reshape(-1, 4)
+        transparent = strip[strip[:, order[3]] < 255]  # noqa: PLR2004
+        if (transparent[:, order[:3]] != BACKGROUND).any():
+            return True
+    return False
 
 
 def limited_grey(image: av.VideoFrame) -> bool:
@@ -155,6 +171,17 @@ def over_background(colours: Any, alpha: Any) -> Pixels:
     part = (alpha.astype(np.float32) / most)[..., None]
     opaque: Pixels = np.rint(colours * part + BACKGROUND * (1 - part)).astype(np.uint8)
     return opaque
+
+
+def _lines(image: av.VideoFrame) -> Any:
+    """The rows of a frame of 32 bits a pixel where they lie; none where they are upside down."""
+    import numpy as np
+
+    plane = image.planes[0]
+    if plane.line_size < 4 * image.width:
+        return None
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)  # type: ignore[call-overload]
+    return rows[: image.height, : 4 * image.width]
 
 
 def _is_rgb(image: av.VideoFrame) -> bool:
