@@ -177,7 +177,7 @@ def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
         below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         root, names = f"s3://{bucket}/{below}", _s3_names(bucket, below)
     else:
-        folder = Path(location).absolute()
+        folder = Path(os.path.abspath(location))  # noqa: PTH100 - as resolve_uri, `..` and all
         if not folder.is_dir():
             raise UserError(f"the folder {uri!r} does not exist: check the manifest's address")
         root, names = f"{folder.as_posix().rstrip('/')}/", _local_names(folder)

@@ -183,6 +183,19 @@ def test_of_a_downloaders_folder_only_the_clips_are_videos(
     assert not caplog.records
 
 
+@pytest.mark.parametrize("uri", ["..", "../../set/", ".././../set"])
+def test_ids_do_not_depend_on_how_the_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    folder = tmp_path / "set"
+    write_folder(folder / "sub" / "frames", ["1.png"])
+    (folder / "walk.mp4").touch()
+    expected = load_manifest(str(folder))
+    assert [entry.video_id for entry in expected.videos][1] == "walk"
+    monkeypatch.chdir(folder / "sub")
+    assert load_manifest(uri) == expected
+
+
 def test_frames_beside_their_own_clip_may_not_share_its_id(tmp_path: Path) -> None:
     write_folder(tmp_path / "walk", ["1.png", "2.png"])
     (tmp_path / "walk.mp4").touch()

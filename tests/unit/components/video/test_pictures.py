@@ -158,6 +158,11 @@ def test_every_kind_of_transparency_lies_on_white(tmp_path: Path) -> None:
     Image.new("L", (8, 6), 30).save(tmp_path / "greykey.png", transparency=30)
     Image.new("1", (8, 6), 0).save(tmp_path / "bit.png", transparency=0)
     Image.new("LA", (8, 6), (30, 0)).save(tmp_path / "grey.tif")
+    Image.new("RGBA", (8, 6), (*RED, 0)).save(tmp_path / "undefined.bmp")
+    header = struct.pack("<IiiHHII", 108, 8, 6, 1, 32, 3, 192) + bytes(16)
+    header += struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    content = struct.pack("<2sIHHI", b"BM", 314, 0, 0, 122) + header
+    (tmp_path / "defined.bmp").write_bytes(content + struct.pack("<I", 0x00FF0000) * 48)
     found = {file.name: read(file)[:2] for file in tmp_path.iterdir()}
     white = (WHITE, {"alpha"})
     assert found == {
@@ -170,6 +175,8 @@ def test_every_kind_of_transparency_lies_on_white(tmp_path: Path) -> None:
         "greykey.png": white,
         "bit.png": white,
         "grey.tif": white,
+        "undefined.bmp": (RED, set()),  # four bytes a pixel, of which the header names three
+        "defined.bmp": white,
     }
 
 
