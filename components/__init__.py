@@ -1,13 +1,17 @@
 """The batch pipeline: a manifest of videos and edits in, tables of scored edits out.
 
-    manifest/   what to edit               run/       what is missing, and who computes it
-    video/      files to frames and back   steps/     ingest, caption, tune, sample, score
-    storage/    objects and tables         results/   gallery, scored table, picture
-    lavis/      another BLIP-2 for the caption step, in an environment of its own
-    launch/     steps on a Ray cluster or Kubernetes, from outside of it
+From the top down; an arrow of import never climbs (`make lint` checks it):
 
-`cli` is the `tav` command; a step reads committed rows, computes what is missing and appends rows.
-What all share stands beside it: config, keys, errors, failures, provenance, revisions, log.
+    cli/         the `tav` command             captioning/  BLIP-2, by transformers or LAVIS
+    launch/      on a Ray cluster, Kubernetes  results/     gallery, scored table, picture
+    run/         what is there, what is        manifest/    what to edit
+                 missing, who computes it      video/       files to frames and back
+    plan/        what videos and shards take   records/     keys, failures, provenance, revisions
+    steps/       ingest, caption, tune,        storage/     objects and tables
+                 sample, score                 config/      the run's configuration
+
+A step reads committed rows, computes what is missing and appends rows. Beside the rooms lies what
+imports none of them: `errors`, `redact`, `log`.
 
 Nothing heavy is imported at the top of these modules: `tav --help` answers in under a second.
 """

@@ -15,6 +15,7 @@ import psutil
 from components.config import RayConfig, RunConfig
 from components.errors import TransientError, UserError
 from components.run.interrupt import interrupter
+from components.run.unheard import give_warning_unheard
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +57,6 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # Ray's own processes warn of what its libraries do with it.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         for name, value in _line_settings(in_colour=_in_colour()).items():
             os.environ.setdefault(name, value)
         if self._json:
@@ -69,6 +68,7 @@ class Cluster:
         else:
             _join(address)
         self.started = True
+        give_warning_unheard()
         if address is None:
             watch = threading.Thread(target=_watch, args=(self, self._closing, interrupter()))
             watch.daemon = True
