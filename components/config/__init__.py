@@ -10,7 +10,9 @@ Values are validated strictly enough that a typo never becomes a default.
 from components.config.document import parse, to_document
 from components.config.load import load_run_config, run_config
 from components.config.settings import (
+    FPS_RANGE,
     GIB,
+    KEYED_UNLESS_DEFAULT,
     NOT_KEYED,
     STRICT,
     CaptionConfig,
@@ -23,7 +25,9 @@ from components.config.settings import (
 )
 
 __all__ = [
+    "FPS_RANGE",
     "GIB",
+    "KEYED_UNLESS_DEFAULT",
     "NOT_KEYED",
     "STRICT",
     "CaptionConfig",

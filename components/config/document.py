@@ -63,7 +63,8 @@ def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
     try:
         return pydantic.TypeAdapter(cls).validate_python(document)
     except pydantic.ValidationError as error:
-        lines = [_explain(cls, problem) for problem in error.errors(include_url=False)]
+        problems = _one_a_value(error.errors(include_url=False))
+        lines = [_explain(cls, problem) for problem in problems]
         raise UserError("\n".join([f"{where}: {len(lines)} problem(s)", *lines])) from error
 
 
@@ -84,6 +85,19 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict):
             raise UserError(f"override {override!r}: {parent!r} holds a value, not a section")
     place[last] = _parsed(text.encode(), ".yaml", f"override {override!r}")
+
+
+def _one_a_value(problems: Sequence[Any]) -> list[Any]:
+    """Of a value that may be a name or a number, pydantic tells what each lacks: one line does."""
+    found: dict[Any, Any] = {}
+    for problem in problems:
+        *path, kind = problem["loc"] or ("",)
+        if str(kind).startswith("literal["):
+            message = f"{problem['msg']} or a number"
+            found[tuple(path)] = problem | {"loc": tuple(path), "msg": message}
+        elif kind != "float" or tuple(path) not in found:
+            found[problem["loc"]] = problem
+    return list(found.values())
 
 
 def _explain(cls: type, problem: Any) -> str:

@@ -16,11 +16,26 @@ STRICT = {"extra": "forbid"}
 
 NOT_KEYED = {"key": False}
 """Field metadata: this field cannot change a result, so it is no part of a content key."""
+KEYED_UNLESS_DEFAULT = {"key": "unless default"}
+"""Field metadata: at its default the field is no part of a content key, so that keys from before it
+was there hold."""
+
+FPS_RANGE = (1e-4, 1e4)
+"""Frames per second that a video may play at: from one frame in three hours to slow-motion cameras'
+rates. What is outside is taken for a broken clock."""
 
 
 def _at_least(name: str, value: float, limit: float, remedy: str) -> None:
     if not limit <= value < math.inf:  # NaN compares as false
         raise ValueError(f"{name} is {value}, but must be at least {limit}: {remedy}")
+
+
+def _check_fps(value: float) -> None:
+    lowest, highest = FPS_RANGE
+    if not lowest <= value <= highest:
+        raise ValueError(
+            f"fps is {value}, but must be {lowest:g} to {highest:g} frames per second: 24 is film's"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +97,10 @@ class VideoConfig:
     """Pixels; a multiple of 8."""
     fit: Literal["crop", "pad", "stretch"] = "crop"
     """How another aspect ratio is met: centre crop, black bars, or squashing (the paper's)."""
+    fps: float | None = field(default=None, metadata=KEYED_UNLESS_DEFAULT)
+    """Frames per second of the source, whatever it says itself: of a folder of frames, which says
+    nothing (none is 24), or of a file whose clock is wrong. Its frames then count as evenly spaced.
+    """
     limits: VideoLimits = field(default_factory=VideoLimits, metadata=NOT_KEYED)
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
@@ -97,6 +116,8 @@ class VideoConfig:
                     f"{name} is {value}, but must be a multiple of 8 (the VAE's factor): "
                     f"try {value // 8 * 8} or {value // 8 * 8 + 8}"
                 )
+        if self.fps is not None:
+            _check_fps(self.fps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,12 +185,19 @@ class OutputConfig:
     """Also write every edit's frames as lossless PNG."""
     crf: int = 12
     """x264 quality of the mp4 files, 0 (lossless) to 51."""
+    fps: Literal["source_speed", "source_rate"] | float = field(
+        default="source_speed", metadata=KEYED_UNLESS_DEFAULT
+    )
+    """At what rate edits and previews of clips play: ``source_speed`` as fast as the source moves,
+    ``source_rate`` with as many frames per second as it has, or a number. Frames do not change."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:  # noqa: PLR2004 - x264's own range
             raise ValueError(f"crf is {self.crf}, but x264 takes 0 to 51: 12 is near-lossless")
+        if not isinstance(self.fps, str):
+            _check_fps(self.fps)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

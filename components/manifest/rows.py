@@ -12,7 +12,7 @@ from components.manifest.tree import Node, Problems, as_integer, id_text, is_abs
 
 logger = logging.getLogger(__name__)
 
-FRAME_FIELDS = ("num_frames", "selection", "start", "stride", "width", "height", "fit")
+FRAME_FIELDS = ("num_frames", "selection", "start", "stride", "width", "height", "fit", "fps")
 _VIDEO_COLUMNS = ("uri", "prompt", *FRAME_FIELDS)
 _EDIT_COLUMNS = {
     "edit_id": "id",

@@ -24,7 +24,8 @@ def content_key(**parts: Any) -> str:
 
     Args:
         **parts: JSON values and dataclasses. Of a dataclass, fields whose metadata holds
-            ``{"key": False}`` are left out: they cannot change the result.
+            ``{"key": False}`` are left out: they cannot change the result. Fields with ``{"key":
+            "unless default"}`` are left out at their default, so that they may be added later.
 
     Raises:
         TypeError: if a part is neither JSON nor a dataclass.
@@ -83,7 +84,7 @@ def _plain(value: Any) -> Any:
         return {
             f.name: _plain(getattr(value, f.name))
             for f in dataclasses.fields(value)
-            if f.metadata.get("key", True)
+            if _counts(f, getattr(value, f.name))
         }
     if isinstance(value, dict):
         if wrong := [name for name in value if not isinstance(name, str)]:
@@ -92,3 +93,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _counts(field: dataclasses.Field[Any], value: Any) -> bool:
+    """Whether a field of this value is part of a key."""
+    rule = field.metadata.get("key", True)
+    if rule != "unless default":
+        return bool(rule)
+    if field.default_factory is not dataclasses.MISSING:
+        return bool(value != field.default_factory())
+    return bool(value != field.default)

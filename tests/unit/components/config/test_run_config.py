@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.config import (
+    FPS_RANGE,
     OutputConfig,
     RunConfig,
     VideoConfig,
@@ -90,6 +91,18 @@ def test_local_paths_become_whole_and_others_stay(
         ({"video": None}, "video: "),
         ({"video": [1]}, "video: "),
         ({"output": {"crf": 52}}, "output: crf is 52, but x264 takes 0 to 51"),
+        (
+            {"output": {"fps": "sourcespeed"}},
+            "output.fps: Input should be 'source_speed' or 'source_rate' or a number (got 'sources"
+            "peed'); did you mean 'source_speed'?",
+        ),
+        ({"output": {"fps": None}}, "output.fps: Input should be 'source_speed' or"),
+        ({"output": {"fps": 0}}, "output: fps is 0.0, but must be 0.0001 to 10000 frames per"),
+        ({"output": {"fps": float("inf")}}, "output: fps is inf, but must be"),
+        ({"video": {"fps": -24}}, "video: fps is -24.0, but must be 0.0001 to 10000 frames per"),
+        ({"video": {"fps": 90_000}}, "video: fps is 90000.0, but must be"),
+        ({"video": {"fps": float("nan")}}, "video: fps is nan, but must be"),
+        ({"video": {"fps": "fast"}}, "video.fps: Input should be a valid number"),
         ({"max_failed_fraction": 1.1}, "document: max_failed_fraction is 1.1"),
         ({"max_failed_fraction": float("nan")}, "document: max_failed_fraction is nan"),
         ({"ray": {"cpus_per_worker": float("nan")}}, "ray: cpus_per_worker is nan"),
@@ -177,19 +190,30 @@ configs = st.builds(
     width=st.integers(1, 200).map(lambda n: 8 * n),
     height=st.integers(1, 200).map(lambda n: 8 * n),
     fit=st.sampled_from(["crop", "pad", "stretch"]),
+    fps=st.none() | st.floats(*FPS_RANGE),
 )
 
 
-@given(video=configs, seed=st.integers(), crf=st.integers(0, 51))
-def test_a_saved_configuration_is_read_back_equal(video: VideoConfig, seed: int, crf: int) -> None:
+@given(
+    video=configs,
+    seed=st.integers(),
+    output=st.builds(
+        OutputConfig,
+        crf=st.integers(0, 51),
+        fps=st.sampled_from(["source_speed", "source_rate"]) | st.floats(*FPS_RANGE),
+    ),
+)
+def test_a_saved_configuration_is_read_back_equal(
+    video: VideoConfig, seed: int, output: OutputConfig
+) -> None:
     config = parse(RunConfig, MINIMAL, "x")
     document = to_document(config) | {
         "video": to_document(video),
         "seed": seed,
-        "output": to_document(OutputConfig(crf=crf)),
+        "output": to_document(output),
     }
     again = parse(RunConfig, json.loads(json.dumps(document)), "x")
-    assert (again.video, again.seed, again.output.crf) == (video, seed, crf)
+    assert (again.video, again.seed, again.output) == (video, seed, output)
     assert parse(RunConfig, json.loads(json.dumps(to_document(again))), "x") == again
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config import CaptionConfig, VideoConfig, VideoLimits
+from components.config import CaptionConfig, OutputConfig, VideoConfig, VideoLimits
 from components.records.keys import KEY_LENGTH, KeyMaker, content_key, item_seed
 
 scalars = (
@@ -101,6 +101,29 @@ def test_fields_that_change_no_result_change_no_key() -> None:
     limited = VideoConfig(limits=VideoLimits(decode_seconds=5))
     assert content_key(video=limited) == content_key(video=VideoConfig())
     assert content_key(c=CaptionConfig(num_beams=2)) != content_key(c=CaptionConfig())
+
+
+@pytest.mark.parametrize(
+    ("default", "other"),
+    [
+        (VideoConfig(fps=None), VideoConfig(fps=24)),
+        (OutputConfig(fps="source_speed"), OutputConfig(fps="source_rate")),
+        (OutputConfig(), OutputConfig(fps=12)),
+    ],
+)
+def test_fields_that_came_later_change_no_key_at_their_default(default: Any, other: Any) -> None:
+    fields = dataclasses.asdict(default)
+    before = {name: value for name, value in fields.items() if name not in ("fps", "limits")}
+    assert content_key(c=default) == content_key(c=before) != content_key(c=other)
+
+
+@dataclass
+class Later:
+    new: list[int] = field(default_factory=list, metadata={"key": "unless default"})
+
+
+def test_a_default_that_is_made_is_left_out_too() -> None:
+    assert content_key(x=Later([])) == content_key(x={}) != content_key(x=Later([1]))
 
 
 @dataclass
