@@ -179,6 +179,10 @@ def too_long(folder: Path) -> Path:
     return write_video(folder / "long.mp4", 12, times=[500 * i for i in range(12)], fps=1)
 
 
+def a_rate_of_no_video(folder: Path) -> Path:
+    return write_video(folder / "rate.mp4", 12, fps=90_000)
+
+
 def too_large_a_file(folder: Path) -> Path:
     path = folder / "sparse.mp4"
     with path.open("wb") as handle:

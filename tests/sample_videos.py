@@ -16,6 +16,7 @@ LEVEL, STEP = 20, 8
 _CODECS = {
     ".mp4": ("libx264", "mp4", "yuv420p"),
     ".mov": ("libx264", "mov", "yuv420p"),
+    ".mkv": ("libx264", "matroska", "yuv420p"),
     ".webm": ("libvpx-vp9", "webm", "yuv420p"),
     ".gif": ("gif", "gif", "gray"),
 }

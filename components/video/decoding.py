@@ -63,6 +63,7 @@ def _answer(request: dict[str, Any], answers: IO[bytes]) -> bool:
     else:
         source = dataclasses.asdict(clip.source) if clip.source else None
         header = {"fps": clip.fps, "frame_indices": clip.frame_indices, "source": source}
+        header |= {"true_fps": clip.true_fps}
         _send(answers, header | {"shape": clip.frames.shape}, clip.frames.data.cast("B"))
     signal.setitimer(signal.ITIMER_REAL, 0)
     return fit

@@ -8,16 +8,16 @@ holds the clip and never the video. Frames are scaled by swscale BILINEAR, as in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.config import VideoConfig
-from components.errors import SourceError
+from components.config import FPS_RANGE, VideoConfig, VideoLimits
 from components.video.display import SourceFrame
 from components.video.limits import check_limit
 from components.video.read import Probe, probe, read_frames
+from components.video.selection import select
 
 if TYPE_CHECKING:
     import av
@@ -36,7 +36,6 @@ __all__ = [
     "encode_mp4",
     "probe",
     "read_mp4_frames",
-    "select_frames",
     "write_png_frames",
 ]
 
@@ -44,6 +43,8 @@ MAX_CLIP_PIXELS = 1 << 30
 """Pixels of all frames of a clip held in memory at once: 3 GiB."""
 _MAX_FPS_DENOMINATOR = 1001
 """Broadcast rates are n·1000/1001: 29.97 is written as 30000/1001 exactly."""
+_OWN_LIMITS = VideoLimits(duration=1e9)
+"""Of the run's own videos: clips of slow or long sources play for long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,11 +54,13 @@ class Clip:
     frames: Frames
     """(F, H, W, 3), uint8, RGB."""
     fps: float
-    """The source's frames per second, at which the clip and its edits play."""
+    """The source's frames per second."""
     frame_indices: tuple[int, ...]
     """Which frames of the source these are (0-based, ascending)."""
     source: Probe | None = None
     """What the whole source holds; none when known frames of it were read."""
+    true_fps: float | None = None
+    """The rate at which the clip plays as fast as the source moves; none likewise."""
 
 
 def decode_clip(path: Path, video: VideoConfig) -> Clip:
@@ -71,45 +74,16 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
         SourceError: the source is missing, unsupported, damaged, over a limit, or too short.
         MemoryError: it asks for more memory than there is, as damaged sizes may.
     """
-    found = probe(path, video.limits)
-    indices = select_frames(found.num_frames, video, path.name)
+    found = probe(path, video.limits, video.fps)
+    chosen = select(found, video, path.name)
+    reading = {*found.reading, "time"} if chosen.by_time else found.reading
     return Clip(
-        frames=decode_frames(path, indices, video),
+        frames=decode_frames(path, chosen.indices, video),
         fps=found.fps,
-        frame_indices=indices,
-        source=found,
+        frame_indices=chosen.indices,
+        source=replace(found, reading=tuple(sorted(reading))),
+        true_fps=chosen.true_fps,
     )
-
-
-def select_frames(available: int, video: VideoConfig, name: str) -> tuple[int, ...]:
-    """Choose frame indices, in integers and therefore equal on every machine.
-
-    ``uniform``: index i is ``start + floor(i * (available - start) / num_frames)``, i.e. the floors
-    of ``linspace(start, available, num_frames, endpoint=False)`` (the paper: "32 uniform frames").
-    ``stride``: index i is ``start + i * stride`` (the official dataset).
-
-    Args:
-        available: Frames that the source holds.
-        video: The selection.
-        name: The source, for the message.
-
-    Raises:
-        SourceError: the source has too few frames; none is ever repeated.
-    """
-    count, start = video.num_frames, video.start
-    if video.selection == "uniform":
-        needed = start + count
-    else:
-        needed = start + (count - 1) * video.stride + 1
-    if available < needed:
-        raise SourceError(
-            f"{name} has {available} frames, but {needed} are needed ({video.selection} selection "
-            f"of {count} frames, start {start}, stride {video.stride}): lower video.num_frames, "
-            "video.start or video.stride, or use a longer video"
-        )
-    if video.selection == "uniform":
-        return tuple(start + i * (available - start) // count for i in range(count))
-    return tuple(start + i * video.stride for i in range(count))
 
 
 def decode_frames(path: Path, indices: Sequence[int], video: VideoConfig) -> Frames:
@@ -167,7 +141,9 @@ def _centred(canvas: int, content: int) -> tuple[slice, slice]:
     return slice(on, on + overlap), slice(of, of + overlap)
 
 
-def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
+def encode_mp4(
+    path: Path, frames: Frames, *, fps: float, crf: int, coded_fps: float | None = None
+) -> None:
     """Write frames as h264 yuv420p mp4 that starts playing before it is loaded.
 
     Equal frames give equal bytes with one build of PyAV. Colours are BT.709, limited range, tagged.
@@ -175,23 +151,25 @@ def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
     Args:
         path: The mp4 file.
         frames: (F, H, W, 3), uint8, RGB; H and W even.
-        fps: Frames per second, taken as the nearest fraction with a denominator up to 1001.
+        fps: Frames per second, within ``FPS_RANGE``; of it or, below 1, of a frame's seconds the
+            nearest fraction with a denominator up to 1001 is taken.
         crf: x264 quality; 0 is lossless, which few browsers play.
+        coded_fps: The rate that x264 is told, which spends more on frames that show for longer:
+            pictures depend on it and not on ``fps``. None is ``fps``.
 
     Raises:
-        ValueError: wrong shape or type, no frames, odd size, or an fps that is no positive rate.
+        ValueError: wrong shape or type, no frames, odd size, or a rate out of range.
     """
     import av
 
-    rate = Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR)
-    if rate <= 0:
-        raise ValueError(f"fps is {fps}, but a rate of at least 1/{_MAX_FPS_DENOMINATOR} is needed")
+    rate, coded = _rate(fps), _rate(fps if coded_fps is None else coded_fps)
     _check_frames(frames)
     _, height, width, _ = frames.shape
     if height % 2 or width % 2:
         raise ValueError(f"frames are {width}×{height}, but yuv420p needs even sizes: crop or pad")
     with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream: Any = container.add_stream("libx264", rate=rate)
+        stream: Any = container.add_stream("libx264", rate=coded)
+        stream.time_base = 1 / rate
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.thread_count = 1  # with several, the bytes depend on the machine
@@ -199,9 +177,19 @@ def encode_mp4(path: Path, frames: Frames, *, fps: float, crf: int) -> None:
         context.options = {"crf": str(crf), "preset": "medium", "mbtree": "0"}
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # limited
-        for frame in frames:
-            container.mux(stream.encode(_yuv_frame(frame)))
-        container.mux(stream.encode())
+        for frame in (*map(_yuv_frame, frames), None):
+            for packet in stream.encode(frame):
+                packet.time_base, packet.duration = 1 / rate, 1
+                container.mux(packet)
+
+
+def _rate(fps: float) -> Fraction:
+    lowest, highest = FPS_RANGE
+    if not lowest <= fps <= highest:
+        raise ValueError(f"fps is {fps}, but a rate of {lowest:g} to {highest:g} is needed")
+    if fps < 1:
+        return 1 / Fraction(1 / fps).limit_denominator(_MAX_FPS_DENOMINATOR)
+    return Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR)
 
 
 def _yuv_frame(frame: Frames) -> av.VideoFrame:
@@ -232,12 +220,12 @@ def read_mp4_frames(path: Path) -> Frames:
     import numpy as np
     from av.video.reformatter import Interpolation
 
-    found = probe(path)
+    found = probe(path, _OWN_LIMITS)
     pixels = found.num_frames * found.width * found.height
     check_limit(path.name, "pixels", pixels, MAX_CLIP_PIXELS, "it does not fit into memory")
     exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
     frames = np.empty((found.num_frames, found.height, found.width, 3), np.uint8)
-    for place, frame in enumerate(read_frames(path, range(found.num_frames))):
+    for place, frame in enumerate(read_frames(path, range(found.num_frames), _OWN_LIMITS)):
         frames[place] = frame.image.reformat(
             width=found.width, height=found.height, format="rgb24", interpolation=exact, threads=1
         ).to_ndarray()

@@ -145,11 +145,12 @@ def _clip(answers: IO[bytes]) -> Clip:
         fps=answer["fps"],
         frame_indices=tuple(answer["frame_indices"]),
         source=_probe(answer["source"]) if answer["source"] else None,
+        true_fps=answer["true_fps"],
     )
 
 
 def _probe(fields: dict[str, Any]) -> Probe:
-    lists = {name: tuple(fields[name]) for name in ("reading", "remarks")}
+    lists = {name: tuple(fields[name]) for name in ("reading", "remarks", "shown")}
     return Probe(**fields | lists)
 
 

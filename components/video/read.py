@@ -8,16 +8,17 @@ a text file for a playlist and follow its links.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from components.config import VideoLimits
 from components.errors import SourceError
+from components.video.clock import FRAME_FOLDER_FPS, Clock
 from components.video.display import SourceFrame
 from components.video.folder import look_at_folder, read_folder
 from components.video.interlace import deinterlaced
@@ -40,11 +41,6 @@ READING_VERSION = 2
 """Raised whenever some sources are read into other clips than before. Rows of older versions are
 read once more by ingest; their keys, and all that was made of them, stay where the clip did."""
 
-FRAME_FOLDER_FPS = 24.0
-"""A folder of frames has no clock: it plays at DAVIS's rate."""
-_FPS_RANGE = (0.1, 1000.0)
-_CLOCK_TOLERANCE = 0.02
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
@@ -62,14 +58,19 @@ class Probe:
     clip's key. Empty for all sources whose clips are the same in both versions."""
     remarks: tuple[str, ...] = ()
     """What of it is not honoured, for the user; of no key."""
+    shown: tuple[int, ...] = ()
+    """For how many ticks each frame shows; empty at a constant rate."""
+    ticks: int = 1
+    """Of a second."""
 
 
-def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
+def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS, fps: float | None = None) -> Probe:
     """Decode a whole video, keeping nothing, to learn what it really holds.
 
     Args:
         path: A video file or a folder of frames.
         limits: What it may hold.
+        fps: ``video.fps``: its rate, whatever it says itself.
 
     Raises:
         SourceError: missing, unsupported, damaged, empty, or over a limit.
@@ -79,28 +80,31 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS) -> Probe:
             look = look_at_folder(path, limits)
         return Probe(
             num_frames=look.num_frames,
-            fps=FRAME_FOLDER_FPS,
+            fps=fps or FRAME_FOLDER_FPS,
             width=look.size[0],
             height=look.size[1],
             reading=look.reading,
             remarks=look.remarks,
         )
     with _explained(path), _opened(path, limits) as (container, track):
+        clock = Clock(container, track.stream, path.name, limits, fps)
         count, first = 0, None
         reading = set(track.reading)
-        times: list[Fraction] = []  # the first and the last
         for frame in _decoded(container, track, path, limits):
+            clock.add(frame.image)
             count += 1
             first = first or frame
             reading.update(frame.reading(reading))
-            if frame.image.pts is not None:
-                times = [*times[:1], frame.image.pts * track.stream.time_base]
         if first is None:
             raise SourceError(f"{path.name} holds 0 frames that decode, but at least 1 is needed")
         width, height = first.display_size()
-        fps = _frame_rate(track.stream, count, times)
+        timing = clock.timing()
     return Probe(
-        num_frames=count, fps=fps, width=width, height=height, reading=tuple(sorted(reading))
+        num_frames=count,
+        width=width,
+        height=height,
+        reading=tuple(sorted(reading)),
+        **dataclasses.asdict(timing),
     )
 
 
@@ -153,7 +157,7 @@ def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Track]]:
         reopened = functools.partial(_container, path, demuxer)
         stream = choose_stream(container, path.name, reopened)
         track = open_track(path, container, stream, limits)
-        _check_declared(container, stream, path.name, limits)
+        _check_declared(stream, path.name, limits)
         yield container, track
 
 
@@ -168,21 +172,13 @@ def _container(path: Path, demuxer: str) -> Any:
     )
 
 
-def _check_declared(container: Any, stream: Any, name: str, limits: VideoLimits) -> None:
+def _check_declared(stream: Any, name: str, limits: VideoLimits) -> None:
     """Compare what the headers say with the limits."""
     pixels = stream.codec_context.width * stream.codec_context.height
     check_limit(name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
     check_limit(
         name, "frames", stream.frames, limits.frames, "cut it, or raise video.limits.frames"
     )
-    lengths = [stream.duration * stream.time_base] if stream.duration else []
-    lengths += [Fraction(container.duration, 1_000_000)] if container.duration else []
-    _check_duration(name, max(map(float, lengths), default=0.0), limits)
-
-
-def _check_duration(name: str, seconds: float, limits: VideoLimits) -> None:
-    remedy = "cut it, or raise video.limits.duration"
-    check_limit(name, "seconds", round(seconds, 3), limits.duration, remedy)
 
 
 def _decoded(
@@ -199,22 +195,9 @@ def _decoded(
             pixels = image.width * image.height  # may change from frame to frame
             check_limit(path.name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
             check_limit(path.name, "frames", frames, limits.frames, "cut it")
-            _check_duration(path.name, float(image.time or 0), limits)
             if image.is_corrupt:
                 raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
             yield track.frame(image)
-
-
-def _frame_rate(stream: Any, count: int, times: Sequence[Fraction]) -> float:
-    """The header's rate while it agrees with the frames' own times, else the latter's."""
-    rate = stream.average_rate or stream.guessed_rate
-    declared = float(rate) if rate else 0.0
-    lowest, highest = _FPS_RANGE
-    if len(times) > 1 and times[-1] > times[0]:
-        measured = float((count - 1) / (times[-1] - times[0]))
-        if abs(declared - measured) > _CLOCK_TOLERANCE * measured:
-            declared = measured
-    return declared if lowest <= declared <= highest else FRAME_FOLDER_FPS
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ KINDS = [
     video("unsupported_suffix", r"suffix '\.avi'", r"supported are \.mp4, ", "convert it"),
     video("wrong_suffix", r"a\.mp4", r"not what its suffix '\.mp4' says", "copy or convert it"),
     video("unknown_codec", r"codec\.mp4", "has a codec that FFmpeg does not know", "convert it"),
+    video("a_rate_of_no_video", r"rate\.mp4 plays at 90000 frames", "0.0001 to 10000", r"as video\.fps"),
     video("empty_folder", "'frames' holds 0 frames", r"that end in \.png, ", "it needs images"),
     video("folder_with_a_bad_image", r"frames/3\.png", "is no readable image", "save it again"),
     video("folder_of_two_sizes", r"3\.png is 65×48", "are 64×48", "give all frames one size"),

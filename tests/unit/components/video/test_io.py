@@ -24,9 +24,9 @@ from components.video.io import (
     encode_mp4,
     probe,
     read_mp4_frames,
-    select_frames,
     write_png_frames,
 )
+from components.video.selection import select_frames
 from tests.sample_videos import levels, write_folder, write_video
 
 SHARED = Path(__file__).parents[5] / "shared"
@@ -192,6 +192,23 @@ def test_mp4_files_play_everywhere_and_are_deterministic(tmp_path: Path) -> None
         assert len(list(container.decode(stream))) == 5
 
 
+@pytest.mark.parametrize(
+    "fps", [1e-4, 1 / 3600, 0.05, 0.3, 0.999, 2.4, 24 * 24 / 239, 30000 / 1001, 1500, 1e4]
+)
+def test_any_rate_is_written_and_changes_no_picture(tmp_path: Path, fps: float) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3)).astype(np.uint8)
+    usual, path = tmp_path / "usual.mp4", tmp_path / "a.mp4"
+    encode_mp4(usual, frames, fps=24, crf=20)
+    encode_mp4(path, frames, fps=fps, crf=20, coded_fps=24)
+    assert np.array_equal(read_mp4_frames(path), read_mp4_frames(usual))
+    with av.open(str(path)) as container:
+        stream: Any = container.streams.video[0]
+        times = [float(frame.time or 0) for frame in container.decode(stream)]
+        assert times == pytest.approx([i / fps for i in range(5)], rel=1e-5)
+        assert float(stream.duration * stream.time_base) == pytest.approx(5 / fps, rel=1e-5)
+        assert float(stream.average_rate) == pytest.approx(fps, rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", [10, 13])  # of these x264's mbtree made several files
 def test_equal_frames_give_equal_bytes_whatever_memory_holds(tmp_path: Path, seed: int) -> None:
     path, rng = tmp_path / "a.mp4", np.random.default_rng(seed)
@@ -224,6 +241,8 @@ def test_colours_survive_mp4(tmp_path: Path) -> None:
         (np.zeros((0, 8, 8, 3), np.uint8), 8, "F ≥ 1"),
         (np.zeros((8, 8, 3), np.uint8), 8, "uint8"),
         (np.zeros((2, 8, 8, 3), np.uint8), 0, "fps is 0"),
+        (np.zeros((2, 8, 8, 3), np.uint8), 2e4, "fps is 20000"),
+        (np.zeros((2, 8, 8, 3), np.uint8), float("nan"), "fps is nan"),
     ],
 )
 def test_what_no_mp4_can_hold_is_refused(
