@@ -95,10 +95,10 @@ class StubIngest(IngestWorker):
     @override
     def _decode(self, path: Path, video: VideoConfig) -> Clip:
         source = Probe(num_frames=2, fps=8.0, width=8, height=8)
-        return Clip(frames=_FRAMES, fps=8.0, frame_indices=(0, 1), source=source)
+        return Clip(frames=_FRAMES, fps=8.0, frame_indices=(0, 1), source=source, true_fps=8.0)
 
     @override
-    def _encode(self, target: Path, clip: Clip) -> None:
+    def _encode(self, target: Path, clip: Clip, fps: float) -> None:
         target.write_bytes(b"no mp4")
 
 
@@ -163,7 +163,7 @@ class _Sampler:
     def decode(self, latents: Any) -> NDArray[np.uint8]:  # noqa: ARG002
         return _FRAMES
 
-    def encode(self, target: Path, frames: Any, fps: float) -> None:  # noqa: ARG002
+    def encode(self, target: Path, frames: Any, item: Any) -> None:  # noqa: ARG002
         target.write_bytes(b"no mp4")
 
 

@@ -87,8 +87,10 @@ def write_video(store: Store, video_id: str, frames: npt.NDArray[np.uint8]) -> R
         "fit": "crop",
         "reading_version": READING_VERSION,
         "reading": [],
+        "true_fps": 12.0,
         "clip_uri": f"clips/v-{video_id}.mp4",
         "clip_sha256": sha256,
+        "clip_fps": 12.0,
         **provenance(0.2),
     }
     append_rows(store, "videos", [video])
@@ -121,7 +123,7 @@ def write_edit(
 ) -> Row:
     """Commit one edit."""
     edit_key = changes.pop("edit_key", f"e-{video_id}-{name}")
-    sha256 = write_clip(store, f"edits/{edit_key}.mp4", frames)
+    sha256 = write_clip(store, f"edits/{edit_key}.mp4", frames, changes.get("fps", 12))
     row = {
         "edit_key": edit_key,
         "edit_id": f"{video_id}/{name}",

@@ -169,6 +169,8 @@ def _report_row(
         sha256=row["sha256"],
         width=source.width if source else None,
         height=source.height if source else None,
+        # Edits of former releases, or under another output.fps, have another rate than the clip.
+        speed=(video["clip_fps"] or video["fps"]) / row["fps"] if video else 1.0,
     )
     same = ("video_id", "edit_id", "edit_key", "source_prompt", "prompt", "num_frames", "fps")
     made = ("seed", "base_model", "base_revision", "config_hash", "code_version", "device")

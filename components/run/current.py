@@ -19,12 +19,13 @@ from components.steps.caption import captioner_name
 from components.steps.score import score_key
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
+from components.video.selection import playing_fps
 from eval.protocols import reads_frames
 
 # What planning, status and reports read of each row; 100 000 whole rows would be a gigabyte.
 VIDEO_COLUMNS = (
     *("uri", "source_version", "sha256", "num_frames", "fps", "frame_indices"),
-    *("width", "height", "fit", "reading_version", "reading"),
+    *("width", "height", "fit", "reading_version", "reading", "true_fps", "clip_fps"),
 )
 ADAPTER_COLUMNS = ("uri", "sha256", "final_loss")
 EDIT_COLUMNS = (
@@ -108,6 +109,10 @@ class State:
             if former is None or reading_version(row) >= reading_version(former):
                 found[row["video_id"]] = row
         return found
+
+    def fps(self, row: Row) -> float:
+        """The rate at which the clip of a ``videos`` row and its edits play."""
+        return playing_fps(self.config.output, row["fps"], row["true_fps"])
 
     @functools.cached_property
     def captions(self) -> dict[str, str]:

@@ -118,9 +118,9 @@ class Plan:
                 )
         return items
 
-    @staticmethod
-    def _is_read(row: Row, version: str) -> bool:
-        return row["source_version"] == version and reading_version(row) >= READING_VERSION
+    def _is_read(self, row: Row, version: str) -> bool:
+        read = row["source_version"] == version and reading_version(row) >= READING_VERSION
+        return read and row["clip_fps"] == self.state.fps(row)  # its preview plays as edits do
 
     def check_read(self) -> None:
         """Raise UserError if clips are asked for that an older version of the reader chose."""
@@ -220,7 +220,8 @@ class Plan:
                     SampleItem(
                         video_id=video_id,
                         video_key=self.state.videos[video_id]["video_key"],
-                        fps=self.state.videos[video_id]["fps"],
+                        fps=self.state.fps(self.state.videos[video_id]),
+                        source_fps=self.state.videos[video_id]["fps"],
                         source_prompt=self.state.captions[video_id],
                         adapter=adapter_reference(self.state.adapters[video_id]),
                         inversion=self.state.inversion,

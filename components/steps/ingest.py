@@ -20,11 +20,13 @@ from components.log import VideoLog
 from components.records.keys import content_key
 from components.records.provenance import provenance
 from components.steps.step import ItemWorker, Outcome
+from components.storage.address import digest_name
 from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
 from components.video.isolated import decoder
 from components.video.read import READING_VERSION
+from components.video.selection import playing_fps
 from components.video.sources import fetch_source, source_sha256
 
 logger = logging.getLogger(__name__)
@@ -75,16 +77,20 @@ class IngestWorker(ItemWorker):
 
     def _write_preview(self, row: Row, clip: Clip, target: Path) -> Row:
         """Write the clip as mp4, for the report; tuning reads the source itself."""
-        self._encode(target, clip)
-        address = f"media/sources/{row['video_id']}-{row['video_key'][:12]}.mp4"
+        fps = playing_fps(self._context.config.output, clip.fps, clip.true_fps)
+        self._encode(target, clip, fps)
+        sha256 = file_sha256(target)
+        name = f"media/sources/{row['video_id']}-{row['video_key'][:12]}"
+        address = f"{digest_name(name, sha256)}.mp4"
         self._store.write_file(address, target)
-        return {"clip_uri": address, "clip_sha256": file_sha256(target)}
+        return {"clip_uri": address, "clip_sha256": sha256, "clip_fps": fps}
 
     def _decode(self, path: Path, video: VideoConfig) -> Clip:
         return decoder().clip(path, video)
 
-    def _encode(self, target: Path, clip: Clip) -> None:
-        encode_mp4(target, clip.frames, fps=clip.fps, crf=self._context.config.output.crf)
+    def _encode(self, target: Path, clip: Clip, fps: float) -> None:
+        crf = self._context.config.output.crf
+        encode_mp4(target, clip.frames, fps=fps, crf=crf, coded_fps=clip.fps)
 
 
 def video_key(sha256: str, video: VideoConfig, reading: Sequence[str] = ()) -> str:
@@ -146,4 +152,5 @@ def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) ->
         "fit": video.fit,
         "reading_version": READING_VERSION,
         "reading": list(source.reading),
+        "true_fps": clip.true_fps,
     }

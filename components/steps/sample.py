@@ -55,6 +55,8 @@ class SampleItem:
     video_key: str
     fps: float
     """Frames per second of the edited video."""
+    source_fps: float
+    """Of its source."""
     source_prompt: str
     adapter: Row
     """``adapter_key``, ``uri`` and ``sha256`` of the adapters row."""
@@ -103,11 +105,12 @@ class Sampler:
         frames: NDArray[np.uint8] = decode(self._base, latents)
         return frames
 
-    def encode(self, target: Path, frames: NDArray[np.uint8], fps: float) -> None:
+    def encode(self, target: Path, frames: NDArray[np.uint8], item: SampleItem) -> None:
         """Write an edit as mp4."""
         from components.video.io import encode_mp4
 
-        encode_mp4(target, frames, fps=fps, crf=self._config.output.crf)
+        crf = self._config.output.crf
+        encode_mp4(target, frames, fps=item.fps, crf=crf, coded_fps=item.source_fps)
 
 
 class SampleWorker(ItemWorker):
@@ -215,7 +218,7 @@ class SampleWorker(ItemWorker):
         frames_uri = None
         with self._scratch() as folder:
             path = folder / "edit.mp4"
-            self._model.encode(path, frames, item.fps)
+            self._model.encode(path, frames, item)
             sha256 = file_sha256(path)
             video_uri = f"{digest_name(name, sha256)}.mp4"
             self._store.write_file(video_uri, path)

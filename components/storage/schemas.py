@@ -40,8 +40,10 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("fit", pa.string()),
         ("reading_version", pa.int32()),
         ("reading", pa.list_(pa.string())),
+        ("true_fps", pa.float64()),
         ("clip_uri", pa.string()),
         ("clip_sha256", pa.string()),
+        ("clip_fps", pa.float64()),
         *_PROVENANCE,
     ],
     "captions": [

@@ -18,6 +18,8 @@ class Media:
     width: int | None = None
     """Pixels; lets the page keep the place before the video is loaded."""
     height: int | None = None
+    speed: float = 1.0
+    """How fast to play the file, so that it keeps the pace of the one beside it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,9 @@ class Pair {
       video.dataset.address ??= video.getAttribute("src");
       video.loop = false;
       video.controls = still;
+      // Loading a video sets its rate back to the default. Browsers refuse rates beyond these.
+      const speed = Math.min(16, Math.max(0.0625, Number(video.dataset.speed ?? 1)));
+      video.defaultPlaybackRate = video.playbackRate = speed;
       video.addEventListener("ended", () => this.videos.every((one) => one.ended) && this.restart());
       video.addEventListener("canplay", () => this.visible && !this.playing() && this.restart());
     }

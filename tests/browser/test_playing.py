@@ -118,6 +118,30 @@ def test_the_shorter_clip_waits_for_the_longer(browser: Any, tmp_path: Path) -> 
     playing(page, ".card:first-child video")
 
 
+def test_an_edit_at_another_rate_keeps_the_pace_of_its_source(browser: Any, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    write_run(store)
+    write_edit(store, "car", "a-fast", "a fast jeep", drawn_clip(0.9), fps=24.0)
+    page = opened(browser, Path(write_report(store, collect(store))).as_uri()).page
+    playing(page, ".card:first-child video")
+    rates = "[...document.querySelectorAll('.card:first-child video')].map((v) => v.playbackRate)"
+    assert page.evaluate(rates) == [1, 0.5]
+    page.locator("#edit-0 .compare").click()
+    playing(page, "#stage video")
+    assert page.evaluate(rates.replace(".card:first-child", "#stage")) == [1, 0.5]
+
+
+def test_slow_clips_are_shown(browser: Any, tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "run")
+    write_run(store)
+    write_edit(store, "car", "a-slow", "a slow jeep", drawn_clip(0.9), fps=0.05)
+    found = opened(browser, Path(write_report(store, collect(store))).as_uri())
+    playing(found.page, ".card:first-child video")
+    last = "document.querySelectorAll('.card:first-child video')[1]"
+    assert found.page.evaluate(f"{last}.duration") > 230
+    assert found.trouble == []
+
+
 def test_pause_stops_every_video(browser: Any, address: str) -> None:
     page = opened(browser, address).page
     playing(page, ".card:first-child video")

@@ -54,6 +54,17 @@ def test_rows_carry_source_scores_and_tuning(store: LocalStore) -> None:
     assert [failure.video_id for failure in data.failures] == ["broken"]
 
 
+def test_edits_at_another_rate_keep_the_pace_of_their_source(store: LocalStore) -> None:
+    """Those of former releases play at the source's rate, and their clip at its speed."""
+    write_run(store)
+    write_edit(store, "car", "fast", "a fast jeep", drawn_clip(0.9), fps=24.0)
+    address = write_report(store, collect(store))
+    speeds = {row.edit_id: row.edit.speed for row in collect(store).rows}
+    assert speeds == dict.fromkeys(speeds, 1.0) | {"car/fast": 0.5}
+    page = Path(address).read_text(encoding="utf-8")
+    assert page.count('data-speed="') == page.count('data-speed="0.5"') == 1
+
+
 def test_the_plans_edits_and_scores_alone_are_shown(store: LocalStore) -> None:
     write_run(store)
     data = collect(store, {"e-car-swap", "e-car-cartoon"}, score_keys=set(), item_keys=set())

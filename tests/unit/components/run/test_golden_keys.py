@@ -29,41 +29,38 @@ def test_clips_keep_their_keys(settings: dict[str, Any], key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "adapter", "edit", "score", "config"),
+    ("changes", "keys"),
     [
         (
             {},
-            "3cb6a0b61980c8060064fffdbacdea5f",
-            "46323993ba173fff8b83b05f9d31452f",
-            "5d01f81090273a875ebb5b79ba312b0f",
-            "588a2edf38ea3192d078fadaa8ad0ce8",
+            (
+                "3cb6a0b61980c8060064fffdbacdea5f",
+                "46323993ba173fff8b83b05f9d31452f",
+                "5d01f81090273a875ebb5b79ba312b0f",
+                "588a2edf38ea3192d078fadaa8ad0ce8",
+            ),
         ),
         (
             {"output": {"frames": True, "crf": 20}, "seed": 7},
-            "4a2ab08e423f8cbb9a63ac969202ab35",
-            "ce0bf37059037e244b087f62c71672a1",
-            "cdfa8dc37814741121f542c177519e83",
-            "87400bc2614b1886b14b093c9ac3e702",
+            (
+                "4a2ab08e423f8cbb9a63ac969202ab35",
+                "ce0bf37059037e244b087f62c71672a1",
+                "cdfa8dc37814741121f542c177519e83",
+                "87400bc2614b1886b14b093c9ac3e702",
+            ),
         ),
     ],
 )
 def test_results_keep_their_keys(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    changes: dict[str, Any],
-    adapter: str,
-    edit: str,
-    score: str,
-    config: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], keys: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr("components.run.current.NUMERICS_VERSION", 2)  # raising it is no mistake
     run = Run(tmp_path, **changes)
     run.ingest()
     run.caption()
     state = run.state
-    edit_key = state.planned_edits["v/e"].edit_key
-    assert state.adapter_keys["v"] == adapter
-    assert edit_key == edit
-    assert state.score_key(edit_key, "tav_paper_v1") == score
+    adapter, edit = state.adapter_keys["v"], state.planned_edits["v/e"].edit_key
+    score = state.score_key(edit, "tav_paper_v1")
     document = {"run": "r", "manifest": "m", "model": {"base": "x"}} | changes
-    assert content_key(config=parse(RunConfig, document, "test")) == config
+    config = content_key(config=parse(RunConfig, document, "test"))
+    assert (adapter, edit, score, config) == keys

@@ -72,7 +72,9 @@ def as_version_1(store: Store) -> None:
     rows = read_table(store, "videos")
     for path in list(store.list("tables/videos")):
         store.delete(path.path)
-    append_rows(store, "videos", [row | {"reading_version": None, "reading": None} for row in rows])
+    later = ("reading_version", "reading", "true_fps", "clip_fps")
+    former = dict.fromkeys(later)
+    append_rows(store, "videos", [row | former for row in rows])
 
 
 def test_videos_of_an_older_reader_are_read_once_more_and_all_made_of_them_counts(
@@ -87,6 +89,31 @@ def test_videos_of_an_older_reader_are_read_once_more_and_all_made_of_them_count
     assert counts(runner.run()) == {"ingest": 2}
     assert {row["video_key"] for row in runner.state().videos.values()} == keys
     assert counts(run(document)[0]) == {}
+
+
+def test_edits_play_as_fast_as_their_sources_move_or_as_asked(
+    document: dict[str, Any], tiny_clips: Path
+) -> None:
+    write_manifest(document, tiny_videos(tiny_clips))
+    _, state = run(document)
+    rate, count = 8, 24  # of tinyworld's clips, of which 4 frames are taken
+    found = read_table(state.store, "edits")
+    assert {row["fps"] for row in found} == {rate * 4 / count}
+    videos = read_table(state.store, "videos")
+    assert {row["fps"] for row in videos} == {rate}
+    assert {row["clip_fps"] for row in videos} == {rate * 4 / count}
+
+    # Another rate writes previews and edits once more, and tunes nothing.
+    result, state = run(document | {"output": {"fps": 12}})
+    assert counts(result) == {"ingest": 2, "sample": 3, "score": 3}
+    assert {row["clip_fps"] for row in read_table(state.store, "videos")} == {12}
+    keys = {row["edit_key"] for row in state.edits.values()}
+    assert {row["fps"] for row in read_table(state.store, "edits") if row["edit_key"] in keys} == {
+        12
+    }
+    # Frames do not depend on it, so neither do scores.
+    scores = {(r["edit_id"], r["textual_alignment"]) for r in read_table(state.store, "scores")}
+    assert len(scores) == 3
 
 
 def test_no_step_reads_clips_of_an_older_reader(document: dict[str, Any], tiny_clips: Path) -> None:

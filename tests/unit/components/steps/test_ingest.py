@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.config import RunConfig, VideoConfig
+from components.config import OutputConfig, RunConfig, VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.records.keys import content_key
 from components.steps.ingest import IngestItem, IngestWorker, load_clip, video_key
@@ -63,7 +63,36 @@ def test_a_video_becomes_a_row_and_a_preview(context: StepContext, tmp_path: Pat
     preview = tmp_path / "run" / row["clip_uri"]
     assert file_sha256(preview) == row["clip_sha256"]
     assert levels(read_mp4_frames(preview)) == [0, 3, 6, 9]
-    assert probe(preview).fps == 12
+    # Every third frame: at the source's speed a third of its rate.
+    assert probe(preview).fps == row["true_fps"] == row["clip_fps"] == 4
+
+
+@pytest.mark.parametrize(("fps", "expected"), [("source_rate", 12), (7.5, 7.5), (0.05, 0.05)])
+def test_previews_play_at_the_rate_that_is_asked_for(
+    context: StepContext, tmp_path: Path, fps: Any, expected: float
+) -> None:
+    output = OutputConfig(fps=fps)
+    item = make_item(write_video(tmp_path / "a.mp4", 12, fps=12))
+    _, (first,) = ingest(context, item)
+    other = dataclasses.replace(context, config=dataclasses.replace(context.config, output=output))
+    _, (second,) = ingest(other, item)
+    preview = tmp_path / "run" / second["clip_uri"]
+    assert probe(preview, VideoLimits(duration=1e6)).fps == second["clip_fps"] == expected
+    assert (second["fps"], second["true_fps"]) == (12, 4)
+    # What the row before names is left as it is, and its pictures are these.
+    former = tmp_path / "run" / first["clip_uri"]
+    assert file_sha256(former) == first["clip_sha256"] != second["clip_sha256"]
+    assert np.array_equal(read_mp4_frames(former), read_mp4_frames(preview))
+
+
+def test_a_varying_rate_is_read_by_time_and_says_so(context: StepContext, tmp_path: Path) -> None:
+    times = [*range(30), *range(30, 120, 3)]
+    path = write_video(tmp_path / "a.mp4", 60, fps=30, times=times)
+    _, (row,) = ingest(context, make_item(path))
+    assert row["frame_indices"] == [0, 29, 39, 49]
+    assert row["reading"] == ["time"]
+    assert row["video_key"] == video_key(row["sha256"], VIDEO, ("time",))
+    assert levels(load_clip(row, VIDEO.limits).frames) == [0, 29, 39 - 32, 49 - 32]
 
 
 @pytest.mark.parametrize("kind", ["mp4", "webm", "gif", "folder"])

@@ -26,6 +26,7 @@ def item(store: Store, name: str, adapter: dict[str, Any]) -> SampleItem:
         video_id=name,
         video_key="k",
         fps=8.0,
+        source_fps=12.0,
         source_prompt="a red fish",
         adapter=adapter,
         inversion=latents["inversion"],
