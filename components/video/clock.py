@@ -112,9 +112,11 @@ class Clock:
             SourceError: the source plays longer than it may.
         """
         before = self._pts[-1] if self._pts else _UNKNOWN
+        # Filters may have a time base of their own.
+        scale = Fraction(image.time_base or self._base) / self._base
         for times, time in ((self._pts, image.pts), (self._dts, image.dts)):
-            times.append(_UNKNOWN if time is None else time)
-        self._last = max(image.duration or 0, 0)
+            times.append(_UNKNOWN if time is None else round(time * scale))
+        self._last = max(round((image.duration or 0) * scale), 0)
         if self._given is not None:
             seconds = (len(self._pts) - 1) / self._given
         else:

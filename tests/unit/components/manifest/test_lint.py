@@ -59,6 +59,11 @@ from tests.manifest_files import problems, write, yaml_problems
         ),
         ("videos:\n  - id: a\n    uri: a.mp4\n    frames: {fit: zoom}", 4, "'crop', 'pad' or"),
         (
+            "videos:\n  - id: a\n    uri: a.mp4\n    frames: {fps: -1}",
+            4,
+            "fps is -1.0, but must be",
+        ),
+        (
             "videos:\n  - id: a\n    uri: a.mp4\n    frames: {start: true}",
             4,
             "start .* of type bool",

@@ -62,6 +62,7 @@ frames = st.fixed_dictionaries(
     {},
     optional={
         "num_frames": st.integers(1, 99),
+        "fps": st.floats(0.01, 1000),
         "start": st.integers(0, 99),
         "width": st.sampled_from([8, 512]),
         "fit": st.sampled_from(["crop", "pad", "stretch"]),

@@ -225,6 +225,15 @@ def test_times_in_the_wrong_order_give_way_to_those_of_decoding() -> None:
     assert (timing.fps, timing.shown) == (30, ())
 
 
+def test_frames_may_count_in_another_time_base_than_their_stream() -> None:
+    clock = File(Fraction(30)).clock()
+    for index in range(30):
+        frame = av.VideoFrame(16, 16, "rgb24")
+        frame.pts, frame.time_base = 2 * index, Fraction(1, 60)
+        clock.add(frame)
+    assert clock.timing().fps == 30
+
+
 @pytest.mark.parametrize("rate", [None, Fraction(90_000), Fraction(1_000_000), Fraction(1, 99_999)])
 def test_a_rate_that_is_none_gives_way_to_the_frames_times_or_is_refused(
     rate: Fraction | None,
