@@ -73,8 +73,10 @@ def test_a_stream_may_start_before_0(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
-def test_a_longer_sound_is_no_longer_video(tmp_path: Path, suffix: str) -> None:
-    path = mux(tmp_path / f"a.{suffix}", list(range(30)), Fraction(1, 30), sound=3)
+@pytest.mark.parametrize("start", [0, 5])
+def test_a_longer_sound_is_no_longer_video(tmp_path: Path, suffix: str, start: int) -> None:
+    times = [30 * start + i for i in range(30)]
+    path = mux(tmp_path / f"a.{suffix}", times, Fraction(1, 30), sound=3)
     assert probe(path, SECOND).fps == 30
 
 
