@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from tests.hostile_files import endless_gif, index_bomb
-from tests.sample_videos import write_folder, write_video
+from tests.marked_videos import clap, dovi, insert_box, turned
+from tests.sample_videos import grey_frames, write_folder, write_streams, write_video
 
 
 def missing(folder: Path) -> Path:
@@ -78,6 +80,47 @@ def no_frames(folder: Path) -> Path:
 
 def too_few_frames(folder: Path) -> Path:
     return write_video(folder / "short.mp4", 7)
+
+
+def only_a_cover(folder: Path) -> Path:
+    """What is left of a song with its picture, seen as a video."""
+    frames = np.zeros((1, 48, 64, 3), np.uint8)
+    cover = {"frames": frames, "codec": "mjpeg", "pix_fmt": "yuvj420p", "disposition": 1 << 10}
+    return write_streams(folder / "song.mp4", "mp4", [cover])
+
+
+def at_an_angle(folder: Path) -> Path:
+    return turned(write_video(folder / "tilted.mp4", 12), (46341, 46341, -46341, 46341))
+
+
+def cropped_beyond_its_edges(folder: Path) -> Path:
+    return insert_box(write_video(folder / "cropped.mp4", 12), clap((70, 1), (48, 1)))
+
+
+def dolby_vision_alone(folder: Path) -> Path:
+    return insert_box(write_video(folder / "dolby.mp4", 12), dovi(5, 0))
+
+
+def colours_without_a_conversion(folder: Path) -> Path:
+    return _coded(folder / "ictcp.mp4", "libx264", {"colormatrix": "ictcp"})
+
+
+def fields_as_frames(folder: Path) -> Path:
+    return _coded(folder / "fields.mp4", "libx265", {"interlace": "tff", "log-level": "none"})
+
+
+def _coded(path: Path, codec: str, parameters: dict[str, str]) -> Path:
+    import av
+
+    with av.open(str(path), "w", format="mp4") as container:
+        stream: Any = container.add_stream(codec, rate=12)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        told = ":".join(f"{name}={value}" for name, value in parameters.items())
+        stream.options = {f"{codec.removeprefix('lib')}-params": told}
+        for frame in grey_frames(12):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode(None))
+    return path
 
 
 def unsupported_suffix(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from dataclasses import dataclass
@@ -46,8 +47,25 @@ _QUARTER_TURNS = (
 """By the number of quarter turns counter-clockwise."""
 
 
-def read_orientation(image: av.VideoFrame, name: str) -> Orientation | None:
+_BY_EXIF = {
+    1: UPRIGHT,
+    2: Orientation(mirrored=True),
+    3: Orientation(mirrored=True, flipped=True),
+    4: Orientation(flipped=True),
+    5: Orientation(transposed=True),
+    6: Orientation(transposed=True, mirrored=True),
+    7: Orientation(transposed=True, mirrored=True, flipped=True),
+    8: Orientation(transposed=True, flipped=True),
+}
+
+
+def read_orientation(image: av.VideoFrame, packet: Any, name: str) -> Orientation | None:
     """What a frame's display matrix says, from its container or its codec; none without one.
+
+    Args:
+        image: The frame.
+        packet: What it was decoded from.
+        name: The file's, for the message.
 
     Raises:
         SourceError: it turns by another angle than a multiple of 90 degrees, or shears.
@@ -55,8 +73,8 @@ def read_orientation(image: av.VideoFrame, name: str) -> Orientation | None:
     try:
         found: Any = image.side_data
         data = next((bytes(part) for part in found if part.type.name == "DISPLAYMATRIX"), b"")
-    except ValueError:  # PyAV lists none where there is data of a kind that it does not know
-        return _QUARTER_TURNS[counted_turns(image)] if image.rotation else None
+    except ValueError:  # PyAV lists none where there is data of a kind that it does not know: EXIF
+        return _exif_orientation(bytes(packet)) or turned_once(image)
     if len(data) != _MATRIX.size:
         return None
     a, b, _, c, d, *_ = _MATRIX.unpack(data)  # x' = ax + cy, y' = bx + dy (and a shift)
@@ -73,11 +91,16 @@ def read_orientation(image: av.VideoFrame, name: str) -> Orientation | None:
     )
 
 
-def counted_turns(image: av.VideoFrame) -> int:
-    """Quarter turns counter-clockwise, 0 to 3, without mirrors: all that version 1 read."""
-    return round(image.rotation / 90) % 4
-
-
 def turned_once(image: av.VideoFrame) -> Orientation:
-    """The orientation in which version 1 of the reader showed a frame."""
-    return _QUARTER_TURNS[counted_turns(image)]
+    """The orientation in which version 1 of the reader showed a frame: without mirrors."""
+    return _QUARTER_TURNS[round(image.rotation / 90) % 4]
+
+
+def _exif_orientation(picture: bytes) -> Orientation | None:
+    from PIL import ExifTags, Image
+
+    try:
+        with Image.open(io.BytesIO(picture), formats=("JPEG", "PNG", "WEBP")) as opened:
+            return _BY_EXIF.get(opened.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None

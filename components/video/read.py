@@ -197,7 +197,7 @@ def _decoded(
             check_limit(path.name, "frames", frames, limits.frames, "cut it")
             if image.is_corrupt:
                 raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
-            yield track.frame(image)
+            yield track.frame(image, packet)
 
 
 @contextlib.contextmanager

@@ -42,8 +42,8 @@ class Track:
     orientation: Orientation = UPRIGHT
     """Of the last frame; told once, it holds on."""
 
-    def frame(self, image: av.VideoFrame) -> SourceFrame:
-        """The next decoded picture with all that is known of how to show it.
+    def frame(self, image: av.VideoFrame, packet: Any) -> SourceFrame:
+        """The next picture, decoded from a packet, with all that is known of how to show it.
 
         Raises:
             SourceError: it cannot be shown right.
@@ -56,7 +56,7 @@ class Track:
                 f"{self.name} is interlaced HEVC, whose fields FFmpeg gives as frames of half the "
                 "height: deinterlace and re-encode it"
             )
-        self.orientation = read_orientation(image, self.name) or self.orientation
+        self.orientation = read_orientation(image, packet, self.name) or self.orientation
         return SourceFrame(
             image,
             self.orientation,

@@ -11,18 +11,19 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from components.errors import SourceError
 from components.video.read import probe, read_frames
+from tests.marked_videos import clap, dovi, insert_box, turned
 from tests.sample_videos import write_video
 
 WIDTH, HEIGHT = 96, 64
 EDGES = (16, 8, 4, 12)
 """Left, top, right, bottom."""
-PARENTS = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1")
 
 
 def framed(edges: Sequence[int] = EDGES) -> NDArray[np.uint8]:
@@ -33,25 +34,6 @@ def framed(edges: Sequence[int] = EDGES) -> NDArray[np.uint8]:
     pixels[top:middle, left : WIDTH - right] = (20, 230, 20)
     pixels[middle : HEIGHT - bottom, left : WIDTH - right] = (20, 20, 230)
     return pixels
-
-
-def insert_box(path: Path, box: bytes) -> None:
-    """Put a box behind the others of the video's sample entry; the index must be last."""
-    data = bytearray(path.read_bytes())
-    entry = data.index(b"avc1", data.index(b"stsd")) - 4
-    end = entry + int.from_bytes(data[entry : entry + 4], "big")
-    at = 0
-    for kind in PARENTS:
-        at = data.index(kind, at) + 4
-        size = int.from_bytes(data[at - 8 : at - 4], "big")
-        data[at - 8 : at - 4] = (size + len(box)).to_bytes(4, "big")
-    data[end:end] = box
-    path.write_bytes(data)
-
-
-def clap(width: Any, height: Any, right: Any = (0, 1), down: Any = (0, 1)) -> bytes:
-    fields = struct.pack(">IIIIiIiI", *width, *height, *right, *down)
-    return struct.pack(">I4s", 8 + len(fields), b"clap") + fields
 
 
 def aperture(edges: Sequence[int]) -> bytes:
@@ -152,12 +134,35 @@ def test_what_the_codec_crops_is_gone(tmp_path: Path, edges: tuple[int, ...]) ->
     assert found.reading == (("crop",) if left else ())
 
 
+@pytest.mark.parametrize(("codec", "crop"), [("libx264", 6), ("libx265", 6)])
+def test_what_is_cropped_afterwards_is_gone(tmp_path: Path, codec: str, crop: int) -> None:
+    """FFmpeg can write another crop into a stream that is coded already."""
+    source, path = tmp_path / "source.mp4", tmp_path / "a.mp4"
+    edges = (crop, 0, 0, 0)
+    with av.open(str(source), "w", format="mp4") as container:
+        stream: Any = container.add_stream(codec, rate=12, options={"crf": "1"})
+        stream.options = {"x265-params": "log-level=none:crf=1"} if codec == "libx265" else {}
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for _ in range(3):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(framed(edges), "rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(source)) as read, av.open(str(path), "w", format="mp4") as written:
+        plain = read.streams.video[0]
+        cropped = written.add_stream_from_template(plain)
+        family = {"libx264": "h264", "libx265": "hevc"}[codec]
+        marker = BitStreamFilterContext(f"{family}_metadata=crop_left={crop}", plain, cropped)
+        for packet in read.demux(plain):
+            for out in marker.filter(packet if packet.size else None):
+                out.stream = cropped
+                written.mux(out)
+    found, colours = corners(path)
+    assert (found.width, colours) == (WIDTH - crop, ["G", "G", "B", "B"])
+    assert found.reading == ("crop",)
+
+
 def test_a_crop_is_turned_with_its_frame(tmp_path: Path) -> None:
     path = with_clap(tmp_path / "a.mp4", aperture(EDGES))
-    data = path.read_bytes()
-    at = data.index(b"tkhd") + 4 + 40
-    turned = struct.pack(">9i", 0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
-    path.write_bytes(data[:at] + turned + data[at + 36 :])  # a quarter turn clockwise
+    turned(path, (0, 0x10000, -0x10000, 0))  # a quarter turn clockwise
     found, colours = corners(path)
     assert (found.width, found.height) == (64 - 8 - 12, 96 - 16 - 4)
     assert colours == ["B", "G", "G", "B"]
@@ -213,13 +218,6 @@ def test_a_matroska_crop_of_everything_is_refused(tmp_path: Path) -> None:
     path = with_pixel_crop(tmp_path / "a.mkv", (90, 0, 6, 0))
     with pytest.raises(SourceError, match=r"a\.mkv .*damaged"):  # as FFmpeg says
         probe(path)
-
-
-def dovi(profile: int, compatible: int) -> bytes:
-    """The Dolby Vision configuration record: version, profile, level, layers, compatibility."""
-    bits = profile << 9 | 1 << 3 | 0b101
-    record = struct.pack(">BBHB19x", 1, 0, bits, compatible << 4)
-    return struct.pack(">I4s", 8 + len(record), b"dvcC" if profile < 8 else b"dvvC") + record
 
 
 @pytest.mark.parametrize(("profile", "compatible"), [(5, 0), (10, 0), (20, 0)])

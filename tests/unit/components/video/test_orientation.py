@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 from components.config import VideoConfig
 from components.errors import SourceError
 from components.video.io import decode_clip, probe
+from tests.marked_videos import turned
 from tests.sample_videos import write_video
 
 CORNERS = np.array([[[250, 0, 0], [0, 250, 0]], [[0, 0, 250], [250, 250, 250]]], np.uint8)
@@ -27,13 +29,7 @@ UNIT = 0x10000
 
 def with_matrix(path: Path, matrix: Sequence[int]) -> Path:
     """Write PICTURE as mp4 whose track header holds the 2×2 part of a matrix, in 16.16."""
-    write_video(path, np.stack([PICTURE] * 3))
-    data = path.read_bytes()
-    at = data.index(b"tkhd") + 4 + 40
-    a, b, c, d = matrix
-    full = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 0x40000000)
-    path.write_bytes(data[:at] + full + data[at + 36 :])
-    return path
+    return turned(write_video(path, np.stack([PICTURE] * 3)), matrix)
 
 
 def shown(path: Path) -> NDArray[np.uint8]:
@@ -68,6 +64,34 @@ def test_the_whole_display_matrix_counts(tmp_path: Path, matrix: tuple[int, ...]
     assert np.abs(shown(path).astype(int) - expected(matrix)).max() < 30
     a, b, c, d = matrix
     assert found.reading == (() if a * d - b * c > 0 else ("flip",)), "turns were read before"
+
+
+EXIF = {1: SQUARE[0], 2: SQUARE[2], 3: SQUARE[3], 4: SQUARE[1]} | {
+    5: CROSSED[0],
+    6: CROSSED[1],
+    7: CROSSED[3],
+    8: CROSSED[2],
+}
+
+
+@pytest.mark.parametrize("orientation", EXIF)
+def test_exif_in_motion_jpeg_counts(tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    encoded = io.BytesIO()
+    Image.fromarray(PICTURE).save(encoded, "JPEG", exif=exif, quality=95)
+    path = tmp_path / "a.mov"
+    with av.open(str(path), "w", format="mov") as container:
+        stream = container.add_stream("mjpeg", rate=12)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        stream.encode(av.VideoFrame(96, 64, "yuvj420p"))  # opens it
+        for index in range(3):
+            packet = av.Packet(encoded.getvalue())
+            packet.stream, packet.pts, packet.dts = stream, index, index
+            packet.time_base = stream.codec_context.time_base
+            container.mux(packet)
+    assert np.abs(shown(path).astype(int) - expected(EXIF[orientation])).max() < 30
+    assert probe(path).reading == (("flip",) if orientation in (2, 4, 5, 7) else ())
 
 
 @pytest.mark.parametrize("degrees", [0.5, 90.5, 179.5, -90.4])
