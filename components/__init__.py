@@ -11,7 +11,7 @@ From the top down; an arrow of import never climbs (`make lint` checks it):
                  sample, score                 config/      the run's configuration
 
 A step reads committed rows, computes what is missing and appends rows. Beside the rooms lies what
-imports none of them: `errors`, `redact`, `log`.
+all of them need: `errors`, `redact`, `log`.
 
 Nothing heavy is imported at the top of these modules: `tav --help` answers in under a second.
 """
