@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.errors import UserError
-from components.manifest.read import read_tree
-from components.manifest.tree import Problems, to_plain
+from components.syntax.document import document_tree
+from components.syntax.tree import Problems, to_plain
 
 ConfigT = TypeVar("ConfigT")
 
@@ -47,7 +47,7 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 def _parsed(data: bytes, suffix: str, where: str) -> Any:
     problems = Problems(where, what="the configuration")
-    tree = read_tree(data, suffix, problems)
+    tree = document_tree(data, suffix, problems)
     problems.raise_any()
     return to_plain(tree)
 

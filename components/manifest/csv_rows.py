@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.manifest.rows import COLUMNS, FRAME_FIELDS, Columns, Row, tree_of_rows
-from components.manifest.tree import MISSING_WORDS, Node, Problems
+from components.syntax.tree import MISSING_WORDS, Node, Problems
 
 DELIMITERS = ",;\t|"
 """The one that makes known columns of the header is taken; of equals the first."""

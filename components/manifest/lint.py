@@ -24,7 +24,8 @@ from components.manifest.edits import (
     default_name,
 )
 from components.manifest.rows import FRAME_FIELDS
-from components.manifest.tree import (
+from components.manifest.words import caseless
+from components.syntax.tree import (
     MISSING_WORDS,
     Node,
     Problems,
@@ -32,7 +33,6 @@ from components.manifest.tree import (
     id_text,
     is_absent,
 )
-from components.manifest.words import caseless
 from components.video.sources import resolve_uri
 
 ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

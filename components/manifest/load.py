@@ -19,9 +19,10 @@ from typing import Any
 from components.errors import SourceError
 from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
 from components.manifest.lint import Linter, valid_id
-from components.manifest.read import SUFFIXES, YAML_SUFFIXES, byte_limit, read_tree
-from components.manifest.tree import ManifestError, Node, Problems, to_node
+from components.manifest.read import SUFFIXES, byte_limit, read_tree
 from components.storage.address import split_uri
+from components.syntax.document import YAML_SUFFIXES
+from components.syntax.tree import ManifestError, Node, Problems, to_node
 from components.video.read import CONTAINERS
 from components.video.sources import (
     FOLDER_EDITS,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from components.manifest.rows import NESTED_COLUMNS, Columns, Row, tree_of_rows
-from components.manifest.tree import Node, Problems
+from components.syntax.tree import Node, Problems
 
 MAX_UNPACKED_BYTES = 1 << 30
 """Bytes of a Parquet manifest's columns once unpacked."""

@@ -1,38 +1,25 @@
-"""Reads manifests of any format into one tree: YAML here, the others in modules of their own.
+"""Reads manifests of any format into one tree: documents by ``syntax``, rows by modules here.
 
 Nothing is judged here beyond syntax and size; ``lint`` does that for all formats at once.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-import yaml
-
 from components.manifest.csv_rows import csv_tree
-from components.manifest.json_tree import json_tree, jsonl_tree
 from components.manifest.parquet_rows import parquet_tree
-from components.manifest.tree import MAX_DEPTH, Node, Problems
+from components.syntax import document
+from components.syntax.json_tree import jsonl_tree
+from components.syntax.tree import Node, Problems
 
-YAML_SUFFIXES = (".yaml", ".yml")
-_JSON_SUFFIXES = (".json", ".jsonl")
 _CSV_SUFFIXES = (".csv", ".tsv")
-SUFFIXES = (*YAML_SUFFIXES, *_JSON_SUFFIXES, *_CSV_SUFFIXES, ".parquet")
-MAX_YAML_BYTES = 8 << 20
-"""Bytes of a YAML or JSON manifest."""
+SUFFIXES = (*document.SUFFIXES, ".jsonl", *_CSV_SUFFIXES, ".parquet")
 MAX_BYTES = 256 << 20
 """Bytes of a JSONL, CSV or Parquet manifest."""
-MAX_NODES = 2_000_000
-"""Values of a YAML manifest once its aliases are expanded."""
-
-_YAML_BREAKS = re.compile("[\x85\u2028\u2029]")
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def byte_limit(suffix: str) -> int:
     """How large a manifest of a format may be, in bytes."""
-    return MAX_YAML_BYTES if suffix in (*YAML_SUFFIXES, ".json") else MAX_BYTES
+    return document.MAX_BYTES if suffix in document.SUFFIXES else MAX_BYTES
 
 
 def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
@@ -44,119 +31,16 @@ def read_tree(data: bytes, suffix: str, problems: Problems) -> Node:
         problems: Where what is wrong is noted; its ``unit`` is set.
 
     Returns:
-        A mapping with ``videos`` (a list) and perhaps ``edits``, or what YAML holds instead.
+        A mapping with ``videos`` (a list) and perhaps ``edits``, or what a document holds instead.
 
     Raises:
         ManifestError: the content is too large, or reading cannot go on.
     """
-    if len(data) > (limit := byte_limit(suffix)):
-        problems.fail(0, f"has {len(data)} bytes, but the limit is {limit}: split it, or use JSONL")
+    if suffix in document.SUFFIXES:
+        return document.document_tree(data, suffix, problems)
     if suffix == ".parquet":
+        document.check_size(data, MAX_BYTES, problems)
         problems.unit = "row"
         return parquet_tree(data, problems)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.fail(line, f"is not UTF-8 ({error.reason}): save it as UTF-8")
-    if suffix in _CSV_SUFFIXES:
-        return csv_tree(text, problems)
-    if suffix in _JSON_SUFFIXES:
-        return json_tree(text, problems) if suffix == ".json" else jsonl_tree(text, problems)
-    return _yaml_tree(text, problems)
-
-
-def _yaml_tree(text: str, problems: Problems) -> Node:
-    if (found := _YAML_BREAKS.search(text)) is not None:
-        line = text.count("\n", 0, found.start()) + 1
-        code = f"{ord(found[0]):04X}"
-        problems.fail(
-            line,
-            f"holds U+{code}, at which YAML ends the line and the text changes: remove it, or "
-            f'write "\\u{code.lower()}" in double quotes',
-        )
-    try:
-        _check_depth(text, problems)
-        loader = _Loader(text)
-        try:
-            root = loader.get_single_node()
-            if root is None:
-                return Node(None, 1)
-            return _YamlReader(loader, problems).convert(root, 1, 0)
-        finally:
-            loader.dispose()
-    except yaml.MarkedYAMLError as error:
-        mark: Any = error.problem_mark or error.context_mark
-        reason = ", ".join(filter(None, [error.context, error.problem]))
-        problems.fail(mark.line + 1 if mark else 0, f"is no YAML: {reason}")
-    except yaml.YAMLError as error:
-        problems.fail(0, f"is no YAML: {error}")
-
-
-def _check_depth(text: str, problems: Problems) -> None:
-    """Bound the nesting before anything recurses over it (libyaml's composer is C code)."""
-    depth = 0
-    events: Any = yaml.parse(text, Loader=_Loader)
-    for event in events:
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            line = event.start_mark.line + 1
-            problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: use fewer")
-
-
-_PLAIN_TAGS = {
-    yaml.MappingNode: "tag:yaml.org,2002:map",
-    yaml.SequenceNode: "tag:yaml.org,2002:seq",
-}
-
-
-class _YamlReader:
-    """Turns YAML nodes into ours; aliases are expanded within a bound."""
-
-    def __init__(self, loader: Any, problems: Problems) -> None:
-        self._loader = loader
-        self._problems = problems
-        self._count = 0
-
-    def convert(self, node: Any, line: int, depth: int) -> Node:
-        self._count += 1
-        if self._count > MAX_NODES or depth > MAX_DEPTH:
-            self._problems.fail(
-                line,
-                f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
-                "are expanded: write the values out",
-            )
-        kind = _PLAIN_TAGS.get(type(node))
-        if kind is not None and node.tag != kind:
-            self._problems.fail(line, f"is no YAML: the tag {node.tag!r} is not read; remove it")
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, line, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return Node(
-                [self.convert(item, item.start_mark.line + 1, depth + 1) for item in node.value],
-                line,
-            )
-        try:
-            return Node(self._loader.construct_object(node), line)
-        except ValueError as error:  # an integer of thousands of digits, an impossible date
-            self._problems.add(line, f"holds no usable value: {error}")
-            return Node(None, line)
-
-    def _mapping(self, node: Any, line: int, depth: int) -> Node:
-        found: dict[str, Node] = {}
-        for key_node, value_node in node.value:
-            key_line = key_node.start_mark.line + 1
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                self._problems.fail(key_line, "merges with << are not read: write the values out")
-            key = self.convert(key_node, key_line, depth + 1).value
-            if not isinstance(key, str):
-                kind = type(key).__name__
-                self._problems.add(key_line, f"a key is of type {kind}, but must be text: quote it")
-            elif key in found:
-                self._problems.add(key_line, f"the key {key!r} is given twice: keep one")
-            else:
-                found[key] = self.convert(value_node, key_line, depth + 1)
-        return Node(found, line)
+    text = document.decoded(data, MAX_BYTES, problems)
+    return csv_tree(text, problems) if suffix in _CSV_SUFFIXES else jsonl_tree(text, problems)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from components.manifest.tree import Node, Problems, as_integer, id_text, is_absent, to_node
+from components.syntax.tree import Node, Problems, as_integer, id_text, is_absent, to_node
 
 logger = logging.getLogger(__name__)
 

@@ -215,7 +215,7 @@ def test_two_videos_of_a_folder_may_not_share_an_id(tmp_path: Path) -> None:
 
 def test_size_is_bounded_before_parsing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = write(tmp_path, "set.yaml", YAML)
-    monkeypatch.setattr("components.manifest.read.MAX_YAML_BYTES", 100)
+    monkeypatch.setattr("components.syntax.document.MAX_BYTES", 100)
     assert f"has {len(YAML)} bytes, but the limit is 100: split it" in problems(uri)[0]
 
 

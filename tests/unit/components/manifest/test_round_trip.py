@@ -26,7 +26,7 @@ from components.manifest.load import (
     to_document,
 )
 from components.manifest.rows import COLUMNS
-from components.manifest.tree import MISSING_WORDS
+from components.syntax.tree import MISSING_WORDS
 from tests.manifest_files import write
 
 safe_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(

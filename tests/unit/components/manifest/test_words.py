@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components.errors import ItemError
 from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.lint import Linter
-from components.manifest.tree import ManifestError, Problems, to_node
+from components.syntax.tree import ManifestError, Problems, to_node
 
 Form = Literal["NFC", "NFD"]
 NFC: Form = "NFC"

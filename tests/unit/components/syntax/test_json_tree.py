@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from components.config import load_run_config
 from components.errors import UserError
-from components.manifest.json_tree import json_tree
 from components.manifest.load import load_manifest
-from components.manifest.tree import MAX_DEPTH, ManifestError, Problems, to_plain
+from components.syntax.json_tree import json_tree
+from components.syntax.tree import MAX_DEPTH, ManifestError, Problems, to_plain
 from tests.manifest_files import problems, write
 
 leaves = (

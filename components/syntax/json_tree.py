@@ -9,7 +9,7 @@ import json.scanner
 import re
 from typing import Any
 
-from components.manifest.tree import MAX_DEPTH, Node, Problems, to_node
+from components.syntax.tree import MAX_DEPTH, Node, Problems, to_node
 
 # The parser's own parts, which have no types.
 _scanner: Any = json.scanner

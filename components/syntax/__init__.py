@@ -1,0 +1,1 @@
+"""YAML and JSON text into values that know their line: of configurations and manifests alike."""
