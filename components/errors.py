@@ -12,6 +12,14 @@ class UserError(Exception):
     """The run cannot start as asked (configuration, manifest, store)."""
 
 
+class RefusedError(UserError):
+    """The store refuses the account or the bucket: no other object would fare better."""
+
+
+class DeniedError(UserError):
+    """The store refuses one object to these credentials."""
+
+
 class ItemError(Exception):
     """One item cannot be processed. It becomes a row of ``failures`` and the run goes on."""
 

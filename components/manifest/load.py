@@ -143,13 +143,14 @@ def _load_folder(uri: str, problems: Problems) -> Manifest:
             problems.fail(1, "must hold edits: (a list) and nothing else")
         edits = tree.value["edits"]
     folder = resolve_uri(".", uri)
+    below = folder if folder.endswith("/") else f"{folder}/"
+    name = posixpath.basename(folder.rstrip("/"))
     videos = []
     for address in addresses:
-        relative = address.removeprefix(folder).lstrip("/")
-        video = {"id": _folder_id(relative or posixpath.basename(folder)), "uri": address}
-        videos.append(to_node(video, 0))
+        relative = "" if address in (below[:-1], below) else address.removeprefix(below)
+        videos.append(to_node({"id": _folder_id(relative or name), "uri": address}, 0))
     entries = Linter(problems, uri).videos(Node({"videos": Node(videos, 0), "edits": edits}, 0))
-    return Manifest(name=_plain(posixpath.basename(folder)), videos=entries)
+    return Manifest(name=_plain(name), videos=entries)
 
 
 def _folder_edits(uri: str) -> str | None:
@@ -170,8 +171,9 @@ def _folder_id(relative: str) -> str:
     ``walk.mp4`` becomes ``walk``. A path that is no id as it stands, such as ``a/my walk.mp4``,
     becomes its plain form and a hash of the path.
     """
-    path = PurePosixPath(relative)
-    stem = str(path.with_suffix("")) if path.suffix.lower() in CONTAINERS else relative
+    suffix = PurePosixPath(relative).suffix
+    # Not with_suffix(): keys of S3 that differ in a slash or a dot are different ones.
+    stem = relative.removesuffix(suffix) if suffix.lower() in CONTAINERS else relative
     if valid_id(stem):
         return stem
     digest = hashlib.sha256(relative.encode(errors="surrogatepass")).hexdigest()[:8]
@@ -197,5 +199,5 @@ def _folder_of(uri: str) -> str:
     """The folder or bucket prefix that a manifest file lies in."""
     scheme, location = split_uri(uri)
     if scheme == "s3":
-        return f"s3://{posixpath.dirname(location)}"
+        return f"s3://{location.rpartition('/')[0]}/"
     return str(Path(location).absolute().parent)

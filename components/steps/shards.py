@@ -190,7 +190,10 @@ def _fit(
     from ray.train.torch import TorchConfig, TorchTrainer
 
     settings = context.config.ray
-    filesystem, root = context.store().arrow()
+    try:
+        filesystem, root = context.store().arrow()
+    except (UserError, TransientError) as error:
+        return error if isinstance(error, UserError) else _Loss(str(error), of_worker=False)
     trainer = TorchTrainer(
         tune_shard,
         train_loop_config={
@@ -224,8 +227,21 @@ def _fit(
             return refused
         if not is_loss(error):
             raise
+        if (refused := _refused_by_store(context)) is not None:
+            return refused
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
         return _Loss(str(error), of_worker)
+    return None
+
+
+def _refused_by_store(context: StepContext) -> UserError | None:
+    """What the run's store refuses; what pyarrow makes of it in Ray Train looks like a loss."""
+    try:
+        context.store().stat("run.json")
+    except UserError as error:
+        return error
+    except TransientError:
+        pass  # a loss it is
     return None
 
 

@@ -132,7 +132,8 @@ class _Actor:
                 self._stopped = error
             else:
                 return {"outcomes": [items_to_json(outcomes)]}
-        stopped = {"stopped": type(self._stopped).__name__, "message": str(self._stopped)}
+        kind = next(name for name, kind in _STOPPING.items() if isinstance(self._stopped, kind))
+        stopped = {"stopped": kind, "message": str(self._stopped)}
         return {"outcomes": [json.dumps(stopped)]}
 
 

@@ -43,6 +43,30 @@ def split_uri(uri: str) -> tuple[str, str]:
     return "s3", location
 
 
+def run_root(location: str) -> tuple[str, str]:
+    """Split the location of a run's root on S3 into its bucket and its prefix.
+
+    Raises:
+        UserError: a segment of the prefix is empty, ``.`` or ``..``: S3 takes each for a name of
+            its own, but pyarrow and people do not.
+    """
+    bucket, _, key = location.partition("/")
+    prefix = key.removesuffix("/")
+    odd = {"", ".", ".."} & set(prefix.split("/")) if key else set()
+    if odd:
+        raise UserError(
+            f"the run's root s3://{location} holds the segment {min(odd)!r}, which S3 would take "
+            "for a folder's name: write the address without it"
+        )
+    return bucket, prefix
+
+
+def s3_prefix(location: str) -> str:
+    """The key prefix of what lies in a folder: the location's key as it is, ended by a slash."""
+    key = location.partition("/")[2]
+    return key if not key or key.endswith("/") else f"{key}/"
+
+
 def checked_path(path: str) -> str:
     """Return the path when each of its segments is plain; else raise ValueError."""
     for segment in path.split("/"):

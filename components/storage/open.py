@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.storage.address import split_uri
+from components.storage.address import run_root, split_uri
 from components.storage.local import LocalStore
 from components.storage.store import Store
 
@@ -20,6 +20,5 @@ def open_store(uri: str) -> Store:
     if scheme == "s3":
         from components.storage.s3 import S3Store  # boto3 takes 0.5 s
 
-        bucket, _, prefix = location.partition("/")
-        return S3Store(bucket, prefix.strip("/"))
+        return S3Store(*run_root(location))
     return LocalStore(location)

@@ -9,57 +9,28 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-import functools
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
-from boto3.exceptions import RetriesExceededError
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    ParamValidationError,
-)
+from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from typing_extensions import override
 
-from components.errors import TransientError, UserError
 from components.storage.address import checked_path
-from components.storage.patience import Patience
+from components.storage.s3_client import client
+from components.storage.s3_errors import explained
 from components.storage.store import ObjectInfo, Store, Unfinished
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
 
-_CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _READS = 5
 """Tries of an answer whose connection broke half-way."""
 PAGE_SIZE = 1000
 """Objects listed by one request: S3's most."""
 
-_ABSENT = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
 _TAKEN = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 """Answers to a conditional write that another one was before."""
-_PASSING = {"408", "429", "RequestTimeout", "SlowDown", "Throttling", "TooManyRequests"}
-_LOWEST_SERVER_ERROR = 500
-_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the instance's role"
-_REMEDIES = {
-    "NoSuchBucket": "check the bucket's name, or create the bucket",
-    "RequestTimeTooSkewed": "S3 allows 15 minutes; set this machine's clock, best by NTP",
-    "AccessDenied": "these credentials lack the right to do this there: ask for it (a run reads, "
-    "writes, lists and deletes below its root), or use other credentials or another place",
-    "QuotaExceeded": "the bucket or account is full: free some of it, or ask for more",
-    "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
-    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
-}
-_UNSAID = "403"
-"""All that a HEAD request is told, whatever the reason."""
 
 
 class S3Store(Store):
@@ -75,13 +46,13 @@ class S3Store(Store):
 
     @override
     def write_bytes(self, path: str, data: bytes) -> None:
-        with _explained(f"{self.root}/{path}"):
+        with explained(f"{self.root}/{path}"):
             client().put_object(Bucket=self._bucket, Key=self._key(path), Body=data)
 
     @override
     def create_bytes(self, path: str, data: bytes) -> bool:
         place = {"Bucket": self._bucket, "Key": self._key(path)}
-        with _explained(f"{self.root}/{path}"):
+        with explained(f"{self.root}/{path}"):
             try:
                 client().put_object(**place, Body=data, IfNoneMatch="*")
             except ClientError as error:
@@ -96,7 +67,7 @@ class S3Store(Store):
 
     @override
     def write_file(self, path: str, source: Path) -> None:
-        with _explained(f"{self.root}/{path}"), source.open("rb") as handle:
+        with explained(f"{self.root}/{path}"), source.open("rb") as handle:
             try:
                 client().upload_fileobj(handle, self._bucket, self._key(path))
             except ClientError as error:
@@ -116,7 +87,7 @@ class S3Store(Store):
 
     def _read(self, path: str, **options: str) -> bytes:
         key = self._key(path)
-        with _explained(f"{self.root}/{path}"):
+        with explained(f"{self.root}/{path}"):
             for attempt in range(_READS):
                 answer = client().get_object(Bucket=self._bucket, Key=key, **options)
                 try:
@@ -144,13 +115,13 @@ class S3Store(Store):
 
     @override
     def delete(self, path: str) -> None:
-        with _explained(f"{self.root}/{path}"):
+        with explained(f"{self.root}/{path}"):
             client().delete_object(Bucket=self._bucket, Key=self._key(path))
 
     @override
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         below = self._key(prefix) + "/"
-        with _explained(f"{self.root}/{prefix}"):
+        with explained(f"{self.root}/{prefix}"):
             for page in (
                 client()
                 .get_paginator("list_multipart_uploads")
@@ -177,7 +148,7 @@ class S3Store(Store):
 
     @override
     def discard(self, write: Unfinished) -> None:
-        with contextlib.suppress(FileNotFoundError), _explained(f"{self.root}/{write.path}"):
+        with contextlib.suppress(FileNotFoundError), explained(f"{self.root}/{write.path}"):
             client().abort_multipart_upload(
                 Bucket=self._bucket, Key=self._key(write.path), UploadId=write.upload
             )
@@ -186,19 +157,14 @@ class S3Store(Store):
     def arrow(self) -> tuple[FileSystem, str]:
         from components.storage.arrow_s3 import PatientS3FileSystem
 
-        return PatientS3FileSystem(), f"{self._bucket}/{self._prefix}".rstrip("/")
+        return PatientS3FileSystem(self._bucket), f"{self._bucket}/{self._prefix}".rstrip("/")
 
 
 def stat_object(bucket: str, key: str, path: str | None = None) -> ObjectInfo | None:
     """Size and ETag of any object, or none when it is absent."""
     try:
-        with _explained(f"s3://{bucket}/{key}"):
-            try:
-                head = client().head_object(Bucket=bucket, Key=key)
-            except ClientError as error:
-                if error.response["Error"]["Code"] == _UNSAID:
-                    client().list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1)  # tells why
-                raise
+        with explained(f"s3://{bucket}/{key}"):
+            head = client().head_object(Bucket=bucket, Key=key)
     except FileNotFoundError:
         return None
     return ObjectInfo(
@@ -215,13 +181,13 @@ def fetch_object(bucket: str, key: str, target: Path) -> None:
     Raises:
         FileNotFoundError: there is no such object.
     """
-    with _explained(f"s3://{bucket}/{key}"):
+    with explained(f"s3://{bucket}/{key}"):
         client().download_file(bucket, key, str(target))
 
 
 def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
     """All objects whose key begins with the prefix, in key order; ``path`` is the whole key."""
-    with _explained(f"s3://{bucket}/{prefix}"):
+    with explained(f"s3://{bucket}/{prefix}"):
         pages = client().get_paginator("list_objects_v2")
         size = {"PageSize": PAGE_SIZE}
         for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=size):
@@ -238,56 +204,3 @@ def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
 def _whole_seconds(time: dt.datetime) -> dt.datetime:
     """The time as HEAD tells it; a listing may tell more of it."""
     return time.replace(microsecond=0)
-
-
-_CLIENT_LOCK = threading.Lock()
-
-
-def client() -> Any:
-    """The process's S3 client, for any thread; it retries throttling and short outages."""
-    with _CLIENT_LOCK:  # making a client is not safe from several threads, using one is
-        return _make_client()
-
-
-@functools.cache
-def _make_client() -> Any:
-    # Gateways other than AWS refuse the trailing checksums that newer SDKs send by default.
-    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-    # A session of its own: the default one keeps the credentials that it saw first.
-    made = boto3.session.Session().client(
-        "s3",
-        config=Config(
-            signature_version="s3v4",
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
-            retries={"total_max_attempts": 1, "mode": "standard"},  # Patience decides
-        ),
-    )
-    made.meta.events.register("needs-retry.s3", Patience())
-    return made
-
-
-@contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
-    """Turn boto3's errors into the ones the pipeline knows, naming the object."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _ABSENT:
-            raise FileNotFoundError(f"{uri} does not exist") from error
-        if status < _LOWEST_SERVER_ERROR and code not in _PASSING:
-            raise UserError(f"S3 refused {uri} ({code}): {_REMEDIES.get(code, _KEYS)}") from error
-        raise TransientError(f"S3 answered {code} for {uri}: {error}") from error
-    except NoCredentialsError as error:
-        raise UserError(
-            f"S3 cannot be asked for {uri}: {str(error).rstrip('.')}: set AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
-        ) from error
-    except ParamValidationError as error:
-        raise UserError(f"S3 cannot be asked for {uri}: {error}") from error
-    except (BotoCoreError, RetriesExceededError) as error:
-        raise TransientError(
-            f"S3 cannot be reached for {uri}: {error}; check AWS_ENDPOINT_URL_S3"
-        ) from error

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from components.config import VideoLimits
-from components.errors import ItemError, SourceError, UserError
+from components.errors import DeniedError, ItemError, RefusedError, SourceError, UserError
 from components.records.keys import content_key
 from components.redact import redacted
-from components.storage.address import split_uri
+from components.storage.address import s3_prefix, split_uri
 from components.storage.store import ObjectInfo, file_sha256, modified_at
 from components.video.folder import frame_files
 from components.video.frame_sets import choose_frames, is_picture, natural_key
@@ -51,11 +51,13 @@ def resolve_uri(uri: str, base: str) -> str:
     """Make an address of a manifest whole.
 
     Args:
-        uri: A path, ``file://`` or ``s3://`` address; a relative path is taken from ``base``.
-        base: The manifest's folder or bucket prefix.
+        uri: A path, ``file://`` or ``s3://`` address; a relative path is taken from ``base``. On
+            S3 the ``./`` and ``../`` that it begins with lead from folder to folder; all else is
+            the key's as it stands, empty segments and dots too.
+        base: The manifest's folder or bucket prefix, with or without a slash at its end.
 
     Raises:
-        UserError: unknown scheme, or an S3 address without a bucket.
+        UserError: unknown scheme, an S3 address without a bucket, or a path that leaves it.
     """
     scheme, location = split_uri(uri)
     if "://" in uri or location.startswith("/"):
@@ -64,9 +66,14 @@ def resolve_uri(uri: str, base: str) -> str:
     if scheme == "file":
         # Not resolve(): a link stays what the user calls it.
         return os.path.abspath(posixpath.join(folder, location))  # noqa: PTH100 - see stat_source
-    bucket, _, prefix = folder.partition("/")
-    key = posixpath.normpath(posixpath.join("/", prefix, location)).lstrip("/")
-    return f"s3://{bucket}/{key}"
+    prefix, key = s3_prefix(folder), location
+    while (step := key.partition("/")[0]) in {".", ".."}:
+        if step == "..":
+            if not prefix:
+                raise UserError(f"{uri!r} leads out of the bucket of {base!r}: give its address")
+            prefix = prefix[: prefix.rfind("/", 0, -1) + 1]
+        key = key[len(step) + 1 :]
+    return f"s3://{folder.partition('/')[0]}/{prefix}{key}"
 
 
 def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
@@ -78,6 +85,7 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
 
     Raises:
         SourceError: it is missing, empty, unreadable, or over a limit.
+        RefusedError: S3 refuses the account or the bucket.
         TransientError: S3 did not answer.
     """
     with _explained(uri):
@@ -85,7 +93,11 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
 
 
 def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
-    """``stat_source`` for many, several at a time; what it raises of one is returned."""
+    """``stat_source`` for many, several at a time; what it raises of one is returned.
+
+    Raises:
+        RefusedError: S3 refuses the account or a bucket, or all the sources in one.
+    """
 
     def ask(some: Sequence[str]) -> list[SourceInfo | ItemError]:
         found: list[SourceInfo | ItemError] = []
@@ -99,7 +111,38 @@ def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | 
     # Many at once: handing one to a thread costs more than asking a local file system.
     chunks = [uris[first : first + _CHUNK] for first in range(0, len(uris), _CHUNK)]
     with ThreadPoolExecutor(_THREADS) as threads:
-        return [info for found in threads.map(ask, chunks) for info in found]
+        answers = [info for found in threads.map(ask, chunks) for info in found]
+    _check_denied(uris, answers)
+    return answers
+
+
+def _check_denied(uris: Sequence[str], answers: Sequence[SourceInfo | ItemError]) -> None:
+    """Stop where a bucket's sources are all denied: that is about the keys, not about one object.
+
+    A source that is alone in its bucket is an object's own case if the bucket can be listed.
+    """
+    denied: dict[str, list[ItemError]] = {}
+    readable: set[str] = set()
+    for uri, answer in zip(uris, answers, strict=True):
+        bucket = uri.partition("://")[2].partition("/")[0]
+        if isinstance(answer, SourceInfo):
+            readable.add(bucket)
+        elif isinstance(answer.__cause__, DeniedError):
+            denied.setdefault(bucket, []).append(answer)
+    for bucket in denied.keys() - readable:
+        first, *others = denied[bucket]
+        if others or not _can_list(bucket):
+            raise RefusedError(f"none of the sources in s3://{bucket} can be read: {first}")
+
+
+def _can_list(bucket: str) -> bool:
+    from components.storage.s3 import list_objects
+
+    try:
+        next(list_objects(bucket, ""), None)
+    except DeniedError:
+        return False
+    return True
 
 
 def fetch_source(
@@ -118,6 +161,7 @@ def fetch_source(
 
     Raises:
         SourceError: it is missing, empty, unreadable, or over a limit.
+        RefusedError: S3 refuses the account or the bucket.
         TransientError: S3 did not answer, or the connection broke.
     """
     with _explained(uri):
@@ -173,8 +217,8 @@ def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
     """
     scheme, location = split_uri(uri)
     if scheme == "s3":
-        bucket, _, prefix = location.partition("/")
-        below = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        bucket = location.partition("/")[0]
+        below = s3_prefix(location)
         root, names = f"s3://{bucket}/{below}", _s3_names(bucket, below)
     else:
         folder = Path(os.path.abspath(location))  # noqa: PTH100 - as resolve_uri, `..` and all
@@ -183,8 +227,14 @@ def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
         root, names = f"{folder.as_posix().rstrip('/')}/", _local_names(folder)
     found = find_videos(name for name in names if name != FOLDER_EDITS)
     videos = [f"{root}{name}" for name in found.files]
-    videos += [f"{root}{name}" if name else root.removesuffix("/") for name in found.folders]
+    videos += [_folder_address(root, name) for name in found.folders]
     return sorted(videos, key=natural_key), found.remarks
+
+
+def _folder_address(root: str, name: str) -> str:
+    whole = f"{root}{name}" if name else root.removesuffix("/")
+    # Of a folder without a name, between two slashes of a key, only the second one tells.
+    return f"{whole}/" if whole.endswith("/") else whole
 
 
 def _local_names(folder: Path) -> Iterator[str]:
@@ -199,8 +249,11 @@ def _s3_names(bucket: str, below: str) -> Iterator[str]:
 
     for info in list_objects(bucket, below):
         name = info.path.removeprefix(below)
+        # A key's "." and ".." hide nothing: they are names like others.
+        parts = name.split("/")
+        hidden = any(part.startswith(".") and part not in {".", ".."} for part in parts)
         # A key that ends in a slash is what consoles show as an empty folder.
-        if name and not name.endswith("/") and not name.startswith(".") and "/." not in name:
+        if name and not name.endswith("/") and not hidden:
             yield name
 
 
@@ -223,7 +276,7 @@ def _s3_members(location: str, limits: VideoLimits) -> tuple[list[ObjectInfo], t
     bucket, _, key = location.partition("/")
     if key and not key.endswith("/") and (info := stat_object(bucket, key)) is not None:
         return [info], ()
-    below = f"{key.rstrip('/')}/"
+    below = s3_prefix(location)
     found: dict[str, ObjectInfo] = {}
     for info in list_objects(bucket, below):
         name = info.path.removeprefix(below)
@@ -271,5 +324,7 @@ def _explained(uri: str) -> Iterator[None]:
         raise SourceError(missing(uri)) from error
     except OSError as error:
         raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
+    except RefusedError:
+        raise
     except (UserError, ValueError) as error:
         raise SourceError(f"{redacted(uri)!r} cannot be read: {error}") from error

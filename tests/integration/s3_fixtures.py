@@ -29,15 +29,15 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket of the test's own; the project's client is pointed at its server."""
-    from components.storage import s3
+    from components.storage import s3_client
 
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     # The project's own to set: put here to be restored.
     monkeypatch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "")
     monkeypatch.delenv("AWS_REQUEST_CHECKSUM_CALCULATION")
-    s3._make_client.cache_clear()
+    s3_client.connection.cache_clear()
     bucket = f"bucket-{uuid.uuid4().hex[:12]}"
     s3_server.client().create_bucket(Bucket=bucket)
     yield bucket
-    s3._make_client.cache_clear()
+    s3_client.connection.cache_clear()

@@ -148,6 +148,19 @@ class S3Server:
         self.client().put_bucket_policy(Bucket=bucket, Policy=policy)
         return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": secret}
 
+    def new_key(self) -> str:
+        """One more access key of the user that has all rights; its secret is ``of-`` and itself."""
+        key = f"key{secrets.token_hex(6)}"
+        self._run(
+            *("radosgw-admin", "key", "create", "--uid=test", "--key-type=s3"),
+            *(f"--access-key={key}", f"--secret-key=of-{key}"),
+        )
+        return key
+
+    def forget_key(self, key: str) -> None:
+        """Let an access key be good no more."""
+        self._run("radosgw-admin", "key", "rm", "--uid=test", f"--access-key={key}")
+
     def start(self) -> None:
         """Make the cluster and wait until it takes a first object."""
         for name in ("mon", "osd", "rgw", "run", "log"):

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from components.cli.main import main
-from components.storage import s3
+from components.storage import s3_client
 from components.storage.open import open_store
 from tests.integration.s3_server import S3Server
 
@@ -112,11 +112,11 @@ def test_a_store_that_refuses_is_told_at_once(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         root = case(patch, s3_server, s3_bucket)
-        s3._make_client.cache_clear()
+        s3_client.connection.cache_clear()
         message = tav_run(config, root)
     assert re.search(CASES[case], message), message
     assert "pa55word" not in message
-    s3._make_client.cache_clear()
+    s3_client.connection.cache_clear()
     assert list(open_store(f"s3://{s3_bucket}").list()) == []
     assert s3_server.client().list_multipart_uploads(Bucket=s3_bucket).get("Uploads", []) == []
 

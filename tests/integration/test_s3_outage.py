@@ -16,7 +16,7 @@ import yaml
 
 from components.run.runner import Runner
 from components.steps import STEPS
-from components.storage import s3
+from components.storage import s3_client
 from components.storage.tables import read_table
 from tests.integration.conftest import HEAD
 from tests.integration.s3_server import S3Server
@@ -35,7 +35,7 @@ def run_on_s3(s3_server: S3Server, tiny_models: Path, tiny_clips: Path) -> Itera
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
-        s3._make_client.cache_clear()
+        s3_client.connection.cache_clear()
         client, bucket = s3_server.client(), "outages"
         client.create_bucket(Bucket=bucket)
         edits = [{"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"}]
@@ -65,7 +65,7 @@ def run_on_s3(s3_server: S3Server, tiny_models: Path, tiny_clips: Path) -> Itera
             }
             assert head.stdin is not None
             head.stdin.close()
-    s3._make_client.cache_clear()
+    s3_client.connection.cache_clear()
 
 
 class Outage(threading.Thread):

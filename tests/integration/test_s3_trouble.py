@@ -16,8 +16,8 @@ import botocore.awsrequest
 import pytest
 from botocore.exceptions import ConnectionClosedError
 
-from components.errors import SourceError, TransientError, UserError
-from components.storage import patience, s3
+from components.errors import RefusedError, TransientError, UserError
+from components.storage import patience, s3_client
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.video.sources import stat_source
@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[Store], Any]] = {
 def use_environment(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    s3._make_client.cache_clear()
+    s3_client.connection.cache_clear()
 
 
 @pytest.mark.parametrize("call", ["read_bytes", "list", "write_bytes"])
@@ -64,8 +64,30 @@ def test_wrong_keys_are_the_users_error(
     message = rf"S3 refused s3://{s3_bucket}/run.* \({code}\): check AWS_ACCESS_KEY_ID"
     with pytest.raises(UserError, match=message):
         CALLS[call](open_store(f"s3://{s3_bucket}/run"))
-    with pytest.raises(SourceError, match=code):
+    with pytest.raises(RefusedError, match=code):
         stat_source(f"s3://{s3_bucket}/a.mp4")
+
+
+def test_keys_that_were_replaced_are_taken_from_the_profile(
+    s3_bucket: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The server forgets a key; boto3's client and pyarrow's file system take the next one."""
+    profile = tmp_path / "credentials"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    use_environment(monkeypatch, {"AWS_SHARED_CREDENTIALS_FILE": str(profile), "AWS_PROFILE": "me"})
+    store = open_store(f"s3://{s3_bucket}/run")
+    first, second = s3_server.new_key(), s3_server.new_key()
+    profile.write_text(f"[me]\naws_access_key_id={first}\naws_secret_access_key=of-{first}\n")
+    store.write_bytes("a", b"1")
+    s3_server.forget_key(first)
+    with pytest.raises(RefusedError, match="InvalidAccessKeyId"):
+        store.read_bytes("a")
+    profile.write_text(f"[me]\naws_access_key_id={second}\naws_secret_access_key=of-{second}\n")
+    assert store.read_bytes("a") == b"1"
+    filesystem, root = store.arrow()
+    with filesystem.open_input_stream(f"{root}/a") as stream:
+        assert stream.read() == b"1"
 
 
 def test_a_reader_can_read_and_is_told_that_it_cannot_write(
@@ -172,7 +194,7 @@ def test_throttling_is_waited_out(s3_bucket: str) -> None:
             )
         return None
 
-    s3.client().meta.events.register("before-send.s3.GetObject", count)
+    s3_client.client().meta.events.register("before-send.s3.GetObject", count)
     assert store.read_bytes("a") == b"1"
     assert len(tries) == 5
     waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
@@ -216,7 +238,7 @@ def test_a_failed_upload_leaves_nothing_behind(s3_bucket: str, tmp_path: Path) -
         if len(parts) == 3:
             raise ConnectionClosedError(endpoint_url="x")
 
-    s3.client().meta.events.register("before-call.s3.UploadPart", break_off)
+    s3_client.client().meta.events.register("before-call.s3.UploadPart", break_off)
     with pytest.raises(TransientError, match="cannot be reached"):
         store.write_file("large", large)
     assert len(parts) >= 3, "it was sent in parts"
@@ -241,7 +263,7 @@ def test_an_upload_whose_last_answer_was_lost_is_whole(s3_bucket: str, tmp_path:
             parsed["Error"] = {"Code": "NoSuchUpload", "Message": "repeated"}
             http_response.status_code = 404
 
-    s3.client().meta.events.register("after-call.s3.CompleteMultipartUpload", lose)
+    s3_client.client().meta.events.register("after-call.s3.CompleteMultipartUpload", lose)
     store.write_file("large", large)
     assert lost
     assert store.read_bytes("large") == large.read_bytes()
@@ -260,6 +282,6 @@ def test_an_answer_that_breaks_off_is_read_again(s3_bucket: str) -> None:
             parsed["Body"].read(1000)
             parsed["Body"]._raw_stream.close()
 
-    s3.client().meta.events.register("after-call.s3.GetObject", cut_short)
+    s3_client.client().meta.events.register("after-call.s3.GetObject", cut_short)
     assert store.read_bytes("a") == data
     assert len(cut) == 2

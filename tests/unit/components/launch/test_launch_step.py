@@ -16,7 +16,7 @@ from components.cli.main import main
 from components.config import RunConfig, parse
 from components.errors import UserError
 from components.launch import StepFailed, Where, launch_step
-from components.storage import s3
+from components.storage import s3_client
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_sigterm_interrupts_a_step_in_this_process(
     with socket.create_server(("127.0.0.1", 0)) as silent:  # a bucket that never answers
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", endpoint)
-        s3._make_client.cache_clear()  # an earlier test's would know nothing of this server
+        s3_client.connection.cache_clear()  # an earlier test's would know nothing of this server
         term = threading.Timer(5, os.kill, (os.getpid(), signal.SIGTERM))
         term.start()
         try:
@@ -63,7 +63,7 @@ def test_sigterm_interrupts_a_step_in_this_process(
                 launch_step("ingest", config, Where())
         finally:
             term.cancel()
-            s3._make_client.cache_clear()
+            s3_client.connection.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,14 @@ def test_addresses_that_mean_nothing_are_refused(uri: str, message: str) -> None
     assert "secret" not in str(caught.value)
     with pytest.raises(UserError, match=message):
         open_store(uri)
+
+
+@pytest.mark.parametrize("root", ["a//b", "/a", "a//", "a/../b", "./a", "/"])
+def test_a_runs_root_has_no_segments_that_only_s3_can_hold(root: str) -> None:
+    with pytest.raises(UserError, match=r"the run's root s3://b/.* holds the segment '.*', which"):
+        open_store(f"s3://b/{root}")
+
+
+@pytest.mark.parametrize("root", ["s3://b/a", "s3://b/a/", "s3://b/", "s3://b"])
+def test_one_slash_at_the_end_of_a_runs_root_means_nothing(root: str) -> None:
+    assert open_store(root).root == root.rstrip("/")

@@ -115,13 +115,35 @@ def test_videos_are_listed_with_frame_folders_and_without_hidden_ones(tmp_path: 
         ("v.mp4", "file:///data/my%20sets", "/data/my sets/v.mp4"),
         ("v/a.mp4", "s3://bucket/sets", "s3://bucket/sets/v/a.mp4"),
         ("v.mp4", "s3://bucket", "s3://bucket/v.mp4"),
-        ("../../../v.mp4", "s3://bucket/sets", "s3://bucket/v.mp4"),
+        ("../v.mp4", "s3://bucket/sets", "s3://bucket/v.mp4"),
+        ("./../v.mp4", "s3://bucket/a//b", "s3://bucket/a//v.mp4"),
+        ("../v.mp4", "s3://bucket/a//", "s3://bucket/a/v.mp4"),
+        ("v.mp4", "s3://bucket/a//", "s3://bucket/a//v.mp4"),
+        ("v.mp4", "s3://bucket//", "s3://bucket//v.mp4"),
+        ("a//./../v.mp4", "s3://bucket/sets", "s3://bucket/sets/a//./../v.mp4"),
+        ("50%25?#+ü.mp4/", "s3://bucket/a b", "s3://bucket/a b/50%25?#+ü.mp4/"),
         ("s3://other/v.mp4", "/data", "s3://other/v.mp4"),
         ("file:///x/v.mp4", "s3://bucket", "file:///x/v.mp4"),
     ],
 )
 def test_relative_addresses_start_at_the_manifest(uri: str, base: str, expected: str) -> None:
     assert resolve_uri(uri, base) == expected
+
+
+def test_no_relative_address_leaves_its_bucket() -> None:
+    with pytest.raises(
+        UserError, match=r"'\.\./\.\./v\.mp4' leads out of the bucket of 's3://b/a'"
+    ):
+        resolve_uri("../../v.mp4", "s3://b/a")
+
+
+@given(
+    st.lists(st.sampled_from(["", ".", "..", "a", "%2F", "?#"]), max_size=6).map("/".join),
+    st.lists(st.sampled_from(["", ".", "..", "a", "%2F", "?#"]), max_size=6).map("/".join),
+)
+def test_what_is_beside_a_manifest_keeps_every_letter_of_its_key(folder: str, name: str) -> None:
+    base = f"s3://bucket/{folder}/"
+    assert resolve_uri(f"x{name}", base) == f"{base}x{name}"
 
 
 def test_a_relative_base_is_taken_from_the_working_folder(
