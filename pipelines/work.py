@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
 from components.errors import UserError
 from components.launch.where import LABEL
+from components.storage.scratch import scratch_folder
 from pipelines.packages import package
 
 
@@ -91,7 +91,7 @@ class Work:
     @contextlib.contextmanager
     def package(self) -> Iterator[str]:
         """The compiled pipeline as a file, which is what kfp's client takes."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"{self.pipeline}.yaml"
+        with scratch_folder() as folder:
+            path = folder / f"{self.pipeline}.yaml"
             path.write_text(self.text, encoding="utf-8")
             yield str(path)

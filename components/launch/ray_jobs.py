@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from components.errors import UserError
 from components.launch.ends import End, failed
 from components.launch.job import Job
+from components.launch.versions import PACKAGE
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -32,6 +33,8 @@ _QUIET_S = 120.0
 _STOP_S = 20.0
 """A pod that is told to stop has 30 s in all."""
 _PAUSE_S = 1.0
+EXIT_WRONG_PYTHON = 2
+"""Of a job: another try would end so too (see ``ends``)."""
 
 
 class _RefusedError(UserError):
@@ -77,7 +80,7 @@ class RayJobs:
         def ask() -> None:
             try:
                 self._client.submit_job(
-                    entrypoint=job.entrypoint,
+                    entrypoint=_entrypoint(job),
                     submission_id=name,
                     metadata={"tav_step": job.step, "tav_run": job.run},
                 )
@@ -205,10 +208,24 @@ def _connect(address: str) -> JobSubmissionClient:
         ) from error
 
 
+def _entrypoint(job: Job) -> str:
+    """A job's command line, behind a look at what `python` is there: it need not be Ray's own."""
+    # One shell reads it, whatever that shell is.
+    look = f'import importlib.metadata as m; m.version("{PACKAGE}")'
+    message = (
+        f"Error: the python of this Ray's jobs, $(command -v python || echo none), has no "
+        f"{PACKAGE}: activate its environment (. .venv/bin/activate) before ray start, on every "
+        "node"
+    )
+    refuse = f'{{ echo "{message}" >&2; exit {EXIT_WRONG_PYTHON}; }}'
+    return f"python -c '{look}' 2>/dev/null || {refuse}; exec {job.entrypoint}"
+
+
 def _wants_token(address: str, error: Exception) -> UserError:
     return UserError(
-        f"Ray at {address} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the "
-        f"cluster's ({str(error).splitlines()[0]})"
+        f"Ray at {address} wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+        "RAY_AUTH_TOKEN_PATH to the cluster's, which its head has in ~/.ray/auth_token "
+        f"({str(error).splitlines()[0]})"
     )
 
 

@@ -7,11 +7,13 @@ from importlib import metadata
 
 from components.errors import UserError
 
+PACKAGE = "tune-a-video-at-scale"
+
 
 def installed() -> dict[str, str]:
     """Versions here of this package, of Ray, and of Python as ``3.11``."""
     return {
-        "tune-a-video-at-scale": metadata.version("tune-a-video-at-scale"),
+        PACKAGE: metadata.version(PACKAGE),
         "ray": metadata.version("ray"),
         "python": ".".join(platform.python_version_tuple()[:2]),
     }

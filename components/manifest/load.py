@@ -11,7 +11,6 @@ import hashlib
 import logging
 import posixpath
 import re
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,6 +20,7 @@ from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntr
 from components.manifest.lint import Linter, valid_id
 from components.manifest.read import SUFFIXES, byte_limit, read_tree
 from components.storage.address import split_uri
+from components.storage.scratch import scratch_folder
 from components.syntax.document import YAML_SUFFIXES
 from components.syntax.tree import ManifestError, Node, Problems, to_node
 from components.video.read import CONTAINERS
@@ -189,8 +189,8 @@ def _read(uri: str, limit: int, problems: Problems) -> bytes:
         size = stat_source(uri).size
         if size > limit:
             problems.fail(0, f"has {size} bytes, but the limit is {limit}: split it, or use JSONL")
-        with tempfile.TemporaryDirectory(prefix="tav-manifest-") as folder:
-            return fetch_source(uri, Path(folder)).read_bytes()
+        with scratch_folder("tav-manifest-") as folder:
+            return fetch_source(uri, folder).read_bytes()
     except (SourceError, OSError) as error:
         problems.fail(0, str(error))
 

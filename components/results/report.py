@@ -7,14 +7,13 @@ import dataclasses
 import datetime as dt
 import logging
 import re
-import tempfile
 from collections.abc import Collection, Iterable
-from pathlib import Path
 from typing import Any
 
 from components.errors import TransientError
 from components.results.export import current_edits, current_scores
 from components.storage.schemas import KEYS
+from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
 from eval.measures import MEASURES
@@ -126,8 +125,8 @@ def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:
 
 def _inline(store: Store, media: Media) -> str:
     """A video as a data URI; empty, and a warning, when it is not to be had."""
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder, "video.mp4")
+    with scratch_folder() as folder:
+        local = folder / "video.mp4"
         try:
             store.fetch_checked(media.uri, local, media.sha256)
         except TransientError as error:
@@ -142,8 +141,8 @@ def _copy(store: Store, media: Media) -> bool:
     # The name is the content's digest and objects appear whole: what is there is right.
     if _MEDIA.fullmatch(target) and store.stat(target) is not None:
         return True
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder, "video.mp4")
+    with scratch_folder() as folder:
+        local = folder / "video.mp4"
         try:
             store.fetch_checked(media.uri, local, media.sha256)
         except TransientError as error:

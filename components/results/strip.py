@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import tempfile
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import numpy.typing as npt
 
 from components.errors import UserError
 from components.results.export import current_edits
+from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import read_table
 from components.video.io import read_mp4_frames
@@ -71,8 +70,8 @@ def strip(
 
 def _frames(store: Store, uri: str, sha256: str) -> Frames:
     """Some frames of one of the run's videos, evenly from first to last."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder, "video.mp4")
+    with scratch_folder() as folder:
+        target = folder / "video.mp4"
         store.fetch_checked(uri, target, sha256)
         frames = read_mp4_frames(target)
     shown: Frames = frames[np.linspace(0, len(frames) - 1, FRAMES).round().astype(int)]

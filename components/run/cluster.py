@@ -13,8 +13,9 @@ from typing import Self
 import psutil
 
 from components.config import RayConfig, RunConfig
-from components.errors import TransientError, UserError
+from components.errors import UserError
 from components.run.interrupt import interrupter
+from components.run.ray_start import check_shared_memory, guard, ray_folder, why_not
 from components.run.unheard import give_warning_unheard
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Cluster:
         """Start or join Ray; a second call does nothing, unless the local instance has died.
 
         Raises:
-            UserError: the configured address does not answer.
+            UserError: the configured address does not answer, or this machine lacks something.
             TransientError: the local instance does not come up, time and again.
         """
         if self.lost:
@@ -77,6 +78,9 @@ class Cluster:
             self._ask_for([_worker_bundle(self._config)] * self._config.workers)
 
     def _start_local(self) -> None:
+        check_shared_memory()
+        folder = ray_folder()
+        guard()
         import ray  # 1.5 s that a finished run need not pay
 
         for tries_left in reversed(range(_STARTS)):
@@ -88,16 +92,15 @@ class Cluster:
                     include_dashboard=True,
                     log_to_driver=True,
                     logging_level="error",
+                    **({"_temp_dir": folder} if folder else {}),
                 )
             except (ValueError, TypeError):
                 raise
             except Exception as error:  # Ray raises no narrower one when its raylet does not answer
                 ray.shutdown()
-                if not tries_left:
-                    raise TransientError(
-                        f"Ray did not start on this machine, tried {_STARTS} times, the last one: "
-                        f"{error} Run again when the machine is less busy"
-                    ) from error
+                cause = why_not(error, folder)
+                if not tries_left or isinstance(cause, UserError):
+                    raise cause from error
                 logger.warning("Ray did not start, trying again: %s", error)
             else:
                 return
@@ -147,14 +150,25 @@ def _line_settings(*, in_colour: bool) -> dict[str, str]:
 
 def _join(address: str) -> None:
     import ray
+    from ray.exceptions import AuthenticationError
 
     try:
         ray.init(address=address, logging_level="error")
-    except ConnectionError as error:
+    except AuthenticationError as error:
         raise UserError(
-            f"no Ray cluster answers at ray.address={address!r} ({error}): "
+            f"the Ray cluster at ray.address={address!r} wants a token: set RAY_AUTH_MODE=token, "
+            "and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's, which `ray start` keeps "
+            f"in ~/.ray/auth_token on its head ({str(error).splitlines()[0]})"
+        ) from error
+    except (ConnectionError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster answers at ray.address={address!r} ({_first_line(error)}): "
             "check the address, or leave it out for a local instance"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _worker_bundle(config: RayConfig) -> dict[str, float]:

@@ -13,8 +13,8 @@ from components.errors import TransientError, UserError
 
 _SOCKET_BYTES = 107
 """Linux's limit on the path of a socket."""
-_BELOW = len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
-"""Bytes of what Ray's sockets add to its folder's path."""
+_BELOW = len("/session_2026-01-01_00-00-00_000000_/sockets/plasma_store")
+"""Bytes of what Ray's sockets add to its folder's path, beside the driver's pid."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - Linux's name, where Ray keeps objects
 
 
@@ -29,22 +29,23 @@ def ray_folder() -> str | None:
     name, base = _base()
     usual = Path(base, "ray")
     remedy = f"set RAY_TMPDIR to a folder of your own with a short path (now {base!r})"
-    if (length := len(os.fsencode(usual))) + _BELOW > _SOCKET_BYTES:
+    limit = _SOCKET_BYTES - _BELOW - len(str(os.getpid()))
+    if (length := len(os.fsencode(usual))) > limit:
         raise UserError(
             f"{name or 'the temporary folder'} is {base!r}: Ray's folder in it has {length} bytes, "
-            f"but the limit is {_SOCKET_BYTES - _BELOW}, since its sockets lie below: set "
+            f"but the limit is {limit}, since its sockets lie below: set "
             "RAY_TMPDIR to a folder with a shorter path"
         )
-    for folder in (usual, Path(base, f"ray-{os.getuid()}")):
-        try:
-            folder.mkdir(mode=0o777 if folder == usual else 0o700, exist_ok=True)
-        except OSError as error:
-            problem = f"{folder} cannot be made ({error.strerror})"
-            continue
-        own = folder == usual or folder.stat().st_uid == os.getuid()
-        if own and os.access(folder, os.W_OK | os.X_OK):
-            return None if folder == usual else str(folder)
-        problem = f"{folder} is of user {folder.stat().st_uid} and cannot be written"
+    if os.access(usual if usual.exists() else base, os.W_OK | os.X_OK):
+        return None
+    own = Path(base, f"ray-{os.getuid()}")
+    try:
+        own.mkdir(mode=0o700, exist_ok=True)
+        if own.stat().st_uid == os.getuid() and len(os.fsencode(own)) <= limit:
+            return str(own)
+        problem = f"{usual} is another user's, and {own} cannot take its place"
+    except OSError as error:
+        problem = f"neither {usual} nor {own} can be written ({error.strerror})"
     raise UserError(f"Ray has no folder for its files: {problem}: {remedy}")
 
 
@@ -61,7 +62,7 @@ def guard() -> None:
     try:
         home = Path.home()
         kept = home / ".ray"
-        good = (kept / "auth_token").is_file() or os.access(
+        good = os.access(kept / "auth_token", os.R_OK) or os.access(
             kept if kept.is_dir() else home, os.W_OK | os.X_OK
         )
     except (OSError, RuntimeError):  # no HOME, and a user without a name

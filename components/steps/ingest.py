@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from components.records.keys import content_key
 from components.records.provenance import provenance
 from components.steps.step import ItemWorker, Outcome
 from components.storage.address import digest_name
+from components.storage.scratch import scratch_folder
 from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
@@ -118,8 +118,8 @@ def load_clip(row: Row, limits: VideoLimits) -> Clip:
         SourceError: the source is gone, damaged, over a limit, or no longer what was ingested.
         TransientError: S3 did not answer, or the decoder was stopped.
     """
-    with tempfile.TemporaryDirectory(prefix="tav-clip-") as name:
-        path = fetch_source(row["uri"], Path(name), limits)
+    with scratch_folder("tav-clip-") as folder:
+        path = fetch_source(row["uri"], folder, limits)
         found = source_sha256(path)
         if found != row["sha256"]:
             raise SourceError(

@@ -17,6 +17,7 @@ from components.errors import ItemError
 from components.records.failures import expected_errors, failure_row
 from components.steps.settled import Settled
 from components.storage.open import open_store
+from components.storage.scratch import remove
 from components.storage.store import Store
 from components.storage.writer import RowWriter
 
@@ -82,10 +83,14 @@ class ItemWorker:
         self._context = context
         self._store = context.store()
         self._writer = RowWriter(self._store)
-        with expected_errors():
-            self._folder = Path(tempfile.mkdtemp(prefix="tav-"))
-        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = self._new_folder()
         self._settled: Container[Any] = ()
+
+    def _new_folder(self) -> Path:
+        with expected_errors():
+            folder = Path(tempfile.mkdtemp(prefix="tav-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def skip_committed(self, since: int) -> None:
         """Leave out items that this step has committed since a time; see ``Settled``."""
@@ -114,8 +119,9 @@ class ItemWorker:
         try:
             yield self._folder
         finally:
-            for path in self._folder.iterdir():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            left = [path for path in self._folder.iterdir() if not remove(path)]
+            if left:  # it must meet no other item's files
+                self._folder = self._new_folder()
 
     def _unsettled(self, items: Sequence[Any]) -> Sequence[Any]:
         return [item for item in items if item not in self._settled]

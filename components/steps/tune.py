@@ -9,7 +9,6 @@ import contextlib
 import functools
 import logging
 import math
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from components.records.provenance import model_columns, provenance
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import latents_columns
+from components.storage.scratch import scratch_folder
 from components.storage.store import file_sha256
 from components.storage.tables import Row
 from tinyworld.shipped import public_name
@@ -243,8 +243,8 @@ def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 
 @contextlib.contextmanager
 def _scratch_file() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder) / "state.safetensors"
+    with scratch_folder() as folder:
+        yield folder / "state.safetensors"
 
 
 def _progress(video_id: str, steps: int) -> Any:

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _load(settings: dict[str, Any]) -> Captioner:
-    with tempfile.TemporaryDirectory(prefix="tav-lavis-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="tav-lavis-", ignore_cleanup_errors=True) as scratch:
         os.environ["HF_HOME"] = scratch  # transformers looks for old caches to convert
         from components.captioning.lavis.model import Captioner
 

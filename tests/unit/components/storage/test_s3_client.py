@@ -19,7 +19,7 @@ from components.manifest.load import load_manifest
 from components.storage import patience, s3_client
 from components.storage.open import open_store
 from components.storage.store import Store
-from components.video.read import DEFAULT_LIMITS
+from components.video.limits import DEFAULT_LIMITS
 from components.video.sources import fetch_source, list_videos, stat_source, stat_sources
 from tests.s3_answers import Answers, Request, s3_answers
 
