@@ -10,6 +10,7 @@ import dataclasses
 import functools
 from dataclasses import dataclass
 
+from components.captioning.worth import fault
 from components.config import RunConfig, VideoConfig
 from components.errors import ItemError
 from components.manifest.edits import VideoEntry, expand_edit
@@ -116,7 +117,11 @@ class State:
 
     @functools.cached_property
     def captions(self) -> dict[str, str]:
-        """Source prompts by video id: the manifest's own, else BLIP-2's."""
+        """Source prompts by video id: the manifest's own, else BLIP-2's.
+
+        Captions of older releases that say nothing are left out, so that nothing is tuned on them:
+        the video is captioned once more, and then fails with the caption's text.
+        """
         captioner = captioner_name(self.config.caption, self.revisions.caption)
         written = {
             (row["video_id"], row["video_key"], row["captioner"]): row["caption"]
@@ -128,7 +133,9 @@ class State:
                 continue
             name = captioner if entry.prompt is None else "manifest"
             caption = written.get((entry.video_id, video["video_key"], name))
-            if caption is not None and entry.prompt in (None, caption):
+            if caption is None or entry.prompt not in (None, caption):
+                continue
+            if entry.prompt is not None or fault(caption, self.config.caption.prompt) is None:
                 found[entry.video_id] = caption
         return found
 

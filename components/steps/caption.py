@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
+from components.captioning.worth import fault
 from components.config import CaptionConfig
 from components.errors import ItemError
 from components.log import VideoLog
@@ -128,12 +129,14 @@ class CaptionWorker(ItemWorker):
             errors.update(dict.fromkeys(frames, error))
             return {}
         captions = dict(zip(frames, texts, strict=True))
-        for key in [key for key, text in captions.items() if not text]:
-            del captions[key]
-            errors[key] = ItemError(
-                "BLIP-2 gave an empty caption for the clip's middle frame: "
-                "give the video a prompt in the manifest, or set caption.prompt"
-            )
+        for key, text in list(captions.items()):
+            if (wrong := fault(text, self._context.config.caption.prompt)) is not None:
+                del captions[key]
+                errors[key] = ItemError(
+                    f"BLIP-2 gave the caption {text!r} for the clip's middle frame, which {wrong}: "
+                    "give the video a prompt in the manifest, or set another caption.prompt or "
+                    "caption.model"
+                )
         return captions
 
     def _row(self, item: CaptionItem, caption: str, started: float) -> Row:

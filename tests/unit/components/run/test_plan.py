@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from components.records.keys import content_key
 from components.run.current import Revisions, State
 from components.run.plan import Plan
 from components.run.status import run_status
+from components.steps.caption import captioner_name
 from components.storage.latents import LatentsReader, latents_columns
 from components.storage.local import LocalStore
 from components.storage.tables import Row, append_rows
@@ -94,6 +96,31 @@ def test_each_row_makes_the_next_step_possible(a_run: Run) -> None:
     assert score.edit_id == "v/e"
     status = run_status(a_run.state)
     assert [step.left for step in status.steps.values()] == [0, 0, 0, 0, 1]
+
+
+def test_nothing_is_tuned_on_a_caption_of_an_older_release_that_says_nothing(a_run: Run) -> None:
+    a_run.entry = dataclasses.replace(a_run.entry, prompt=None)
+    a_run.ingest()
+    key, name = a_run.state.videos["v"]["video_key"], captioner_name(a_run.config.caption, "c")
+    for caption in ("bald bald bald bald", "a photo of", "..."):
+        a_run.commit("captions", video_key=key, captioner=name, caption=caption)
+        (item,) = a_run.plan().caption_items()
+        assert a_run.plan().tune_items() == []
+        assert run_status(a_run.state).steps["caption"].left == 1
+    a_run.fail("caption", item.item_key, retryable=False)
+    assert a_run.plan().caption_items() == []
+    assert [row["step"] for row in a_run.state.open_failures] == ["caption"]
+    a_run.commit("captions", video_key=key, captioner=name, caption="a dog")
+    (tune,) = a_run.plan().tune_items()
+    assert tune.source_prompt == "a dog"
+
+
+def test_a_prompt_of_the_manifest_is_the_users_word(a_run: Run) -> None:
+    a_run.entry = dataclasses.replace(a_run.entry, prompt="a photo of")
+    a_run.ingest()
+    key = a_run.state.videos["v"]["video_key"]
+    a_run.commit("captions", video_key=key, captioner="manifest", caption="a photo of")
+    assert [item.source_prompt for item in a_run.plan().tune_items()] == ["a photo of"]
 
 
 def test_a_changed_source_is_read_again(a_run: Run) -> None:

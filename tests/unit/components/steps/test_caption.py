@@ -32,7 +32,7 @@ def context(tiny_models: Path, tmp_path: Path) -> StepContext:
             run=str(tmp_path / "run"),
             manifest="none.yaml",
             model=ModelConfig(base=str(tiny_models / "base")),
-            caption=CaptionConfig(model=blip2, max_new_tokens=6, num_beams=1),
+            caption=CaptionConfig(model=blip2, max_new_tokens=12, num_beams=1),
         ),
         config_hash="c0ffee",
         caption_revision=resolve_revision(blip2),
@@ -138,8 +138,37 @@ def test_an_empty_caption_is_a_failure_with_a_remedy(
     (outcome,) = worker([_item(context, tiny_clips / "fish.mp4", "fish")])
     (failure,) = read_table(context.store(), "failures")
     assert outcome.error is not None
+    assert "the caption '' for the clip's middle frame, which is empty" in failure["message"]
     assert "give the video a prompt in the manifest" in failure["message"]
     assert not failure["retryable"]
+    assert read_table(context.store(), "captions") == []
+
+
+def test_a_caption_that_says_nothing_fails_with_its_text(
+    context: StepContext, tiny_clips: Path
+) -> None:
+    worker = CaptionWorker(context)
+    captioner = worker._captioner
+    assert isinstance(captioner, Blip2Captioner)
+    word = captioner.processor.tokenizer(" fish", add_special_tokens=False).input_ids[0]
+    # A real BLIP-2 that finds one word the likeliest, whatever came before.
+    captioner.model.language_model.model.decoder.final_layer_norm.bias.data[:] = 1
+    scores = captioner.model.get_output_embeddings().weight.data
+    scores[:] = 0
+    scores[word] = 1
+    outcomes = worker(
+        [_item(context, tiny_clips / f"{name}.mp4", name) for name in ("fish", "car")]
+    )
+    assert all(outcome.error is not None for outcome in outcomes)
+    failures = read_table(context.store(), "failures")
+    assert {row["video_id"] for row in failures} == {"fish", "car"}
+    text = " ".join(["fish"] * 12)
+    for row in failures:
+        assert (
+            f"the caption {text!r} for the clip's middle frame, which only repeats itself: give "
+            "the video a prompt in the manifest, or set another caption.prompt or caption.model"
+        ) in row["message"]
+        assert not row["retryable"]
     assert read_table(context.store(), "captions") == []
 
 
