@@ -31,7 +31,8 @@ KNEE = 0.75
 """Share of the reference white up to which HDR is linear."""
 
 # Numbers of matrices, transfer curves and primaries are ITU-T H.273's, as FFmpeg's are.
-_UNTAGGED = {0, 2, 3}
+_RESERVED = 3
+_UNTAGGED = {0, 2, _RESERVED}
 """Of matrices: RGB, which frames of luma and chroma cannot have, unspecified and reserved."""
 _MATRICES = {1: "ITU709", 4: "FCC", 5: "ITU601", 6: "SMPTE170M", 7: "SMPTE240M", 9: "BT2020"}
 _FOREIGN_MATRICES = {
@@ -100,6 +101,11 @@ def source_matrix(image: av.VideoFrame) -> str:
     return "ITU709" if image.width >= HD_WIDTH or image.height >= HD_HEIGHT else "ITU601"
 
 
+def matrix_to_tell(image: av.VideoFrame) -> str | None:
+    """The matrix, where swscale would take another or none."""
+    return source_matrix(image) if untagged_hd(image) or image.colorspace == _RESERVED else None
+
+
 def untagged_hd(image: av.VideoFrame) -> bool:
     """Whether a frame's matrix is not version 1's, which took BT.601 for all untagged frames."""
     coloured = not _is_rgb(image) and len(image.format.components) > 2  # noqa: PLR2004
@@ -142,8 +148,13 @@ def limited_grey(image: av.VideoFrame) -> bool:
     return few and not _is_rgb(image) and image.color_range == _LIMITED
 
 
-def opaque_sdr(image: av.VideoFrame) -> Pixels:
-    """A frame at its own size as opaque RGB of standard range.
+def opaque_sdr(image: av.VideoFrame, size: tuple[int, int] | None = None) -> Pixels:
+    """A frame as opaque RGB of standard range.
+
+    Args:
+        image: The frame.
+        size: Width and height to scale it to, as signals; none for its own. Transparent frames
+            want none: what their pixels hide would mix with what they show.
 
     Returns:
         (H, W, 3), uint8, RGB.
@@ -151,7 +162,7 @@ def opaque_sdr(image: av.VideoFrame) -> Pixels:
     import numpy as np
 
     deep, alpha = bool(wide(image)), has_alpha(image)
-    pixels = _converted(image, _FORMATS[deep, alpha])
+    pixels = _converted(image, _FORMATS[deep, alpha], size)
     colours = pixels[..., :3]
     if limited_grey(image):
         most = np.iinfo(pixels.dtype).max
@@ -192,11 +203,14 @@ def _is_hdr(image: av.VideoFrame) -> bool:
     return image.color_trc in _PEAKS
 
 
-def _converted(image: av.VideoFrame, pixel_format: str) -> Any:
+def _converted(image: av.VideoFrame, pixel_format: str, size: tuple[int, int] | None = None) -> Any:
     from av.video.reformatter import Interpolation
 
     exact = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+    width, height = size or (image.width, image.height)
     return image.reformat(
+        width=width,
+        height=height,
         format=pixel_format,
         src_colorspace=None if _is_rgb(image) else source_matrix(image),
         interpolation=exact,

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from components.video.colour import (
+    has_alpha,
     limited_grey,
+    matrix_to_tell,
     opaque_sdr,
     shows_through,
     source_matrix,
@@ -25,9 +27,9 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     """(H, W, 3), uint8, RGB."""
 
-_IN_FULL = {"alpha", "crop", "gamut", "grey", "hdr"}
-"""What is done to a frame at its own size. Others are converted while they are scaled, as the
-official code does."""
+_IN_STEPS = {"alpha", "crop", "gamut", "grey", "hdr"}
+"""What is done in steps of its own, some of them at the frame's own size. Other frames are
+converted while they are scaled, as the official code does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,13 @@ class SourceFrame:
         import numpy as np
 
         size = (height, width) if self.orientation.transposed else (width, height)
-        image, matrix = self.image, None
-        if set(self.reading()) & _IN_FULL:
-            pixels = np.ascontiguousarray(self._cropped(opaque_sdr(image)))
-            image = av.VideoFrame.from_ndarray(pixels, "rgb24")
-        elif untagged_hd(image):
-            matrix = source_matrix(image)
+        image, matrix = self.image, matrix_to_tell(self.image)
+        if set(self.reading()) & _IN_STEPS:
+            whole = self.crop == WHOLE and not has_alpha(image)
+            pixels = np.ascontiguousarray(
+                opaque_sdr(image, size) if whole else self._cropped(opaque_sdr(image))
+            )
+            image, matrix = av.VideoFrame.from_ndarray(pixels, "rgb24"), None
         scaled = image.reformat(
             width=size[0],
             height=size[1],

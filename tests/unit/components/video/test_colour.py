@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from components.config import VideoConfig
 from components.errors import SourceError
 from components.video.colour import opaque_sdr
+from components.video.display import SourceFrame
 from components.video.io import decode_clip, probe
 from components.video.read import Probe
 
@@ -286,7 +287,8 @@ def test_a_reserved_matrix_is_none(tmp_path: Path) -> None:
     """VP9 may carry one; swscale would refuse it."""
     frame = coded(np.array(RED) / 255, BT601, (64, 48))
     frame.colorspace = 3
-    assert close(tuple(map(int, opaque_sdr(frame)[24, 32])), RED, 3)
+    assert close(tuple(map(int, SourceFrame(frame).scaled(32, 24)[12, 16])), RED, 3)
+    assert list(SourceFrame(frame).reading()) == []
 
 
 @given(low=st.floats(0, 10_000), high=st.floats(0, 10_000))
