@@ -10,28 +10,36 @@
 #
 # The base is pinned by version here. A release pins it by digest, which only a registry can tell:
 #     --build-arg BASE=docker.io/library/python:3.11.14-slim-bookworm@sha256:<digest>
+#
+# Where packages come through a mirror, its settings are secrets of the build, and so in no layer:
+#     --secret id=pip.conf,src=/etc/pip.conf --secret id=uv.toml,src=/etc/uv/uv.toml
 ARG BASE=docker.io/library/python:3.11.14-slim-bookworm
 
 FROM ${BASE} AS build
 ARG UV_VERSION=0.13.8
-ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_PYTHON=/opt/venv/bin/python UV_PYTHON_DOWNLOADS=never
+# uv leaves out what does not compile: libraries carry files in the syntax of other Pythons.
+ENV UV_LINK_MODE=copy UV_NO_CACHE=1 UV_COMPILE_BYTECODE=1 \
+    UV_PYTHON=/opt/venv/bin/python UV_PYTHON_DOWNLOADS=never
 WORKDIR /src
-RUN pip install --no-cache-dir "uv==${UV_VERSION}" && python -m venv --without-pip /opt/venv
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
+    pip install --no-cache-dir "uv==${UV_VERSION}" && python -m venv --without-pip /opt/venv
 COPY requirements.lock pyproject.toml ./
 # What pyproject.toml asks for, at the lock's versions and with its hashes; none of its dev tools.
-RUN uv pip install --constraint requirements.lock --requirements pyproject.toml setuptools
+RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
+    uv pip install --constraint requirements.lock --requirements pyproject.toml setuptools
 COPY README.md LICENSE ./
 COPY tav_model tav_model
 COPY tinyworld tinyworld
 COPY eval eval
 COPY components components
 COPY pipelines pipelines
-RUN uv pip install --no-deps --no-build-isolation . && /opt/venv/bin/python -m compileall -q /opt/venv
+# Of these sources every file compiles, or there is no image.
+RUN /opt/venv/bin/python -m compileall -q . && uv pip install --no-deps --no-build-isolation .
 
 FROM build AS build-lavis
 # Its own lock, with hashes; found beside /opt/venv by caption.backend=lavis.
-RUN /opt/venv/bin/python -m components.captioning.lavis.environment /opt/venv-lavis \
-    && /opt/venv-lavis/bin/python -m compileall -q /opt/venv-lavis
+RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
+    /opt/venv/bin/python -m components.captioning.lavis.environment /opt/venv-lavis
 
 FROM ${BASE} AS runtime
 # KubeRay's probes call wget. The base's digest decides its version.
@@ -40,9 +48,14 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends wget \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 1000 tav \
-    && useradd --uid 1000 --gid tav --create-home tav
+    && useradd --uid 1000 --gid tav --create-home tav \
+    && chmod 755 /home/tav
 COPY --from=build /opt/venv /opt/venv
+# The user may be any number, without a name and a home, and the root may be read-only: /tmp alone
+# is written to, models of a hub and other caches included.
 ENV PATH=/opt/venv/bin:$PATH \
+    HOME=/tmp \
+    USER=tav \
     PYTHONUNBUFFERED=1 \
     RAY_USAGE_STATS_ENABLED=0
 USER 1000:1000

@@ -66,13 +66,8 @@ bench: $(READY) ## Measure one step of each kind on this machine
 
 lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-<<<<<<< HEAD
 		--fork-strategy fewest --generate-hashes --upgrade --quiet --output-file requirements.lock
 	cd components/captioning/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
-=======
-		--generate-hashes --upgrade --quiet --output-file requirements.lock
-	cd components/captioning/lavis && $(abspath $(BIN)/uv) pip compile requirements.in --no-deps --universal \
->>>>>>> 69b3f51 (run.perform: one function performs a step for command line, job, Kubeflow task and Python; layers inside components are checked)
 		--python-version 3.11 --generate-hashes --quiet --output-file requirements.lock
 
 clean: ## Remove the environment and the demo's run

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkout import copy_sources
 from tests.pythons import allowed, find
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(5400)]
 
-REPOSITORY = Path(__file__).parents[2]
 HERE = "{}.{}".format(*sys.version_info[:2])
-LEFT_OUT = (".git", ".venv*", ".*cache", "*.egg-info", "__pycache__", "runs", "build", "dist")
 FEW = ["tune.steps=2", "invert.steps=2", "sample.steps=2"]
 
 
@@ -29,16 +28,16 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[P
     python = find(request.param)
     if python is None:
         pytest.skip(f"no python{request.param} with venv on the path or under pyenv")
-    copy = tmp_path / "checkout"
-    shutil.copytree(REPOSITORY, copy, ignore=shutil.ignore_patterns(*LEFT_OUT))
+    copy = copy_sources(tmp_path / "checkout")
     yield copy, python
     shutil.rmtree(copy)
 
 
 def run(folder: Path, *command: str) -> str:
     """What a command wrote to both streams, which must end well."""
-    # RAY_AUTH_*: the driver starts a Ray of its own.
-    environment = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
+    # The driver starts a Ray of its own, and uv has its own cache.
+    others = ("RAY_AUTH", "XDG_CACHE_HOME")
+    environment = {k: value for k, value in os.environ.items() if not k.startswith(others)}
     done = subprocess.run(
         command,
         cwd=folder,

@@ -16,6 +16,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
+NOT_PACKED = {"tests", "benchmarks"}
+"""Packages of the checkout alone."""
+FOR_READERS = {".md", ".png", ".in"}
+"""Files beside the modules that no program reads; requirements.in is read by `make lock`."""
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +68,35 @@ def test_what_is_copied_is_there_and_not_ignored(instructions: list[list[str]]) 
         assert ignored(secret), secret
 
 
-def test_every_package_of_the_sources_is_packed() -> None:
+def test_every_module_of_the_sources_is_packed(instructions: list[list[str]]) -> None:
+    """A package that only the checkout has would be missed in the image alone."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     packed = set(project["tool"]["setuptools"]["packages"])
-    for top in {name.partition(".")[0] for name in packed}:
-        for init in (ROOT / top).rglob("__init__.py"):
-            assert ".".join(init.parent.relative_to(ROOT).parts) in packed
+    tops = {path.parent.name for path in ROOT.glob("*/*.py")} - NOT_PACKED
+    assert tops == {name.partition(".")[0] for name in packed}
+    copied = {words[1] for words in instructions if words[0] == "COPY"}
+    kept = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    for top in tops:
+        assert top in copied
+        assert f"!{top}" in kept
+        for module in (ROOT / top).rglob("*.py"):
+            assert ".".join(module.parent.relative_to(ROOT).parts) in packed, module
+            assert (module.parent / "__init__.py").is_file(), module
+
+
+def test_every_file_that_the_modules_read_is_packed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    setuptools = project["tool"]["setuptools"]
+    packed = {
+        path
+        for name, patterns in setuptools["package-data"].items()
+        for pattern in patterns
+        for path in (ROOT / name.replace(".", "/")).glob(pattern)
+    }
+    for top in {name.partition(".")[0] for name in setuptools["packages"]}:
+        for path in (ROOT / top).rglob("*"):
+            if path.is_file() and path.suffix not in {".py", ".pyc"} | FOR_READERS:
+                assert path in packed, path
 
 
 def test_all_that_the_image_installs_is_locked_with_hashes() -> None:
@@ -94,6 +121,16 @@ def test_all_that_the_image_installs_is_locked_with_hashes() -> None:
             if one.marker is None or any(one.marker.evaluate(extra) for extra in extras):
                 waiting.append(one)
     assert len(seen) > 50
+
+
+def test_only_our_own_files_must_compile(instructions: list[list[str]]) -> None:
+    """Libraries carry files in the syntax of other Pythons, which uv leaves out."""
+    build = [" ".join(words) for words in instructions]
+    build = build[: next(i for i, line in enumerate(build) if line.endswith("AS runtime"))]
+    assert any(line.startswith("ENV") and "UV_COMPILE_BYTECODE=1" in line for line in build)
+    assert [line for line in build if line.startswith("WORKDIR")] == ["WORKDIR /src"]
+    compiled = re.findall(r"-m compileall (?:-\w+ )*(\S+)", " ".join(build))
+    assert compiled == ["."]
 
 
 def test_the_image_runs_as_a_user_with_a_number(instructions: list[list[str]]) -> None:

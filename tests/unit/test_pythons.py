@@ -57,6 +57,16 @@ def test_the_lock_names_no_index() -> None:
     assert not re.search(r"^--?\w", LOCK, re.MULTILINE)
 
 
+def test_make_lock_asks_for_one_version_of_each_and_names_folders_that_exist() -> None:
+    command = ["make", "--dry-run", "--no-print-directory", "lock"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    ours, laviss = done.stdout.replace("\\\n", "").strip().splitlines()
+    assert {"--universal", "fewest", "--generate-hashes"} <= set(ours.split())
+    folder = laviss.removeprefix("cd ").partition(" ")[0]
+    assert (ROOT / folder / "requirements.in").is_file()
+    assert "requirements.in" in laviss
+
+
 def pretender(path: Path, version: tuple[int, int]) -> Path:
     """An interpreter that takes itself for another version."""
     program = f"import sys; sys.version_info = ({version[0]}, {version[1]}, 0, 'final', 0); "
