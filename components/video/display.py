@@ -48,6 +48,9 @@ class SourceFrame:
     left_cut: bool = False
     """Whether the codec crops the left edge where version 1 of the reader did not."""
 
+    padded: bool = False
+    """Whether what looks like alpha only fills up the pixels' bytes."""
+
     @property
     def interlaced(self) -> bool:
         """Whether the frame's rows are of two moments."""
@@ -102,7 +105,7 @@ class SourceFrame:
             yield reduced
         if limited_grey(self.image):
             yield "grey"
-        if "alpha" not in known and shows_through(self.image):
+        if "alpha" not in known and not self.padded and shows_through(self.image):
             yield "alpha"
 
     def _cropped(self, pixels: Pixels) -> Pixels:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's decoder → the one that decodes the second picture of a frame, which is its alpha."""
+_BI_RGB = "\0\0\0\0"
 _ALIGNED = 32
 """Bytes: FFmpeg's own step for cropping the left edge, unless it is told not to mind."""
 
@@ -64,7 +65,14 @@ class Track:
             self.declared.crop,
             self.fields,
             self._left_cut(image),
+            self._padded(),
         )
+
+    def _padded(self) -> bool:
+        """Windows bitmaps of 32 bits have no alpha, though FFmpeg reads one (BITMAPINFOHEADER)."""
+        coded = self.stream.codec_context
+        raw = coded.name == "rawvideo" and coded.codec_tag == _BI_RGB
+        return bool(raw and self.stream.container.format.name == "avi")
 
     def _left_cut(self, image: av.VideoFrame) -> bool:
         if self.decoder.coded_width == self.decoder.width:

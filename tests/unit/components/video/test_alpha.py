@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from components.config import VideoConfig
+from components.config import VideoConfig, VideoLimits
 from components.video.colour import opaque_sdr
 from components.video.io import decode_clip, decode_frames, probe
+from components.video.stream import open_track
 from tests.unit.components.video.test_colour import coded, pq
 
 RED, HIDDEN = (200, 30, 30), (0, 255, 0)
@@ -139,3 +140,19 @@ def test_alpha_of_hdr_is_laid_on_the_white_that_is_shown() -> None:
     assert opaque_sdr(frame).min() == 255
     plane.update(np.full(plane.buffer_size // 2, 1023, "<u2").tobytes())
     assert 230 <= opaque_sdr(frame).max() <= 245
+
+
+@pytest.mark.parametrize(("tagged", "white"), [(False, False), (True, True)])
+def test_the_fourth_byte_of_a_windows_bitmap_is_no_alpha(
+    tmp_path: Path, tagged: Any, white: Any
+) -> None:
+    """Screen recorders leave it at zero: all would be white."""
+    codec, pix_fmt = ("ffvhuff", "bgra") if tagged else ("rawvideo", "bgra")
+    how: Any = ("avi", codec, pix_fmt, {})
+    path = write_alpha(tmp_path / "a.avi", *how, frames=[picture(alpha=0)] * 2)
+    with av.open(str(path), format="avi") as container:
+        track = open_track(path, container, container.streams.video[0], VideoLimits())
+        packet = next(container.demux(track.stream))
+        (image,) = track.decoder.decode(packet)
+        frame = track.frame(image, packet).scaled(SIZE, SIZE)
+    assert (frame[32, 28].min() > 250) == white
