@@ -25,6 +25,7 @@ from components.manifest.edits import (
 )
 from components.manifest.rows import FRAME_FIELDS
 from components.manifest.words import caseless
+from components.storage.address import Address, parse_uri
 from components.syntax.tree import (
     MISSING_WORDS,
     Node,
@@ -55,7 +56,9 @@ def valid_id(text: str) -> bool:
 class Linter:
     """Turns a manifest's tree into entries, noting what is wrong."""
 
-    def __init__(self, problems: Problems, base: str, *, number_ids: bool = False) -> None:
+    def __init__(
+        self, problems: Problems, base: str | Address, *, number_ids: bool = False
+    ) -> None:
         """Note problems in ``problems``; relative addresses are taken from ``base``.
 
         Args:
@@ -64,7 +67,7 @@ class Linter:
             number_ids: Whether an integer is the id of its digits. (In YAML ``010`` is 8.)
         """
         self._problems = problems
-        self._base = base
+        self._base = parse_uri(base)  # once, and not for each of its addresses
         self._number_ids = number_ids
         self._frames_seen: dict[str, dict[str, Any] | None] = {}
 

@@ -19,7 +19,7 @@ from components.errors import SourceError
 from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
 from components.manifest.lint import Linter, valid_id
 from components.manifest.read import SUFFIXES, byte_limit, read_tree
-from components.storage.address import split_uri
+from components.storage.address import Address, parse_uri
 from components.storage.scratch import scratch_folder
 from components.syntax.document import YAML_SUFFIXES
 from components.syntax.tree import ManifestError, Node, Problems, to_node
@@ -73,21 +73,21 @@ def load_manifest(uri: str) -> Manifest:
         TransientError: S3 did not answer.
     """
     problems = Problems(uri)
-    scheme, location = split_uri(uri)
-    suffix = PurePosixPath(location).suffix.lower()
-    if scheme == "file" and Path(location).is_dir():
-        return _load_folder(uri, problems)
+    address = parse_uri(uri)
+    suffix = PurePosixPath(address.location).suffix.lower()
+    if not address.on_s3 and Path(address.location).is_dir():
+        return _load_folder(address, problems)
     if suffix in SUFFIXES:
-        tree = read_tree(_read(uri, byte_limit(suffix), problems), suffix, problems)
-        linter = Linter(problems, _folder_of(uri), number_ids=suffix not in YAML_SUFFIXES)
+        tree = read_tree(_read(address, byte_limit(suffix), problems), suffix, problems)
+        linter = Linter(problems, _folder_of(address), number_ids=suffix not in YAML_SUFFIXES)
         videos = linter.videos(tree)
-        return Manifest(name=_plain(PurePosixPath(location).stem), videos=videos)
-    if scheme == "file":
-        if Path(location).exists():
+        return Manifest(name=_plain(PurePosixPath(address.location).stem), videos=videos)
+    if not address.on_s3:
+        if Path(address.location).exists():
             known = ", ".join(SUFFIXES)
             problems.fail(0, f"has the suffix {suffix!r}, but manifests end in {known}: rename it")
         problems.fail(0, "does not exist: check manifest in the run's configuration")
-    return _load_folder(uri, problems)
+    return _load_folder(address, problems)
 
 
 def to_document(manifest: Manifest) -> dict[str, Any]:
@@ -129,40 +129,38 @@ def from_document(document: dict[str, Any]) -> Manifest:
     return Manifest(name=str(document.get("name")), videos=videos)
 
 
-def _load_folder(uri: str, problems: Problems) -> Manifest:
-    addresses, remarks = list_videos(uri)
+def _load_folder(root: Address, problems: Problems) -> Manifest:
+    addresses, remarks = list_videos(root)
     for remark in remarks:
-        logger.warning("%s: %s", uri, remark)
+        logger.warning("%s: %s", root.uri, remark)
     if not addresses:
         problems.fail(0, "holds 0 videos, but at least 1 is needed")
     edits = Node(None, 0)
-    if (edits_uri := _folder_edits(uri)) is not None:
-        problems.source = edits_uri
-        tree = read_tree(_read(edits_uri, byte_limit(".yaml"), problems), ".yaml", problems)
+    if (edits_file := _folder_edits(root)) is not None:
+        problems.source = edits_file.uri
+        tree = read_tree(_read(edits_file, byte_limit(".yaml"), problems), ".yaml", problems)
         if not isinstance(tree.value, dict) or set(tree.value) != {"edits"}:
             problems.fail(1, "must hold edits: (a list) and nothing else")
         edits = tree.value["edits"]
-    folder = resolve_uri(".", uri)
+    folder = resolve_uri(".", root)
     below = folder if folder.endswith("/") else f"{folder}/"
     name = posixpath.basename(folder.rstrip("/"))
     videos = []
     for address in addresses:
         relative = "" if address in (below[:-1], below) else address.removeprefix(below)
         videos.append(to_node({"id": _folder_id(relative or name), "uri": address}, 0))
-    entries = Linter(problems, uri).videos(Node({"videos": Node(videos, 0), "edits": edits}, 0))
+    entries = Linter(problems, root).videos(Node({"videos": Node(videos, 0), "edits": edits}, 0))
     return Manifest(name=_plain(name), videos=entries)
 
 
-def _folder_edits(uri: str) -> str | None:
+def _folder_edits(folder: Address) -> Address | None:
     """The address of the folder's ``edits.yaml``, if it has one."""
-    address = resolve_uri(FOLDER_EDITS, uri)
-    scheme, location = split_uri(address)
-    if scheme == "s3":
+    address = parse_uri(resolve_uri(FOLDER_EDITS, folder))
+    if address.on_s3:
         from components.storage.s3 import stat_object
 
-        bucket, _, key = location.partition("/")
-        return address if stat_object(bucket, key) is not None else None
-    return address if Path(location).exists() else None
+        return address if stat_object(address.bucket, address.key) is not None else None
+    return address if Path(address.location).exists() else None
 
 
 def _folder_id(relative: str) -> str:
@@ -184,20 +182,19 @@ def _plain(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_]+", "-", text).strip("-_") or "videos"
 
 
-def _read(uri: str, limit: int, problems: Problems) -> bytes:
+def _read(address: Address, limit: int, problems: Problems) -> bytes:
     try:
-        size = stat_source(uri).size
+        size = stat_source(address).size
         if size > limit:
             problems.fail(0, f"has {size} bytes, but the limit is {limit}: split it, or use JSONL")
         with scratch_folder("tav-manifest-") as folder:
-            return fetch_source(uri, folder).read_bytes()
+            return fetch_source(address, folder).read_bytes()
     except (SourceError, OSError) as error:
         problems.fail(0, str(error))
 
 
-def _folder_of(uri: str) -> str:
+def _folder_of(address: Address) -> str:
     """The folder or bucket prefix that a manifest file lies in."""
-    scheme, location = split_uri(uri)
-    if scheme == "s3":
-        return f"s3://{location.rpartition('/')[0]}/"
-    return str(Path(location).absolute().parent)
+    if address.on_s3:
+        return f"s3://{address.location.rpartition('/')[0]}/"
+    return str(Path(address.location).absolute().parent)

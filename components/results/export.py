@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import TransientError, UserError
-from components.storage.address import split_uri
+from components.storage.address import parse_uri
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
@@ -211,15 +211,15 @@ def _utf8(text: str) -> bytes:
 
 
 def _write_whole(target: str, data: bytes) -> None:
-    scheme, location = split_uri(target)
-    if scheme == "s3":
+    address = parse_uri(target)
+    if address.on_s3:
         folder, _, name = target.rpartition("/")
         try:
             open_store(folder).write_bytes(name, data)
         except (TransientError, ValueError) as error:
             raise UserError(f"cannot export to {target!r}: {error}") from error
         return
-    path = Path(location)
+    path = Path(address.location)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=path.parent, delete=False) as handle:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote
 
 from components.errors import UserError
@@ -12,12 +14,45 @@ SCHEMES = ("file", "s3")
 _SEGMENT = re.compile(r"[\w][\w.+=@,-]{0,199}", re.ASCII)
 
 
-def split_uri(uri: str) -> tuple[str, str]:
-    """Split an address into its scheme (``file`` or ``s3``) and its location.
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where something lies: an address that is parsed once and passed on."""
+
+    uri: str
+    """As it was given."""
+    scheme: Literal["file", "s3"]
+    location: str
+    """A path; on S3 the bucket, a slash and the key."""
+
+    @property
+    def on_s3(self) -> bool:
+        """Whether it is an object's or a prefix's, and not a path."""
+        return self.scheme == "s3"
+
+    @property
+    def bucket(self) -> str:
+        """On S3: the bucket."""
+        return self.location.partition("/")[0]
+
+    @property
+    def key(self) -> str:
+        """On S3: the key, as it stands."""
+        return self.location.partition("/")[2]
+
+
+def parse_uri(uri: str | Address) -> Address:
+    """Take an address apart; one that is parsed already is returned as it is.
+
+    Args:
+        uri: A path, ``file://`` or ``s3://`` address.
 
     Raises:
         UserError: unknown scheme, or an S3 address without a bucket or with credentials.
     """
+    return uri if isinstance(uri, Address) else Address(uri, *_split(uri))
+
+
+def _split(uri: str) -> tuple[Literal["file", "s3"], str]:
     scheme, separator, location = uri.partition("://")
     if not separator:
         return "file", uri

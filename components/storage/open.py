@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.storage.address import run_root, split_uri
+from components.storage.address import parse_uri, run_root
 from components.storage.local import LocalStore
 from components.storage.store import Store
 
@@ -16,9 +16,9 @@ def open_store(uri: str) -> Store:
     Raises:
         UserError: unknown scheme, or an S3 address without a bucket.
     """
-    scheme, location = split_uri(uri)
-    if scheme == "s3":
+    address = parse_uri(uri)
+    if address.on_s3:
         from components.storage.s3 import S3Store  # boto3 takes 0.5 s
 
-        return S3Store(*run_root(location))
-    return LocalStore(location)
+        return S3Store(*run_root(address.location))
+    return LocalStore(address.location)

@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from components.storage.address import split_uri
+from components.storage.address import Address
 
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
-def missing(uri: str) -> str:
+def missing(address: Address) -> str:
     """What to tell of a source that does not exist.
 
     Args:
-        uri: A path, ``file://`` or ``s3://`` address.
+        address: The source's.
 
     Raises:
         TransientError: S3 did not answer.
     """
-    scheme, location = split_uri(uri)
-    other = _on_s3(location) if scheme == "s3" else _local(location)
+    uri, location = address.uri, address.location
+    other = _on_s3(location) if address.on_s3 else _local(location)
     if other is None:
         return f"{uri} does not exist: check the manifest's uri"
     return (

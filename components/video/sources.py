@@ -21,7 +21,7 @@ from components.config import VideoLimits
 from components.errors import DeniedError, ItemError, RefusedError, SourceError, UserError
 from components.records.keys import content_key
 from components.redact import redacted
-from components.storage.address import s3_prefix, split_uri
+from components.storage.address import Address, parse_uri, s3_prefix
 from components.storage.store import ObjectInfo, file_sha256, modified_at
 from components.video.folder import frame_files
 from components.video.frame_sets import choose_frames, is_picture, natural_key
@@ -47,7 +47,7 @@ class SourceInfo:
     """Bytes; of a folder of frames, of all its images."""
 
 
-def resolve_uri(uri: str, base: str) -> str:
+def resolve_uri(uri: str, base: str | Address) -> str:
     """Make an address of a manifest whole.
 
     Args:
@@ -59,24 +59,27 @@ def resolve_uri(uri: str, base: str) -> str:
     Raises:
         UserError: unknown scheme, an S3 address without a bucket, or a path that leaves it.
     """
-    scheme, location = split_uri(uri)
+    location = parse_uri(uri).location
     if "://" in uri or location.startswith("/"):
         return uri
-    scheme, folder = split_uri(base)
-    if scheme == "file":
+    folder = parse_uri(base)
+    if not folder.on_s3:
         # Not resolve(): a link stays what the user calls it.
-        return os.path.abspath(posixpath.join(folder, location))  # noqa: PTH100 - see stat_source
-    prefix, key = s3_prefix(folder), location
+        path = posixpath.join(folder.location, location)
+        return os.path.abspath(path)  # noqa: PTH100 - see stat_source
+    prefix, key = s3_prefix(folder.location), location
     while (step := key.partition("/")[0]) in {".", ".."}:
         if step == "..":
             if not prefix:
-                raise UserError(f"{uri!r} leads out of the bucket of {base!r}: give its address")
+                raise UserError(
+                    f"{uri!r} leads out of the bucket of {folder.uri!r}: give its address"
+                )
             prefix = prefix[: prefix.rfind("/", 0, -1) + 1]
         key = key[len(step) + 1 :]
-    return f"s3://{folder.partition('/')[0]}/{prefix}{key}"
+    return f"s3://{folder.bucket}/{prefix}{key}"
 
 
-def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
+def stat_source(uri: str | Address, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
     """Find out whether a source is there and in which version.
 
     Args:
@@ -88,8 +91,8 @@ def stat_source(uri: str, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
         RefusedError: S3 refuses the account or the bucket.
         TransientError: S3 did not answer.
     """
-    with _explained(uri):
-        return _info(_members(*split_uri(uri), limits)[0], limits)
+    with _explained(uri) as address:
+        return _info(_members(address, limits)[0], limits)
 
 
 def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
@@ -146,7 +149,7 @@ def _can_list(bucket: str) -> bool:
 
 
 def fetch_source(
-    uri: str,
+    uri: str | Address,
     folder: Path,
     limits: VideoLimits = DEFAULT_LIMITS,
     tell: Callable[[str], object] | None = None,
@@ -164,18 +167,17 @@ def fetch_source(
         RefusedError: S3 refuses the account or the bucket.
         TransientError: S3 did not answer, or the connection broke.
     """
-    with _explained(uri):
-        scheme, location = split_uri(uri)
-        members, remarks = _members(scheme, location, limits)
+    with _explained(uri) as address:
+        members, remarks = _members(address, limits)
         _info(members, limits)  # checks the sizes before anything is downloaded
         if tell is not None:
             for remark in remarks:
                 tell(remark)
-        if scheme == "file":
-            return Path(location)
+        if not address.on_s3:
+            return Path(address.location)
         from components.storage.s3 import fetch_object
 
-        bucket, _, key = location.partition("/")
+        bucket, key = address.bucket, address.key
         if [member.path for member in members] == [key]:
             target = folder / f"source{PurePosixPath(key).suffix.lower()[:8]}"
             fetch_object(bucket, key, target)
@@ -204,7 +206,7 @@ def source_sha256(path: Path) -> str:
         return file_sha256(path)
 
 
-def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
+def list_videos(uri: str | Address) -> tuple[list[str], tuple[str, ...]]:
     """Find all videos below a folder or bucket prefix; see ``find_videos``.
 
     Hidden names (``.…``) are skipped; symbolic links to folders are not followed.
@@ -215,15 +217,16 @@ def list_videos(uri: str) -> tuple[list[str], tuple[str, ...]]:
     Raises:
         UserError: the folder is missing, or the store cannot be read.
     """
-    scheme, location = split_uri(uri)
-    if scheme == "s3":
-        bucket = location.partition("/")[0]
-        below = s3_prefix(location)
-        root, names = f"s3://{bucket}/{below}", _s3_names(bucket, below)
+    address = parse_uri(uri)
+    if address.on_s3:
+        below = s3_prefix(address.location)
+        root, names = f"s3://{address.bucket}/{below}", _s3_names(address.bucket, below)
     else:
-        folder = Path(os.path.abspath(location))  # noqa: PTH100 - as resolve_uri, `..` and all
+        folder = Path(os.path.abspath(address.location))  # noqa: PTH100 - as resolve_uri, `..` and all
         if not folder.is_dir():
-            raise UserError(f"the folder {uri!r} does not exist: check the manifest's address")
+            raise UserError(
+                f"the folder {address.uri!r} does not exist: check the manifest's address"
+            )
         root, names = f"{folder.as_posix().rstrip('/')}/", _local_names(folder)
     found = find_videos(name for name in names if name != FOLDER_EDITS)
     videos = [f"{root}{name}" for name in found.files]
@@ -257,12 +260,11 @@ def _s3_names(bucket: str, below: str) -> Iterator[str]:
             yield name
 
 
-def _members(
-    scheme: str, location: str, limits: VideoLimits
-) -> tuple[list[ObjectInfo], tuple[str, ...]]:
+def _members(address: Address, limits: VideoLimits) -> tuple[list[ObjectInfo], tuple[str, ...]]:
     """The file or object itself, else the frames directly below it; and what to tell of these."""
-    if scheme == "s3":
-        return _s3_members(location, limits)
+    if address.on_s3:
+        return _s3_members(address, limits)
+    location = address.location
     status = os.stat(location)  # noqa: PTH116 - a Path for each of 100 000 sources takes seconds
     if not stat.S_ISDIR(status.st_mode):
         return [_local_info(location, status)], ()
@@ -270,13 +272,13 @@ def _members(
     return [_local_info(str(file), file.stat()) for file in files], remarks
 
 
-def _s3_members(location: str, limits: VideoLimits) -> tuple[list[ObjectInfo], tuple[str, ...]]:
+def _s3_members(address: Address, limits: VideoLimits) -> tuple[list[ObjectInfo], tuple[str, ...]]:
     from components.storage.s3 import list_objects, stat_object
 
-    bucket, _, key = location.partition("/")
+    bucket, key = address.bucket, address.key
     if key and not key.endswith("/") and (info := stat_object(bucket, key)) is not None:
         return [info], ()
-    below = s3_prefix(location)
+    below = s3_prefix(address.location)
     found: dict[str, ObjectInfo] = {}
     for info in list_objects(bucket, below):
         name = info.path.removeprefix(below)
@@ -316,12 +318,13 @@ def _info(members: Iterable[ObjectInfo], limits: VideoLimits) -> SourceInfo:
 
 
 @contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def _explained(given: str | Address) -> Iterator[Address]:
     """Turn what a source's address may cause into a SourceError: the run goes on without it."""
+    uri = given.uri if isinstance(given, Address) else given
     try:
-        yield
+        yield (address := parse_uri(given))
     except FileNotFoundError as error:
-        raise SourceError(missing(uri)) from error
+        raise SourceError(missing(address)) from error
     except OSError as error:
         raise SourceError(f"{uri} cannot be read: {error.strerror or error}") from error
     except RefusedError:

@@ -20,6 +20,8 @@ from components.manifest.load import (
     VideoEntry,
     load_manifest,
 )
+from components.storage import address
+from components.video.sources import fetch_source
 from tests.manifest_files import problems, write
 from tests.sample_videos import write_folder
 
@@ -217,6 +219,25 @@ def test_size_is_bounded_before_parsing(tmp_path: Path, monkeypatch: pytest.Monk
     uri = write(tmp_path, "set.yaml", YAML)
     monkeypatch.setattr("components.syntax.document.MAX_BYTES", 100)
     assert f"has {len(YAML)} bytes, but the limit is 100: split it" in problems(uri)[0]
+
+
+def test_an_address_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def count(uri: str) -> Any:
+        parsed.append(uri)
+        return split(uri)
+
+    split = address._split
+    monkeypatch.setattr(address, "_split", count)
+    rows = "".join(json.dumps({"id": f"v{i}", "uri": f"{i}.mp4"}) + "\n" for i in range(3))
+    path = write(tmp_path, "set.jsonl", rows)
+    load_manifest(path)
+    assert parsed == [path, str(tmp_path), "0.mp4", "1.mp4", "2.mp4"]
+    parsed.clear()
+    file = write_folder(tmp_path / "frames", ["1.png"])
+    fetch_source(str(file), tmp_path)
+    assert parsed == [str(file)]
 
 
 def test_honest_aliases_are_expanded(tmp_path: Path) -> None:
