@@ -25,6 +25,7 @@ from components.steps.step import StepContext
 from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
 from components.storage.tables import append_rows, read_table
+from components.video.sources import stat_source
 from tav_model.config import ModelConfig
 from tests import bad_videos
 from tests.manifest_files import write
@@ -138,6 +139,12 @@ def parquet_manifest(columns: dict[str, Any]) -> Callable[[Path], Any]:
         load_manifest(str(folder / "set.parquet"))
 
     return use
+
+
+def other_form(folder: Path) -> None:
+    """A file whose name is decomposed, as macOS writes it, asked for by the composed one."""
+    write_video(folder / "e\u0301.mp4", 3)
+    stat_source(str(folder / "\u00e9.mp4"))
 
 
 def part_of_another_version(store: LocalStore) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from components.config import load_run_config
 from components.errors import ItemError, UserError
+from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
 from components.steps.score import check_protocols
@@ -25,6 +26,7 @@ from tests.bad_input import (
     entry,
     large_manifest,
     manifest,
+    other_form,
     parquet_manifest,
     part_of_another_version,
     pickled,
@@ -159,6 +161,13 @@ KINDS = [
          r"gone\.yaml", "does not exist", "check"),
     Kind("manifest-saved-by-another-release", lambda _: from_document({"version": 99}),
          "version 99", "reads 1", "release"),
+    Kind("manifest-replace-part", lambda _: expand_edit(
+        EditEntry(name="e", replace={"cat": "dog"}), "a catalogue"),
+         "'cat'.*'a catalogue'", "not a word of", "name the whole"),
+    Kind("manifest-replace-character", lambda _: expand_edit(
+        EditEntry(name="e", replace={"cafe": "bar"}), "a cafe\u0301"),
+         "'cafe'", "not a word of", "name a word that is"),
+    Kind("video-name-in-another-form", other_form, r"'.*\\xe9\.mp4'", "does not exist", "rename it"),
     config("unknown-key", {"tune": {"step": 3}}, r"tune\.step", "unknown key", "mean 'steps'"),
     config("nan", {"ray": {"cpus_per_worker": float("nan")}}, "is nan", "at least 0", "reserves"),
     config("infinite", {"video": {"limits": {"duration": float("inf")}}}, "inf", "at least", "3600"),
