@@ -123,12 +123,80 @@ def _coded(path: Path, codec: str, parameters: dict[str, str]) -> Path:
     return path
 
 
-def unsupported_suffix(folder: Path) -> Path:
-    return write_video(folder / "a.mp4", 12).rename(folder / "a.avi")
+def web_page_as_mp4(folder: Path) -> Path:
+    """What a server sent with its 404."""
+    (folder / "page.mp4").write_text("<!DOCTYPE html>\n<html><body>Not Found</body></html>")
+    return folder / "page.mp4"
 
 
-def wrong_suffix(folder: Path) -> Path:
-    return write_video(folder / "a.webm", 12).rename(folder / "a.mp4")
+def refusal_of_a_store_as_mp4(folder: Path) -> Path:
+    text = '<?xml version="1.0"?><Error><Code>AccessDenied</Code><HostId>x</HostId></Error>'
+    (folder / "denied.mp4").write_text(text)
+    return folder / "denied.mp4"
+
+
+def git_lfs_pointer(folder: Path) -> Path:
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+    (folder / "pointer.webm").write_text(text)
+    return folder / "pointer.webm"
+
+
+def archive_as_avi(folder: Path) -> Path:
+    (folder / "clips.avi").write_bytes(b"PK\x03\x04" + bytes(range(200)))
+    return folder / "clips.avi"
+
+
+def picture_as_mp4(folder: Path) -> Path:
+    Image.new("RGB", (64, 48)).save(folder / "picture.mp4", "JPEG")
+    return folder / "picture.mp4"
+
+
+def unsupported_container(folder: Path) -> Path:
+    (folder / "a.rm").write_bytes(b".RMF" + bytes(range(200)))
+    return folder / "a.rm"
+
+
+def rare_codec(folder: Path) -> Path:
+    return write_video(folder / "a.avi", 12, codec="asv2")
+
+
+def transport_stream_cut_in_a_packet(folder: Path) -> Path:
+    return _cut(write_video(folder / "cut.ts", 12), 100)
+
+
+def gif_cut_in_a_picture(folder: Path) -> Path:
+    return _cut(write_video(folder / "cut.gif", 12), 20)
+
+
+def animation_cut(folder: Path) -> Path:
+    return _cut(write_video(folder / "cut.webp", 12), 20)
+
+
+def avi_cut(folder: Path) -> Path:
+    return _cut(write_video(folder / "cut.avi", 12), 20)
+
+
+def vp9_with_other_bytes_in_the_middle(folder: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
+    return _overwritten(write_video(folder / "damaged.webm", noise))
+
+
+def ogg_with_other_bytes_in_the_middle(folder: Path) -> Path:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3)).astype(np.uint8)
+    return _overwritten(write_video(folder / "damaged.ogv", noise))
+
+
+def _cut(path: Path, count: int) -> Path:
+    path.write_bytes(path.read_bytes()[:-count])
+    return path
+
+
+def _overwritten(path: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = np.random.default_rng(1).bytes(200)
+    path.write_bytes(data)
+    return path
 
 
 def empty_folder(folder: Path) -> Path:

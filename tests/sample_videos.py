@@ -16,16 +16,68 @@ LEVEL, STEP = 20, 8
 _CODECS = {
     ".mp4": ("libx264", "mp4", "yuv420p"),
     ".mov": ("libx264", "mov", "yuv420p"),
-    ".mkv": ("libx264", "matroska", "yuv420p"),
+    ".3gp": ("mpeg4", "3gp", "yuv420p"),
     ".webm": ("libvpx-vp9", "webm", "yuv420p"),
+    ".mkv": ("libx264", "matroska", "yuv420p"),
+    ".avi": ("mpeg4", "avi", "yuv420p"),
+    ".mpg": ("mpeg2video", "mpeg", "yuv420p"),
+    ".vob": ("mpeg2video", "vob", "yuv420p"),
+    ".ts": ("libx264", "mpegts", "yuv420p"),
+    ".m2ts": ("libx264", "mpegts", "yuv420p"),
+    ".flv": ("flv", "flv", "yuv420p"),
+    ".wmv": ("wmv2", "asf", "yuv420p"),
+    ".asf": ("msmpeg4", "asf", "yuv420p"),
+    ".ogv": ("libvpx", "ogg", "yuv420p"),
+    ".y4m": ("wrapped_avframe", "yuv4mpegpipe", "yuv420p"),
     ".gif": ("gif", "gif", "gray"),
+    ".apng": ("apng", "apng", "rgb24"),
+    ".webp": ("libwebp_anim", "webp", "yuv420p"),
 }
+"""Suffix → encoder, format, pixels."""
+SUFFIXES = tuple(_CODECS)
+_PIXELS = {
+    "mjpeg": "yuvj420p",
+    "prores_ks": "yuv422p10le",
+    "huffyuv": "yuv422p",
+    "png": "rgb24",
+    "qtrle": "rgb24",
+    "cinepak": "rgb24",
+}
+"""Of encoders that do not take their container's."""
 
 
 def grey_frames(count: int, width: int = 64, height: int = 48) -> NDArray[np.uint8]:
     """(F, H, W, 3) uint8 frames that differ in their grey level."""
     levels = (LEVEL + STEP * np.arange(count)) % 256
     return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3)).astype(np.uint8)
+
+
+def moving_frames(kind: str, count: int = 24, width: int = 96, height: int = 64) -> Any:
+    """(F, H, W, 3) uint8 frames of a textured scene that moves under a little noise.
+
+    Args:
+        kind: ``move``, ``cut`` (to another scene), ``fade``, ``flash``, ``noise`` or ``still``.
+        count: F.
+        width: W.
+        height: H.
+    """
+    rng = np.random.default_rng(len(kind))
+    scenes = rng.integers(0, 256, (2, height // 8 + count, width // 8 + count, 3), np.uint8)
+    first, second = scenes.repeat(8, 1).repeat(8, 2)
+    frames = np.zeros((count, height, width, 3))
+    for index in range(count):
+        step = 0 if kind == "still" else index
+        scene = second if kind == "cut" and index >= count // 2 else first
+        frames[index] = scene[step : step + height, 2 * step : 2 * step + width]
+        if kind == "fade":
+            frames[index] *= abs(1 - 2 * index / count)
+        if kind == "flash" and index % 7 == 3:
+            frames[index] = 255
+    if kind == "noise":
+        frames = rng.uniform(0, 256, frames.shape)
+    if kind in {"move", "cut"}:
+        frames += rng.normal(0, 4, frames.shape)
+    return frames.clip(0, 255).astype(np.uint8)
 
 
 def write_video(
@@ -36,6 +88,9 @@ def write_video(
     size: tuple[int, int] = (64, 48),
     faststart: bool = False,
     times: Sequence[int] | None = None,
+    codec: str | None = None,
+    options: dict[str, str] | None = None,
+    **muxer: str,
 ) -> Path:
     """Write frames (or that many grey ones) as the container that the suffix names.
 
@@ -46,14 +101,22 @@ def write_video(
         size: Width and height of grey frames.
         faststart: Put an mp4's index before its frames.
         times: When each frame shows, in frame durations; none for a constant rate.
+        codec: Another encoder than the container's usual one.
+        options: Of the encoder.
+        muxer: Its options.
     """
     pixels = grey_frames(frames, *size) if isinstance(frames, int) else frames
-    codec, container_format, pixel_format = _CODECS[path.suffix.lower()]
-    options = {"movflags": "+faststart"} if faststart else {}
-    with av.open(str(path), "w", format=container_format, options=options) as container:
-        stream: Any = container.add_stream(codec, rate=Fraction(fps))
+    usual, container_format, pixel_format = _CODECS[path.suffix.lower()]
+    pixel_format = _PIXELS.get(codec or usual, pixel_format)
+    if faststart:
+        muxer["movflags"] = "+faststart"
+    if path.suffix.lower() == ".m2ts":
+        muxer["mpegts_m2ts_mode"] = "1"
+    with av.open(str(path), "w", format=container_format, options=muxer) as container:
+        stream: Any = container.add_stream(codec or usual, rate=Fraction(fps))
         stream.width, stream.height, stream.pix_fmt = pixels.shape[2], pixels.shape[1], pixel_format
-        if codec == "libx264":
+        stream.options = options or {}
+        if usual == "libx264" and not codec and not options:
             stream.options = {"crf": "1", "preset": "ultrafast"}
         for index, array in enumerate(pixels):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")

@@ -23,7 +23,7 @@ from components.storage.address import Address, parse_uri
 from components.storage.scratch import scratch_folder
 from components.syntax.document import YAML_SUFFIXES
 from components.syntax.tree import ManifestError, Node, Problems, to_node
-from components.video.read import CONTAINERS
+from components.video.containers import CONTAINERS
 from components.video.sources import (
     FOLDER_EDITS,
     fetch_source,

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from components.video.containers import CONTAINERS
 from components.video.frame_sets import (
     hold_frames,
     is_picture,
@@ -19,7 +20,6 @@ from components.video.frame_sets import (
     natural_key,
     some_names,
 )
-from components.video.read import CONTAINERS
 
 _UNFINISHED = (".part", ".crdownload", ".ytdl", ".aria2", ".download", ".partial", ".tmp")
 """What browsers and downloaders put beside a file, or end its name in, until it is whole."""

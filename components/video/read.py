@@ -19,23 +19,14 @@ from typing import Any
 from components.config import VideoLimits
 from components.errors import SourceError
 from components.video.clock import FRAME_FOLDER_FPS, Clock
+from components.video.containers import opened, recognised, remarks_on
+from components.video.damage import sound_frames
 from components.video.display import SourceFrame
 from components.video.folder import look_at_folder, read_folder
 from components.video.interlace import deinterlaced
 from components.video.limits import DEFAULT_LIMITS, check_limit
-from components.video.pictures import PICTURES
 from components.video.stream import Track, choose_stream, open_track
 from components.video.whole import check_whole
-
-CONTAINERS = {
-    ".mp4": "mp4",
-    ".m4v": "mp4",
-    ".mov": "mp4",
-    ".webm": "webm",
-    ".mkv": "webm",
-    ".gif": "gif",
-}
-"""File suffix → FFmpeg's demuxer."""
 
 READING_VERSION = 2
 """Raised whenever some sources are read into other clips than before. Rows of older versions are
@@ -90,7 +81,7 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS, fps: float | None = 
         clock = Clock(container, track.stream, path.name, limits, fps)
         count, first = 0, None
         reading = set(track.reading)
-        for frame in _decoded(container, track, path, limits):
+        for frame in _decoded(container, track, path, limits, twice=True):
             clock.add(frame.image)
             count += 1
             first = first or frame
@@ -99,11 +90,13 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS, fps: float | None = 
             raise SourceError(f"{path.name} holds 0 frames that decode, but at least 1 is needed")
         width, height = first.display_size()
         timing = clock.timing()
+        remarks = remarks_on(path)
     return Probe(
         num_frames=count,
         width=width,
         height=height,
         reading=tuple(sorted(reading)),
+        remarks=remarks,
         **dataclasses.asdict(timing),
     )
 
@@ -141,35 +134,18 @@ def read_frames(
 @contextlib.contextmanager
 def _opened(path: Path, limits: VideoLimits) -> Iterator[tuple[Any, Track]]:
     """Open a video file's container and the stream that is the video."""
-    if path.suffix.lower() not in CONTAINERS:
-        raise SourceError(
-            f"{path.name} has the suffix {path.suffix!r}, but supported are "
-            f"{', '.join(CONTAINERS)} and folders of {', '.join(PICTURES)}: convert it"
-        )
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):  # reading a pipe or a device may never end
         raise SourceError(f"{path} is no regular file: copy its content to one")
     check_limit(path.name, "bytes", status.st_size, limits.file_bytes, "cut or re-encode it")
-    demuxer = CONTAINERS[path.suffix.lower()]
-    check_whole(path, demuxer)
-    container: Any
-    with _container(path, demuxer) as container:
-        reopened = functools.partial(_container, path, demuxer)
+    kind = recognised(path)
+    check_whole(path, kind)
+    with opened(path, kind, limits) as container:
+        reopened = functools.partial(opened, path, kind, limits)
         stream = choose_stream(container, path.name, reopened)
         track = open_track(path, container, stream, limits)
         _check_declared(stream, path.name, limits)
         yield container, track
-
-
-def _container(path: Path, demuxer: str) -> Any:
-    import av
-
-    return av.open(
-        f"file:{path.absolute()}",
-        format=demuxer,
-        options={"protocol_whitelist": "file"},
-        metadata_errors="replace",  # titles in Latin-1 are common
-    )
 
 
 def _check_declared(stream: Any, name: str, limits: VideoLimits) -> None:
@@ -182,22 +158,14 @@ def _check_declared(stream: Any, name: str, limits: VideoLimits) -> None:
 
 
 def _decoded(
-    container: Any, track: Track, path: Path, limits: VideoLimits
+    container: Any, track: Track, path: Path, limits: VideoLimits, *, twice: bool = False
 ) -> Iterator[SourceFrame]:
-    frames = 0
-    for packet in container.demux(track.stream):
-        if packet.is_corrupt:
-            raise SourceError(
-                f"{path.name} is damaged or truncated after frame {frames}: copy it again"
-            )
-        for image in track.decoder.decode(packet):
-            frames += 1
-            pixels = image.width * image.height  # may change from frame to frame
-            check_limit(path.name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
-            check_limit(path.name, "frames", frames, limits.frames, "cut it")
-            if image.is_corrupt:
-                raise SourceError(f"{path.name}: frame {frames - 1} is damaged; copy it again")
-            yield track.frame(image, packet)
+    images = sound_frames(container, track.stream, track.decoder, path.name, twice=twice)
+    for frames, (image, packet) in enumerate(images, 1):
+        pixels = image.width * image.height  # may change from frame to frame
+        check_limit(path.name, "pixels a frame", pixels, limits.frame_pixels, "scale it down")
+        check_limit(path.name, "frames", frames, limits.frames, "cut it")
+        yield track.frame(image, packet)
 
 
 @contextlib.contextmanager

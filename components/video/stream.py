@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from components.config import VideoLimits
 from components.errors import SourceError
 from components.video.colour import check_colours
+from components.video.containers import CODECS
+from components.video.damage import decoder_options
 from components.video.declared import WHOLE, Declared, check_crop, read_declared
 from components.video.display import SourceFrame
 from components.video.interlace import declared_fields
@@ -97,11 +99,16 @@ def open_track(path: Path, container: Any, stream: Any, limits: VideoLimits) -> 
 
     if stream.codec_context is None:
         raise SourceError(f"{path.name} has a codec that FFmpeg does not know: convert it")
+    if stream.codec_context.name not in CODECS:
+        raise SourceError(
+            f"{path.name} has the codec {stream.codec_context.name!r}, which is not read: convert "
+            "it to H.264"
+        )
     decoder = _decoder(stream)
     # One thread: errors are concealed differently by several, and the step's workers
-    # already fill the machine. `explode` makes damage an error instead of grey blocks.
+    # already fill the machine.
     decoder.thread_type, decoder.thread_count = "NONE", 1
-    decoder.options = {"err_detect": "explode", "max_pixels": str(limits.frame_pixels)}
+    decoder.options = decoder_options(decoder.name, limits.frame_pixels)
     decoder.flags |= Flags.unaligned  # or columns stay that the codec crops
     declared = read_declared(path, container, stream)
     return Track(

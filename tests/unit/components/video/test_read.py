@@ -19,7 +19,7 @@ from components.video.io import (
     decode_clip,
     probe,
 )
-from tests.sample_videos import grey_frames, write_video
+from tests.sample_videos import SUFFIXES, grey_frames, write_video
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def whole_video(suffix: str) -> bytes:
         return path.read_bytes()
 
 
-@given(data=st.data(), suffix=st.sampled_from([".mp4", ".mov", ".webm", ".gif"]))
-@settings(max_examples=150, deadline=None)
+@given(data=st.data(), suffix=st.sampled_from(SUFFIXES))
+@settings(max_examples=250, deadline=None)
 def test_damaged_bytes_never_escape_as_another_error(data: st.DataObject, suffix: str) -> None:
     content = bytearray(whole_video(suffix))
     for _ in range(data.draw(st.integers(0, 6))):
@@ -81,7 +81,7 @@ def test_damaged_bytes_never_escape_as_another_error(data: st.DataObject, suffix
         try:
             clip = decode_clip(path, VideoConfig(num_frames=3, width=16, height=16))
         except SourceError as error:
-            assert "damaged" in str(error)  # noqa: PT017 - all three outcomes are fine
+            assert path.name in str(error)  # noqa: PT017 - all three outcomes are fine
         except MemoryError:
             pass  # a damaged size may be huge; isolated.Decoder says what that means
         else:
