@@ -6,6 +6,7 @@ load with the first encoder, not with this module.
 
 from __future__ import annotations
 
+import json
 import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,8 +180,7 @@ def _checked_folder(folder: Path) -> Path:
     config = folder / CONFIG_NAME
     if not config.is_file():
         raise EncoderError(f"{folder} has no {CONFIG_NAME}: it is no open_clip model folder")
-    if "trust_remote_code" in config.read_text(encoding="utf-8"):
-        raise EncoderError(f"{config} asks for trust_remote_code, which runs its code: refused")
+    _check_config(config)
     if not (folder / WEIGHTS_NAME).is_file():
         others = sorted(
             path.name for path in folder.glob("*") if path.suffix in {".bin", ".pt", ".pth"}
@@ -189,7 +189,53 @@ def _checked_folder(folder: Path) -> Path:
         raise EncoderError(
             f"{folder} has no {WEIGHTS_NAME}: {pickled}convert the weights with safetensors"
         )
+    _check_whole(folder / WEIGHTS_NAME)
     return folder
+
+
+def _check_config(config: Path) -> None:
+    """Refuse what open_clip cannot read, and what would make it read files that are elsewhere."""
+    try:
+        text = config.read_text(encoding="utf-8")
+        towers = [json.loads(text)["model_cfg"][name] for name in ("text_cfg", "vision_cfg")]
+        elsewhere = {
+            "hf_model_name": towers[0].get("hf_model_name"),
+            "bpe_path": (towers[0].get("tokenizer_kwargs") or {}).get("bpe_path"),
+            "timm_model_name": _from_a_hub(towers[1].get("timm_model_name")),
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise EncoderError(
+            f"{config} cannot be read ({type(error).__name__}: {error}), but JSON with model_cfg, "
+            "text_cfg and vision_cfg is needed: copy or download the model again"
+        ) from error
+    if "trust_remote_code" in text:
+        raise EncoderError(f"{config} asks for trust_remote_code, which runs its code: refused")
+    for name, value in elsewhere.items():
+        if value:
+            raise EncoderError(
+                f"{config} has {name}={value!r}, which lies outside of the model, so its revision "
+                "would not hold it: use a CLIP model that is whole, such as "
+                "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
+            )
+
+
+def _from_a_hub(name: str | None) -> str | None:
+    """A timm model's name where it has an address; plain names are timm's own architectures."""
+    return name if name and ":" in name else None
+
+
+def _check_whole(weights: Path) -> None:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415
+
+    try:
+        with safe_open(weights, framework="np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        size = weights.stat().st_size
+        raise EncoderError(
+            f"{weights.parent} is no open_clip model that can be loaded: {weights.name} is no "
+            f"whole safetensors file of {size} bytes ({error}); copy or download the model again"
+        ) from error
 
 
 def _to_numpy(embeddings: torch.Tensor) -> npt.NDArray[Any]:

@@ -71,7 +71,8 @@ class _UNetWalk(Walk):
         super().__init__(clip)
         self.config = config
         self.mode = attention
-        self.text: int = config["cross_attention_dim"]
+        text = config["cross_attention_dim"]
+        self.text: int = text if isinstance(text, int) else text[0]
         self.channels: list[int] = list(config["block_out_channels"])
         self.linear_projection = bool(config.get("use_linear_projection"))
         levels = len(self.channels)

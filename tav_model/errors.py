@@ -1,6 +1,13 @@
 """Errors that one item (clip, prompt, checkpoint) can cause; wrong program use is ValueError."""
 
 
+class BaseModelError(ValueError):
+    """A base model cannot be used: its files are missing, damaged or of another kind.
+
+    No item is to blame, and no item can be computed.
+    """
+
+
 class TavModelError(Exception):
     """Base of every error that one item can cause and that must not stop the other items."""
 

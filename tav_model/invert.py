@@ -61,14 +61,13 @@ def inverse_scheduler(base: BaseModel) -> DDIMInverseScheduler:
     """Make the inverse of the model's own schedule.
 
     Raises:
-        ValueError: the schedule clips samples or ends at alpha one, so that it has no inverse.
+        ValueError: the schedule clips samples, so that it has no inverse.
     """
     scheduler = DDIMInverseScheduler.from_config(base.scheduler.config)
-    if scheduler.config.clip_sample or scheduler.config.set_alpha_to_one:
+    if scheduler.config.clip_sample:
         msg = (
-            f"clip_sample={scheduler.config.clip_sample} and "
-            f"set_alpha_to_one={scheduler.config.set_alpha_to_one} cannot be inverted: both must "
-            "be False. Make the scheduler with tav_model.load.load_scheduler."
+            f"clip_sample={scheduler.config.clip_sample} cannot be inverted: it must be False. "
+            "Make the scheduler with tav_model.load.load_scheduler."
         )
         raise ValueError(msg)
     return scheduler

@@ -1,20 +1,28 @@
 """Load a Stable Diffusion base model and inflate its UNet to video."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler
-from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from tav_model.attention import backend_named
 from tav_model.config import AttentionMode, DTypeName, ModelConfig
-from tav_model.identity import base_identity, resolve_base, weight_files
+from tav_model.identity import base_identity, resolve_base
+from tav_model.load_parts import (
+    check_fit,
+    fitting,
+    load_scheduler,
+    load_text_encoder,
+    load_tokenizer,
+    load_vae,
+)
+from tav_model.parts import check_folder_configs, read_config
 from tav_model.unet import ClipUNet, build_unet, init_temporal, tuned_parameters
+from tav_model.weights import read_state, weight_files
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -50,12 +58,15 @@ def load_base(config: ModelConfig) -> BaseModel:
         The model, frozen but for the UNet's tuned parameters, which hold their initial values.
 
     Raises:
-        ValueError: the device is not there, the folder is no Stable Diffusion 1.x or 2.x model,
-            or a file is missing.
+        ValueError: the device is not there.
+        BaseModelError: the folder is no Stable Diffusion 1.x or 2.x model, or what is in it is
+            missing, damaged or of different models.
     """
     device = checked_device(config.device)
     dtype = DTYPES[config.dtype]
     folder = resolve_base(config.base, config.revision)
+    check_folder_configs(folder)
+    tokenizer, scheduler = load_tokenizer(folder), load_scheduler(folder)
     unet = load_unet(
         folder,
         attention_mode=config.attention_mode,
@@ -67,26 +78,12 @@ def load_base(config: ModelConfig) -> BaseModel:
     initial = {n: p.detach().to("cpu", copy=True) for n, p in tuned_parameters(unet).items()}
     if config.compile:
         unet.compile()
-    _, variant = weight_files(folder / "vae")
-    vae = AutoencoderKL.from_pretrained(
-        folder / "vae",
-        torch_dtype=dtype,
-        variant=variant,
-        use_safetensors=True,
-        low_cpu_mem_usage=False,
-    )
-    _, variant = weight_files(folder / "text_encoder", "model")
-    text_encoder = CLIPTextModel.from_pretrained(
-        folder / "text_encoder", dtype=dtype, variant=variant, use_safetensors=True
-    )
-    for module in (vae, text_encoder):
-        module.requires_grad_(requires_grad=False).eval()
     return BaseModel(
         unet=unet,
-        vae=vae.to(device=device, memory_format=torch.channels_last),
-        text_encoder=text_encoder.to(device),
-        tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        scheduler=load_scheduler(folder),
+        vae=load_vae(folder, dtype).to(device=device, memory_format=torch.channels_last),
+        text_encoder=load_text_encoder(folder, dtype).to(device),
+        tokenizer=tokenizer,
+        scheduler=scheduler,
         device=device,
         dtype=dtype,
         config=config,
@@ -122,24 +119,22 @@ def load_unet(
         The UNet in channels_last memory, only its tuned parameters requiring gradients.
 
     Raises:
-        ValueError: a file is missing, pickled, or its tensors do not fit the config.
+        BaseModelError: a file is missing, damaged, pickled, or its tensors do not fit the config.
+        ValueError: the attention backend is unknown.
     """
     folder = folder / "unet" if (folder / "unet").is_dir() else folder
-    if not (folder / "config.json").is_file():
-        msg = f"no config.json in {folder}: it is not the folder of a diffusers UNet."
-        raise ValueError(msg)
-    config = json.loads((folder / "config.json").read_text())
-    unet = build_unet(config, attention_mode=attention_mode, attention_backend=attention_backend)
-    state: dict[str, Tensor] = {}
-    for path in weight_files(folder)[0]:
-        state |= load_file(path)
+    config = read_config(folder / "config.json")
+    backend_named(attention_backend)  # a wrong name is no fault of the files
+    with fitting(folder):
+        unet = build_unet(
+            config, attention_mode=attention_mode, attention_backend=attention_backend
+        )
+    state = read_state(weight_files(folder))
     if not any(".attn_temp." in name for name in state):
         state |= init_temporal(unet, init_seed)
-    try:
+    with fitting(folder):
+        check_fit(unet, state)
         fill_unet(unet, state, device=device, dtype=dtype)
-    except RuntimeError as err:
-        msg = f"the weights in {folder} do not fit its config.json: {err}"
-        raise ValueError(msg) from err
     return unet
 
 
@@ -163,29 +158,6 @@ def fill_unet(
     for name, parameter in unet.named_parameters():  # assign=True takes the tensors' own flags
         parameter.requires_grad_(name in tuned)
     unet.to(device=device, memory_format=torch.channels_last)
-
-
-def load_scheduler(folder: Path) -> DDIMScheduler:
-    """Make the DDIM schedule of a base model, whatever sampler its own config names.
-
-    Forces what the official pipeline forces (steps_offset=1, no clipping of samples), and the
-    first training step's alpha instead of one at the clean end: inversion and sampling must use
-    the same, or the way back does not end where the way there began.
-
-    Args:
-        folder: a base model's folder.
-
-    Raises:
-        ValueError: there is no scheduler config.
-    """
-    path = folder / "scheduler" / "scheduler_config.json"
-    if not path.is_file():
-        msg = f"no {path.name} in {path.parent}: it is not a folder in the Stable Diffusion layout."
-        raise ValueError(msg)
-    config: dict[str, Any] = json.loads(path.read_text())
-    return DDIMScheduler.from_config(
-        config, steps_offset=1, clip_sample=False, set_alpha_to_one=False
-    )
 
 
 def checked_device(name: str) -> torch.device:

@@ -25,6 +25,7 @@ from tav_model.attention import (
 )
 from tav_model.config import AttentionMode
 from tav_model.layers import Clip, ClipGroupNorm, ClipResnet, TunedLinear
+from tav_model.parts import stock_config
 
 _TUNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.")
 
@@ -184,42 +185,6 @@ def build_unet(
         parameter.requires_grad_(True)  # noqa: FBT003
     unet.eval()
     return unet
-
-
-def stock_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn an official Tune-A-Video UNet config into the stock 2D one it was inflated from.
-
-    Args:
-        config: contents of a config.json.
-
-    Returns:
-        The config with 2D block names; private keys (`_...`) are dropped.
-
-    Raises:
-        ValueError: the config asks for parts that Stable Diffusion 1.x and 2.x UNets do not have.
-    """
-    out = {k: v for k, v in config.items() if not k.startswith("_")}
-    known = {"CrossAttnDownBlock2D", "DownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
-    for key in ("down_block_types", "up_block_types"):
-        out[key] = [name.replace("3D", "2D") for name in out[key]]
-        if unknown := set(out[key]) - known:
-            msg = f"UNet {key} has {sorted(unknown)}, only {sorted(known)} can be inflated."
-            raise ValueError(msg)
-    mid = out["mid_block_type"] = (out.get("mid_block_type") or "UNetMidBlock2DCrossAttn").replace(
-        "3D", "2D"
-    )
-    if (
-        mid != "UNetMidBlock2DCrossAttn"
-        or out.get("addition_embed_type")
-        or out.get("class_embed_type")
-    ):
-        msg = (
-            f"UNet with mid_block_type={mid}, addition_embed_type={out.get('addition_embed_type')} "
-            f"and class_embed_type={out.get('class_embed_type')} cannot be inflated. "
-            "Use a Stable Diffusion 1.x or 2.x base."
-        )
-        raise ValueError(msg)
-    return out
 
 
 def tuned_parameters(unet: nn.Module) -> dict[str, nn.Parameter]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import functools
 import io
 import json
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
-from components.config import RunConfig, VideoConfig, VideoLimits, load_run_config
+from components.config import RunConfig, VideoConfig, VideoLimits, load_run_config, parse
 from components.errors import SourceError, TransientError
 from components.manifest.load import load_manifest
-from components.records.revisions import check_base
+from components.records.revisions import resolve_revision
 from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.models import check_models
 from components.steps.step import StepContext
 from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
@@ -29,6 +34,7 @@ from components.video.sources import stat_source
 from tav_model.config import ModelConfig
 from tests import bad_videos
 from tests.manifest_files import write
+from tests.random_models import build_base_model
 from tests.sample_videos import write_video
 from tests.unit.components.storage.test_tables import make_row
 
@@ -168,24 +174,69 @@ def changed_object(store: LocalStore) -> None:
     store.fetch_checked("adapters/a.safetensors", Path(store.root) / "target", "0" * 64)
 
 
-def base_with(change: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    """A folder in Stable Diffusion's layout with something wrong; weights are empty but whole."""
+@functools.cache
+def _good_base() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    return build_base_model(folder / "base")
+
+
+def base_with(change: Callable[[Path], Any], **settings: Any) -> Callable[[Path], Any]:
+    """A tiny base model with something wrong, and what the run asks of it."""
 
     def use(folder: Path) -> None:
-        parts = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model"}
-        for part, stem in (parts | {"text_encoder": "model"}).items():
-            (folder / part).mkdir()
-            save_file({"x": np.zeros(9)}, folder / part / f"{stem}.safetensors")
-        check_base(str(folder))
-        change(folder)
-        check_base(str(folder))
+        model = Path(shutil.copytree(_good_base(), folder / "base"))
+        document = {"run": "r", "manifest": "m", "model": {"base": str(model)}}
+        config = parse(RunConfig, document | settings, "-")
+        change(model)
+        revision = resolve_revision(str(model))
+        check_models(StepContext(config=config, config_hash="c", base_revision=revision), ("tune",))
 
     return use
+
+
+def base(name: str, change: Callable[[Path], Any], value: str, limit: str, remedy: str) -> Kind:
+    return Kind(f"model-{name}", base_with(change), value, limit, remedy)
+
+
+def base_config(part: str, **changes: Any) -> Callable[[Path], Any]:
+    """Change keys of one of its configs; a scheduler's is named differently."""
+    name = f"{part}_config.json" if part in ("scheduler", "tokenizer") else "config.json"
+
+    def change(folder: Path) -> None:
+        path = folder / part / name
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
 
 
 def pickled(folder: Path) -> None:
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04")
+
+
+def stale(folder: Path) -> None:
+    index = {"weight_map": {"a": "diffusion_pytorch_model-00001-of-00001.safetensors"}}
+    name = "diffusion_pytorch_model.safetensors.index.json"
+    (folder / "vae" / name).write_text(json.dumps(index))
+
+
+def without_words(folder: Path) -> None:
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+
+
+def not_finite(folder: Path) -> None:
+    path = folder / "text_encoder" / "model.safetensors"
+    state = load_file(path)
+    next(iter(state.values())).fill(np.nan)
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def lacking(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    del state["conv_in.bias"]
+    save_file(state, path)
 
 
 def truncated(folder: Path) -> None:

@@ -31,11 +31,31 @@ TEXT: dict[str, Any] = {
     "vocab_size": 49408,
     "max_position_embeddings": 77,
 }
+SCHEDULER: dict[str, Any] = {
+    "_class_name": "PNDMScheduler",
+    "_diffusers_version": "0.7.0.dev0",
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "num_train_timesteps": 1000,
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+    "trained_betas": None,
+    "clip_sample": False,
+}
 
 
 def write_configs(folder: Path) -> Path:
     """A base model's folder without weights: enough to plan with."""
-    for part, config in (("unet", UNET), ("vae", VAE), ("text_encoder", TEXT)):
-        (folder / part).mkdir(parents=True)
-        (folder / part / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    configs = {
+        "unet/config.json": UNET,
+        "vae/config.json": VAE,
+        "text_encoder/config.json": TEXT,
+        "scheduler/scheduler_config.json": SCHEDULER,
+        "tokenizer/tokenizer_config.json": {"model_max_length": 77},
+    }
+    for name, config in configs.items():
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(json.dumps(config), encoding="utf-8")
     return folder

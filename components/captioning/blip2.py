@@ -112,9 +112,16 @@ def _load(config: CaptionConfig, revision: str | None, dtype: Any) -> tuple[Any,
 
     _, processor = load_processor(config, revision)
     with _loading(config):
-        model = Blip2ForConditionalGeneration.from_pretrained(
-            config.model, revision=revision, dtype=dtype, use_safetensors=True
+        model, info = Blip2ForConditionalGeneration.from_pretrained(
+            config.model,
+            revision=revision,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
         )
+        if missing := sorted(info["missing_keys"]):  # which would be drawn at random
+            msg = f"its weights lack {missing[0]} ({len(missing)} tensors in all)"
+            raise ValueError(msg)
     return processor, model
 
 
@@ -141,9 +148,13 @@ def load_processor(config: CaptionConfig, revision: str | None) -> tuple[Any, An
 
 @contextmanager
 def _loading(config: CaptionConfig) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    # What transformers raises on damaged folders.
+    damaged = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (*damaged, SafetensorError) as error:
         raise UserError(
             f"cannot load caption.model {config.model!r}: {error}. Give the folder or hub id of a "
             "Blip2ForConditionalGeneration with its processor, in safetensors"

@@ -73,6 +73,7 @@ def _document(found: RunPlan) -> dict[str, Any]:
         "seconds": found.seconds,
         "wall_seconds": found.wall_seconds,
         "storage_bytes": found.storage_bytes,
+        "notes": found.notes,
         "problems": found.problems,
     }
 
@@ -116,4 +117,4 @@ def _lines(found: RunPlan, unit: str) -> list[str]:
     elif found.device is not None:
         lines.append("rates    unknown: give --calibration, measured on this device")
     lines.append(f"storage  {found.storage_bytes / _GB:.2f} GB more")
-    return lines
+    return lines + [f"note     {note}" for note in found.notes]

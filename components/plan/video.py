@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from components.config import RunConfig, VideoConfig
-from components.errors import UserError
 from components.plan.rates import Rates
-from components.records.revisions import hub_revision
+from components.records.models import model_config
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
@@ -164,28 +161,10 @@ def base_configs(base: str, revision: str) -> BaseConfigs:
     Raises:
         UserError: a config is missing, or the hub does not answer.
     """
+    names = {"unet": "unet", "vae": "vae", "text": "text_encoder"}
     return BaseConfigs(
-        unet=_read(base, revision, "unet"),
-        vae=_read(base, revision, "vae"),
-        text=_read(base, revision, "text_encoder"),
+        **{
+            field: model_config("model.base", base, revision, f"{part}/config.json")
+            for field, part in names.items()
+        }
     )
-
-
-def _read(base: str, revision: str, part: str) -> Mapping[str, Any]:
-    name = f"{part}/config.json"
-    try:
-        if Path(base).is_dir():
-            path = Path(base, name)
-        else:
-            from huggingface_hub import hf_hub_download
-
-            path = Path(hf_hub_download(base, name, revision=hub_revision(revision)))
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"cannot read {name} of model.base {base!r} ({error}): "
-            "give a folder or hub id in the layout of Stable Diffusion 1.x or 2.x"
-        ) from error
-    if not isinstance(config, dict):
-        raise UserError(f"{name} of model.base {base!r} is no mapping")
-    return config

@@ -65,40 +65,6 @@ def resolve_revision(model: str, revision: str | None = None) -> str:
     return _hub_commit(name, revision or "main")
 
 
-def check_base(base: str) -> None:
-    """Look at the weights of a base model's folder, so that no worker finds them wanting.
-
-    Args:
-        base: The folder; anything else is a hub id, of which safetensors alone are fetched.
-
-    Raises:
-        UserError: weights are missing, pickled or truncated.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from tav_model.identity import model_weights
-
-    if not (folder := Path(base)).is_dir():
-        return
-    try:
-        files = model_weights(folder)
-    except ValueError as error:
-        raise UserError(f"model.base {base!r} cannot be used: {error}") from error
-    for file in files:
-        try:
-            with safe_open(file, framework="np"):
-                pass
-        except (OSError, SafetensorError) as error:
-            raise UserError(
-                f"{file} is no whole safetensors file of {_size(file)} bytes ({error}): copy or "
-                "download the model again"
-            ) from error
-
-
-def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
-
-
 def hub_revision(resolved: str) -> str | None:
     """The ``revision=`` to load a resolved model with: its commit, or none for a folder."""
     return None if resolved.startswith(_FOLDER) else resolved
@@ -182,9 +148,13 @@ def _file_digest(file: Path, known: dict[str, Any], fresh: dict[str, Any]) -> st
     return digest
 
 
+def cache_folder() -> Path:
+    """Where this user's other runs find what this one found out about models."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "tav")
+
+
 def _cache_path() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "tav", "digests.json")
+    return cache_folder() / "digests.json"
 
 
 def _read_cache() -> dict[str, Any]:

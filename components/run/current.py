@@ -18,6 +18,7 @@ from components.manifest.load import Manifest
 from components.records.keys import NUMERICS_VERSION, KeyMaker, content_key
 from components.steps.caption import captioner_name
 from components.steps.score import score_key
+from components.steps.step import StepContext
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
 from components.video.selection import playing_fps
@@ -44,6 +45,9 @@ class Revisions:
     score: str
     reader: str = ""
     """Of tinyworld's reader; empty where no protocol asks for it."""
+    schedule: str = ""
+    """What the base's own noise schedule asks of inversion and sampling and earlier versions did
+    not honour. Its revision would name it, but says nothing of who honours what."""
 
     def of_protocol(self, protocol: str) -> str:
         """What judges under this protocol."""
@@ -82,6 +86,17 @@ class State:
         self.manifest = manifest
         self.revisions = revisions
         self.store = store
+
+    def context(self) -> StepContext:
+        """What workers are given."""
+        return StepContext(
+            config=self.config,
+            config_hash=content_key(config=self.config),
+            base_revision=self.revisions.base,
+            caption_revision=self.revisions.caption,
+            score_revision=self.revisions.score,
+            reader_revision=self.revisions.reader,
+        )
 
     def video_config(self, entry: VideoEntry) -> VideoConfig:
         """The run's video configuration with the manifest's overrides for one video."""
@@ -160,8 +175,9 @@ class State:
     @functools.cached_property
     def inversion(self) -> str:
         """Names the inversion of this configuration, as in ``latents.inversion``."""
-        invert = self.config.invert
-        return f"ddim-{invert.steps}-{content_key(invert=invert)[:8]}"
+        invert, schedule = self.config.invert, self.revisions.schedule
+        key = content_key(invert=invert, **({"schedule": schedule} if schedule else {}))
+        return f"ddim-{invert.steps}-{key[:8]}"
 
     @functools.cached_property
     def adapters(self) -> dict[str, Row]:

@@ -17,6 +17,7 @@ from components.run.current import State
 from components.run.plan import Plan
 from components.run.status import run_status
 from components.steps import STEPS
+from components.steps.models import check_models
 from components.storage.tables import read_table
 
 
@@ -54,6 +55,8 @@ class RunPlan:
     """Ray Train jobs of the tune step."""
     lanes: float
     """Devices at work at once: workers, or the GPUs that they have in all."""
+    notes: list[str] = field(default_factory=list)
+    """What a run would need that is not there."""
     problems: list[str] = field(default_factory=list)
     """Why the run cannot go as configured."""
 
@@ -90,9 +93,10 @@ def plan_run(
         calibration: A benchmark's output to take the rates from.
 
     Raises:
-        UserError: unknown device, unusable calibration, or configs of the model that are missing.
+        UserError: unknown device, unusable calibration, or models that cannot be used so.
     """
     config = state.config
+    notes = check_models(state.context(), STEPS, planning=True)
     base = base_configs(config.model.base, state.revisions.base)
     costs = functools.cache(functools.partial(VideoCost, config, base))
     sizes = {state.video_config(entry) for entry in state.manifest.videos}
@@ -124,6 +128,7 @@ def plan_run(
         + sum(costs(video).edit_bytes() * count for video, count in work.sample),
         shards=-(-len(work.tune) // size),
         lanes=_lanes(config, device),
+        notes=notes,
         problems=[] if limit is None else [*_problems(config, base, sizes, limit)],
     )
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from components.config import RunConfig, parse, to_document
 from components.errors import UserError
 from components.manifest.load import Manifest, from_document
 from components.manifest.load import to_document as manifest_document
+from components.records.models import model_config
 from components.run.current import Revisions, State
 from components.storage.open import open_store
 from components.storage.store import Store
@@ -32,12 +34,30 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)
     reads = {reads_frames(name) for name in config.score.protocols}
+    base = resolve_revision(config.model.base, config.model.revision)
     return Revisions(
-        base=resolve_revision(config.model.base, config.model.revision),
+        base=base,
+        schedule=_schedule(config.model.base, base),
         caption=caption,
         score=resolve_revision(config.score.model, None) if False in reads else "",
         reader=resolve_revision(str(shipped_model("reader"))) if True in reads else "",
     )
+
+
+def _schedule(base: str, revision: str) -> str:
+    """What ``Revisions.schedule`` says of a base; a schedule that cannot be used is told later."""
+    from tav_model.errors import BaseModelError
+    from tav_model.parts import read_config
+    from tav_model.schedule import SCHEDULER_FILE, schedule_settings
+
+    try:
+        if Path(base).is_dir():
+            file = read_config(Path(base, SCHEDULER_FILE))
+        else:
+            file = model_config("model.base", base, revision, SCHEDULER_FILE)
+        return "set_alpha_to_one" if schedule_settings(file)["set_alpha_to_one"] else ""
+    except BaseModelError:
+        return ""
 
 
 def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> bool:
@@ -47,6 +67,8 @@ def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Rev
         "manifest": manifest_document(manifest),
         "revisions": to_document(revisions),
     }
+    if not revisions.schedule:
+        del document["revisions"]["schedule"]  # as runs without it were written
     data = json.dumps(document, sort_keys=True).encode()  # indented it takes ten times as long
     if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
         return False

@@ -14,7 +14,6 @@ from components.errors import ItemError, TransientError, UserError
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, load_manifest
-from components.records.keys import content_key
 from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
@@ -27,6 +26,7 @@ from components.steps import STEPS
 from components.steps.caption import check_backend
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.losses import is_loss
+from components.steps.models import check_models
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
@@ -98,14 +98,7 @@ class Runner:
         self._workers = workers
         self._known: State | None = None
         self._losses = 0
-        self._context = StepContext(
-            config=config,
-            config_hash=content_key(config=config),
-            base_revision=self.revisions.base,
-            caption_revision=self.revisions.caption,
-            score_revision=self.revisions.score,
-            reader_revision=self.revisions.reader,
-        )
+        self._context = self.state().context()
 
     def state(self) -> State:
         """A fresh reading of the tables."""
@@ -128,10 +121,7 @@ class Runner:
         self._known = None
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
-            if {"tune", "sample"} & set(steps):
-                from components.records.revisions import check_base
-
-                check_base(self.config.model.base)  # now, and not after a day of ingesting
+            check_models(self._context, steps)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
             for step in steps:
                 computed[step] = self._run_step(

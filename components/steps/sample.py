@@ -18,6 +18,7 @@ from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.keys import item_seed
 from components.records.provenance import model_columns, provenance
+from components.steps.models import load_base_model
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader
@@ -71,10 +72,8 @@ class Sampler:
     """The base model with one adapter in it."""
 
     def __init__(self, context: StepContext) -> None:
-        from tav_model.load import load_base  # 20 s that the driver need not pay
-
         self._config = context.config
-        self._base = load_base(context.config.model)
+        self._base = load_base_model(context)
 
     def load_adapter(self, path: Path) -> None:
         """Replace the adapter by that of a file."""

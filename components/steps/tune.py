@@ -21,6 +21,7 @@ from typing_extensions import override
 from components.log import VideoLog
 from components.records.keys import item_seed
 from components.records.provenance import model_columns, provenance
+from components.steps.models import load_base_model
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import latents_columns
@@ -74,9 +75,7 @@ class TuneWorker(ItemWorker):
         self._base = self._load_base()
 
     def _load_base(self) -> BaseModel:
-        from tav_model.load import load_base  # 20 s that the driver need not pay
-
-        return load_base(self._context.config.model)
+        return load_base_model(self._context)
 
     @override
     def _outcomes(self, items: Sequence[TuneItem]) -> Iterator[Outcome]:

@@ -6,7 +6,7 @@ import pytest
 from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
-from tav_model import attention, load
+from tav_model import attention, load, load_parts
 from tav_model.layers import ClipGroupNorm
 from tav_model.text import encode_prompts
 from tav_model.unet import ClipBlock, ClipUNet
@@ -65,7 +65,7 @@ def test_inversion_with_guidance(golden: Golden, monkeypatch: pytest.MonkeyPatch
 
 
 def test_clip_sample(golden: Golden, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = load.load_scheduler
+    plain = load_parts.load_scheduler
     monkeypatch.setattr(
         load,
         "load_scheduler",

@@ -176,17 +176,19 @@ def _check(config: CaptionConfig, sizes: dict[str, Any], pixels: Any) -> None:
 
 def _weights(config: CaptionConfig, revision: str | None) -> list[Path]:
     """The model's safetensors files; a hub model's are downloaded first."""
+    from tav_model.errors import BaseModelError
+    from tav_model.weights import weight_files
+
     folder = Path(config.model)
     if not folder.is_dir():
         from huggingface_hub import snapshot_download
 
         patterns = ["model*.safetensors", "model.safetensors.index.json"]
         folder = Path(snapshot_download(config.model, revision=revision, allow_patterns=patterns))
-    index = folder / "model.safetensors.index.json"
-    if not index.exists():
-        return [folder / "model.safetensors"]
-    names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-    return [folder / name for name in sorted(set(names))]
+    try:
+        return list(weight_files(folder, "model", (None,)).files)
+    except BaseModelError as error:
+        raise UserError(f"caption.model {config.model!r} cannot be used: {error}") from error
 
 
 def _death(process: subprocess.Popen[bytes]) -> str:

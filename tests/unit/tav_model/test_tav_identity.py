@@ -6,8 +6,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tav_model.config import ModelConfig
-from tav_model.identity import base_identity, resolve_base, weight_files
+from tav_model.identity import base_identity, resolve_base
 from tav_model.load import load_base
+from tav_model.weights import weight_files
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

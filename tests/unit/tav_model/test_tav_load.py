@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextModel
 
 from tav_model.config import ModelConfig
-from tav_model.load import BaseModel, load_base, load_scheduler, load_unet
-from tav_model.unet import stock_config, tuned_parameters
+from tav_model.load import BaseModel, load_base, load_unet
+from tav_model.load_parts import load_scheduler, load_text_encoder, load_vae
+from tav_model.parts import stock_config
+from tav_model.unet import tuned_parameters
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -40,6 +43,36 @@ def test_official_3d_layout_loads_as_it_is(
     assert all(torch.equal(t, loaded[n]) for n, t in state.items())
 
 
+def test_a_vae_with_names_of_older_releases_loads(base_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(base_folder / "vae", tmp_path / "vae")
+    path = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    state = {}
+    for name, tensor in load_file(path).items():
+        for new, was in old.items():
+            name = name.replace(f".attentions.0.{new}.", f".attentions.0.{was}.")  # noqa: PLW2901
+        state[name] = tensor
+    assert any("proj_attn" in name for name in state)
+    save_file(state, path)
+    loaded = load_vae(tmp_path, torch.float32).state_dict()
+    expected = load_vae(base_folder, torch.float32).state_dict()
+    assert loaded.keys() == expected.keys()
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in expected.items())
+
+
+def test_a_text_encoder_loads_as_transformers_loads_it(base_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(base_folder / "text_encoder", tmp_path / "text_encoder")
+    path = tmp_path / "text_encoder" / "model.safetensors"
+    # As transformers before 4.31 saved it.
+    state = {**load_file(path), "text_model.embeddings.position_ids": torch.arange(77)[None]}
+    save_file(state, path, metadata={"format": "pt"})
+    ours = load_text_encoder(tmp_path, torch.float32)
+    theirs = CLIPTextModel.from_pretrained(tmp_path / "text_encoder", use_safetensors=True)
+    ids = torch.arange(5)[None]
+    assert torch.equal(ours(ids).last_hidden_state, theirs(ids).last_hidden_state)
+    assert not any(parameter.requires_grad for parameter in ours.parameters())
+
+
 def test_wrong_weights_are_named(base_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path / "unet"
     shutil.copytree(base_folder / "unet", folder)
@@ -64,17 +97,24 @@ def test_other_families_are_refused(base_folder: Path, extra: dict[str, object])
         stock_config({**config, **extra})
 
 
-def test_schedule_is_forced(base_folder: Path, tmp_path: Path) -> None:
+def test_the_files_own_schedule_is_honoured_but_for_what_the_official_code_forces(
+    base_folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "scheduler").mkdir()
     with pytest.raises(ValueError, match="Stable Diffusion layout"):
         load_scheduler(tmp_path)
     config = json.loads((base_folder / "scheduler" / "scheduler_config.json").read_text())
     config |= {"_class_name": "PNDMScheduler", "skip_prk_steps": True, "steps_offset": 0}
     config |= {"clip_sample": True, "set_alpha_to_one": True}
-    (tmp_path / "scheduler" / "scheduler_config.json").write_text(json.dumps(config))
+    path = tmp_path / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(config))
     scheduler = load_scheduler(tmp_path)
     assert scheduler.config.steps_offset == 1
     assert not scheduler.config.clip_sample
+    assert scheduler.final_alpha_cumprod == 1
+    del config["set_alpha_to_one"]
+    path.write_text(json.dumps(config))
+    scheduler = load_scheduler(tmp_path)
     assert scheduler.final_alpha_cumprod == scheduler.alphas_cumprod[0]
 
 

@@ -1,3 +1,5 @@
+import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -36,6 +38,32 @@ def test_sampling_undoes_inversion(base_folder: Path) -> None:
         back = denoise(base, steps[-1:], text, text, SampleConfig(steps=20, guidance_scale=1))
     moved = (steps[-1] - LATENTS).norm()
     assert (back[0] - LATENTS).norm() < 1e-4 * moved
+
+
+@pytest.mark.parametrize("one", [True, False, None])
+def test_inversion_starts_and_sampling_ends_at_the_bases_own_clean_end(
+    base_folder: Path,
+    tmp_path: Path,
+    one: bool | None,  # noqa: FBT001
+) -> None:
+    folder = Path(shutil.copytree(base_folder, tmp_path / "base"))
+    path = folder / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text()) | {"set_alpha_to_one": one}
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    base = load_base(ModelConfig(base=str(folder)))
+    torch.nn.init.zeros_(base.unet.conv_out.weight)
+    noise = base.unet.conv_out.bias.detach().view(4, 1, 1, 1)
+    alphas = base.scheduler.alphas_cumprod
+    # The official code's next_step and prev_step: final_alpha_cumprod below step 0.
+    levels = [torch.tensor(1.0) if one else alphas[0], alphas[1], alphas[501]]
+    expected = LATENTS
+    for here, there in pairwise(levels):
+        clean = (expected - (1 - here).sqrt() * noise) / here.sqrt()
+        expected = there.sqrt() * clean + (1 - there).sqrt() * noise
+    inverted = invert(base, LATENTS, InvertConfig(steps=2))
+    torch.testing.assert_close(inverted, expected)
+    back = sample(base, inverted, PROMPTS[:1], SampleConfig(steps=2, guidance_scale=1))
+    torch.testing.assert_close(back[0], LATENTS, atol=1e-5, rtol=1e-4)
 
 
 def test_inversion_converts_velocities(velocity_folder: Path) -> None:

@@ -225,3 +225,19 @@ def test_each_adapter_is_sampled_at_once_in_the_order_of_the_latents(tmp_path: P
     items = Plan(state).sample_items()
     assert [item.video_id for item in items] == ["d", "a", "c", "b"]
     assert [len(item.edits) for item in items] == [3] * 4
+
+
+def test_a_schedule_that_is_honoured_now_gives_new_inversions_and_edits_and_no_new_adapters(
+    a_run: Run,
+) -> None:
+    a_run.ingest()
+    a_run.caption()
+    a_run.tune()
+    a_run.sample()
+    assert a_run.state.inversion == "ddim-50-69617e9e"  # as before there was such a thing
+    named = dataclasses.replace(REVISIONS, schedule="set_alpha_to_one")
+    state = State(a_run.config, a_run.state.manifest, a_run.store, named)
+    assert state.adapters.keys() == {"v"}
+    assert not state.latents
+    assert not state.edits
+    assert state.inversion != a_run.state.inversion

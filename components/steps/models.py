@@ -1,0 +1,182 @@
+"""Whether the models can be used as configured, before any work; and the base model, loaded.
+
+What is wrong with a model is wrong for every video: it stops the run with one message, on the
+driver if it can be seen there, else when the first worker loads the model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from components.errors import UserError
+from components.records.keys import content_key
+from components.records.models import model_config
+from components.records.provenance import CODE_VERSION, library_versions
+from components.records.revisions import cache_folder, hub_revision
+from components.steps.step import StepContext
+
+if TYPE_CHECKING:
+    from tav_model.load import BaseModel
+
+logger = logging.getLogger(__name__)
+
+_PROCESSOR = ("processor_config.json", "preprocessor_config.json")
+
+
+def check_models(
+    context: StepContext, steps: Sequence[str], *, planning: bool = False
+) -> list[str]:
+    """Look at the models that steps need.
+
+    Of a base's folder all is looked at: configs against each other and against the run's settings,
+    and weights against the configs. Of a hub's base the configs are, and the rest where it will be
+    loaded on this machine. Of other models' folders the files are.
+
+    Args:
+        context: With the revisions of the models that the run asks for.
+        steps: By name.
+        planning: Download no weights, and do without where a base is configs alone.
+
+    Returns:
+        What a plan has to tell.
+
+    Raises:
+        UserError: names what is wrong and the remedy.
+    """
+    notes = []
+    if {"tune", "sample"} & set(steps):
+        notes += _check_base(context, planning=planning)
+    if "caption" in steps and context.caption_revision:
+        _check_captioner(context)
+    if "score" in steps and context.score_revision:
+        _check_scorer(context)
+    return notes
+
+
+def load_base_model(context: StepContext) -> BaseModel:
+    """Load the base model, of a hub model the commit that the run's keys hold.
+
+    Raises:
+        UserError: model or device cannot be used.
+    """
+    from tav_model.load import load_base  # 20 s that the driver need not pay
+
+    config = context.config.model
+    if not Path(config.base).is_dir() and context.base_revision:
+        config = dataclasses.replace(config, revision=hub_revision(context.base_revision))
+    try:
+        return load_base(config)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model.base {config.base!r} cannot be loaded: {error}") from error
+
+
+def _check_base(context: StepContext, *, planning: bool) -> list[str]:
+    from tav_model.identity import STEMS, has_weights
+    from tav_model.parts import CONFIG_FILES, check_parts
+    from tav_model.schedule import check_steps, schedule_settings
+    from tav_model.weights import check_whole, weight_files
+
+    config, base = context.config, context.config.model.base
+    configs = {
+        part: model_config("model.base", base, context.base_revision, name)
+        for part, name in CONFIG_FILES.items()
+    }
+    with _refusing("model.base", base):
+        check_parts(configs)
+        settings = schedule_settings(configs["scheduler"])
+        check_steps(settings, config.invert.steps, "invert.steps")
+        check_steps(settings, config.sample.steps, "sample.steps")
+        if (folder := _base_folder(context, planning=planning)) is None:
+            return []
+        if planning and not has_weights(folder):
+            return [f"{base} holds no weights: a run needs them"]
+        for part, stem in STEMS.items():
+            check_whole(weight_files(folder / part, stem))
+        _once(context.base_revision, lambda: _check_loading(folder))
+    return []
+
+
+def _check_loading(folder: Path) -> None:
+    from tav_model.check import check_base  # 20 s, once for each model
+
+    logger.info("looking through the base model, this once")
+    check_base(folder)
+
+
+def _base_folder(context: StepContext, *, planning: bool) -> Path | None:
+    """Where the base model's files are or will be; none where that is another machine's matter."""
+    from tav_model.identity import resolve_base
+
+    base = context.config.model.base
+    if Path(base).is_dir():
+        return Path(base)
+    if planning or context.config.ray.address is not None:
+        return None
+    return resolve_base(base, hub_revision(context.base_revision))
+
+
+def _check_captioner(context: StepContext) -> None:
+    from tav_model.parts import check_vocabulary
+    from tav_model.weights import check_whole, weight_files
+
+    model = context.config.caption.model
+    if not (folder := Path(model)).is_dir():
+        return
+    found = model_config("caption.model", model, context.caption_revision, "config.json")
+    kind, text = found.get("model_type"), found.get("text_config") or {}
+    decoder = text.get("model_type", "opt") if isinstance(text, dict) else text
+    if kind != "blip-2" or decoder != "opt":
+        raise UserError(
+            f"caption.model {model!r} is a {kind} with a {decoder} decoder, but a blip-2 with an "
+            "opt decoder is needed: try Salesforce/blip2-opt-2.7b"
+        )
+    if not any((folder / name).is_file() for name in _PROCESSOR):
+        raise UserError(
+            f"caption.model {model!r} has no {_PROCESSOR[0]}: give a folder to which a "
+            "Blip2Processor was saved beside the model"
+        )
+    with _refusing("caption.model", model):
+        check_vocabulary(folder)
+        check_whole(weight_files(folder, "model", (None,)))
+
+
+def _check_scorer(context: StepContext) -> None:
+    from eval.clip_encoder import HUB_PREFIX, model_folder
+    from eval.errors import EncoderError
+
+    model = context.config.score.model
+    if model.startswith(HUB_PREFIX):  # its worker fetches it
+        return
+    try:
+        model_folder(model)
+    except EncoderError as error:
+        raise UserError(f"score.model {model!r} cannot be used: {error}") from error
+
+
+@contextmanager
+def _refusing(setting: str, model: str) -> Iterator[None]:
+    from tav_model.errors import BaseModelError
+
+    try:
+        yield
+    except BaseModelError as error:
+        raise UserError(f"{setting} {model!r} cannot be used: {error}") from error
+
+
+def _once(revision: str, check: Callable[[], None]) -> None:
+    """Do a check that depends on a model's content alone, unless it went through before."""
+    key = content_key(revision=revision, code=CODE_VERSION, libraries=library_versions())
+    mark = cache_folder() / "checked" / key
+    if mark.exists():
+        return
+    check()
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    except OSError as error:
+        logger.warning("cannot keep %s (%s): the model is looked through anew", mark, error)
