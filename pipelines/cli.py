@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.cli.options import CONFIG, OVERRIDES, RETRY_FAILED, together
 from components.errors import UserError
 from pipelines.packages import PIPELINES
 
@@ -23,23 +24,8 @@ def pipeline() -> None:
     """Run, submit and schedule the steps as a Kubeflow pipeline."""
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_WORK = _options(
-    click.option(
-        "--config",
-        "config_path",
-        required=True,
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="The run's configuration (YAML).",
-    ),
+_WORK = together(
+    CONFIG,
     click.option("--pipeline", "name", type=click.Choice(PIPELINES), default="edit_dataset"),
     click.option("--baseline", help="Run to compare with (reevaluate)."),
     click.option(
@@ -51,15 +37,15 @@ _WORK = _options(
     ),
     click.option("--where", default='{"mode": "local"}', help="Where the steps run, as JSON."),
     click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of the pipeline."),
-    click.option("--retry-failed", is_flag=True, help="Also try what failed for good."),
-    click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
+    RETRY_FAILED,
+    OVERRIDES,
 )
 _VOLUME = click.option(
     "--volume",
     metavar="CLAIM:/PATH",
     help="Mount a PersistentVolumeClaim into every pod; run and manifest may lie on it.",
 )
-_PODS = _options(
+_PODS = together(
     click.option(
         "--service-account",
         default="",
@@ -68,7 +54,7 @@ _PODS = _options(
     ),
     _VOLUME,
 )
-_SERVER = _options(
+_SERVER = together(
     click.option("--host", required=True, envvar="KFP_HOST", help="The server.  [env: KFP_HOST]"),
     click.option("--namespace", envvar="KFP_NAMESPACE", help="Of a server with many users."),
 )

@@ -10,27 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.cli.look import print_status
+from components.cli.options import CONFIG, OUTCOME_AS_JSON, OVERRIDES, RETRY_FAILED, together
 from components.errors import EXIT_FAILED_ITEMS
 
 if TYPE_CHECKING:
     from components.run.perform import Performed
 
 
-def _run_options(command: Any) -> Any:
-    for option in (
-        click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON."),
-        click.option("--retry-failed", is_flag=True, help="Also try what failed for good."),
-        click.option(
-            "--config",
-            "config_path",
-            required=True,
-            type=click.Path(path_type=Path, dir_okay=False),
-            help="The run's configuration (YAML).",
-        ),
-    ):
-        command = option(command)
-    return command
+_run_options = together(CONFIG, RETRY_FAILED, OUTCOME_AS_JSON, OVERRIDES)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from components.cli.options import CONFIG, OVERRIDES
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,14 +20,8 @@ _GB = 1e9
 
 
 @click.command()
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--config",
-    "config_path",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The run's configuration (YAML).",
-)
+@OVERRIDES
+@CONFIG
 @click.option("--device", "device_name", help="A GPU to plan for, such as A100-40GB, not this one.")
 @click.option(
     "--calibration",

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from components.cli.options import CONFIG, OUTCOME_AS_JSON, OVERRIDES, RETRY_FAILED
 from components.run import PERFORMED
 
 
@@ -16,22 +17,16 @@ from components.run import PERFORMED
     "--ray", "address", metavar="URL", help="A Ray cluster's dashboard: http://host:8265."
 )
 @click.option("--kuberay", is_flag=True, help="A Ray cluster of its own, on Kubernetes.")
-@click.option(
-    "--config",
-    "config_path",
-    required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="The run's configuration (YAML).",
-)
+@CONFIG
 @click.option("--step", type=click.Choice(PERFORMED), default="run", show_default=True)
-@click.option("--retry-failed", is_flag=True, help="Also try what failed for good.")
+@RETRY_FAILED
 @click.option("--attempts", type=int, help="Tries if the job itself is lost.  [default: 1]")
 @click.option("--namespace", help="Kubernetes namespace.  [default: the context's]")
 @click.option("--template", help="RayJob whose settings are used.  [default: tav-step]")
 @click.option("--queue", help="Kueue LocalQueue that admits the job.")
 @click.option("--deadline", "deadline_s", type=int, help="Seconds a RayJob may take.")
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@OUTCOME_AS_JSON
+@OVERRIDES
 def submit(
     *,
     config_path: Path,
