@@ -28,7 +28,7 @@ EMPTY_WORDS = frozenset(_EMPTY.split())
 """English words, which BLIP-2 writes, that name nothing to be seen."""
 
 
-@functools.lru_cache(4096)  # a run's captions are looked through after every step
+@functools.lru_cache(1 << 17)  # a run's captions are looked through after every step
 def fault(caption: str, prompt: str) -> str | None:
     """Why a caption says nothing that could be tuned on, or none when it says something.
 
