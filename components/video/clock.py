@@ -22,7 +22,7 @@ FRAME_FOLDER_FPS = 24.0
 """A folder of frames has no clock: without ``video.fps`` it plays at DAVIS's rate."""
 _TOLERANCE = 0.02
 """Of the header's rate against the frames' own times."""
-_ANIMATIONS = ("apng", "gif", "webp")
+_ANIMATIONS = ("apng", "gif")
 """Formats whose frames of up to 10 ms show for 100 ms, as in every browser."""
 _AT_MOST, _INSTEAD = Fraction(10, 1000), Fraction(100, 1000)
 _CUT = 10

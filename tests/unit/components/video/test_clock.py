@@ -67,6 +67,13 @@ def test_times_count_from_the_first_frame(tmp_path: Path, suffix: str, start: in
     assert (found.num_frames, found.fps, found.shown) == (30, 30, ())
 
 
+@pytest.mark.parametrize("start", [20 * 3600 * 90_000, (1 << 33) - 45_000])
+def test_a_transport_streams_clock_starts_anywhere_and_wraps(tmp_path: Path, start: int) -> None:
+    times = [start + 3000 * i for i in range(30)]
+    found = probe(mux(tmp_path / "a.ts", times, Fraction(1, 90_000)), SECOND)
+    assert (found.num_frames, found.fps, found.shown) == (30, 30, ())
+
+
 def test_a_stream_may_start_before_0(tmp_path: Path) -> None:
     path = mux(tmp_path / "a.mkv", [i - 15 for i in range(30)], Fraction(1, 30))
     assert probe(path, SECOND).fps == 30
