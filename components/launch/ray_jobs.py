@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from components.errors import UserError
-from components.launch.ends import End, failed
+from components.launch.ends import FINAL_EXITS, End, failed
 from components.launch.job import Job
 from components.launch.versions import PACKAGE
 
@@ -33,8 +33,7 @@ _QUIET_S = 120.0
 _STOP_S = 20.0
 """A pod that is told to stop has 30 s in all."""
 _PAUSE_S = 1.0
-EXIT_WRONG_PYTHON = 2
-"""Of a job: another try would end so too (see ``ends``)."""
+_WRONG_PYTHON = "Error: the python of this Ray's jobs,"
 
 
 class _RefusedError(UserError):
@@ -213,11 +212,11 @@ def _entrypoint(job: Job) -> str:
     # One shell reads it, whatever that shell is.
     look = f'import importlib.metadata as m; m.version("{PACKAGE}")'
     message = (
-        f"Error: the python of this Ray's jobs, $(command -v python || echo none), has no "
+        f"{_WRONG_PYTHON} $(command -v python || echo none), has no "
         f"{PACKAGE}: activate its environment (. .venv/bin/activate) before ray start, on every "
         "node"
     )
-    refuse = f'{{ echo "{message}" >&2; exit {EXIT_WRONG_PYTHON}; }}'
+    refuse = f'{{ echo "{message}" >&2; exit {min(FINAL_EXITS)}; }}'
     return f"python -c '{look}' 2>/dev/null || {refuse}; exec {job.entrypoint}"
 
 
@@ -245,4 +244,6 @@ def _end(details: Any) -> End:
         return End("succeeded", message)
     if details.status == "STOPPED":
         return End("stopped", message)
-    return failed(message, details.driver_exit_code)
+    # Ray quotes the whole log.
+    wrong = [line for line in message.splitlines() if line.startswith(_WRONG_PYTHON)]
+    return failed(wrong[0] if wrong else message, details.driver_exit_code)

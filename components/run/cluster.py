@@ -148,6 +148,12 @@ def _line_settings(*, in_colour: bool) -> dict[str, str]:
     return lines if in_colour else lines | {"RAY_COLOR_PREFIX": "0"}
 
 
+_GUARDED = (
+    "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's, which "
+    "its head has in ~/.ray/auth_token"
+)
+
+
 def _join(address: str) -> None:
     import ray
     from ray.exceptions import AuthenticationError
@@ -156,14 +162,14 @@ def _join(address: str) -> None:
         ray.init(address=address, logging_level="error")
     except AuthenticationError as error:
         raise UserError(
-            f"the Ray cluster at ray.address={address!r} wants a token: set RAY_AUTH_MODE=token, "
-            "and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's, which `ray start` keeps "
-            f"in ~/.ray/auth_token on its head ({str(error).splitlines()[0]})"
+            f"the Ray cluster at ray.address={address!r} wants a token: {_GUARDED} "
+            f"({_first_line(error)})"
         ) from error
     except (ConnectionError, RuntimeError) as error:
         raise UserError(
             f"no Ray cluster answers at ray.address={address!r} ({_first_line(error)}): "
-            "check the address, or leave it out for a local instance"
+            "check the address, or leave it out for a local instance; a cluster with a token "
+            f"answers to it alone ({_GUARDED})"
         ) from error
 
 

@@ -26,8 +26,12 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextlib.contextmanager
-def ray_head() -> Iterator[str]:
-    """Yield the dashboard's address; stop exactly the processes that were started."""
+def ray_head(**changes: str) -> Iterator[str]:
+    """Yield the dashboard's address; stop exactly the processes that were started.
+
+    Args:
+        changes: Variables of its environment; its PATH begins with this environment otherwise.
+    """
     # Short: Ray's sockets lie below, and a socket's path has 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="tavray"))
     port, dashboard, agent, client = free_ports(4)
@@ -35,6 +39,7 @@ def ray_head() -> Iterator[str]:
     environment = os.environ | {
         "PATH": f"{binaries}:{os.environ['PATH']}",  # the jobs' `python`
         "PYTHONPATH": str(Path(__file__).parents[2]),
+        **changes,
     }
     command = [
         *(str(binaries / "ray"), "start", "--head", "--block", "--disable-usage-stats"),
