@@ -15,6 +15,8 @@ from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
 from components.steps.score import check_protocols
 from components.storage.address import checked_path
+from components.storage.open import open_store
+from components.video.sources import resolve_uri
 from tav_model.errors import TavModelError
 from tests.bad_input import (
     Kind,
@@ -228,6 +230,10 @@ KINDS = [
     base("betas", base_config("scheduler", trained_betas=[1]), "1 values", "1000 numbers", "Repair"),
     Kind("model-steps", base_with(lambda _: None, invert={"steps": 501}),
          "steps=501", "90% must be", "Set invert.steps to 500 or 900"),
+    Kind("root-segment", lambda _: open_store("s3://b/a//b"), "s3://b/a//b", "segment ''", "write the address without"),
+    Kind("uri-out-of-bucket", lambda _: resolve_uri("../../v.mp4", "s3://b/a"), r"'\.\./\.\./v\.mp4'", "out of the bucket", "give its"),
+    Kind("model-pickled", base_with(pickled), r"unet", r"pickles, .* not read", "Load and save"),
+    Kind("model-truncated", base_with(truncated), r"vae/diff.*safetensors", r"\d+ bytes", "copy or"),
     Kind("model-missing", lambda _: resolve_revision("/no/such/folder"),
          "'/no/such/folder'", "no folder here and no hub id", "give a model's folder"),
 ]
