@@ -232,8 +232,6 @@ KINDS = [
          "steps=501", "90% must be", "Set invert.steps to 500 or 900"),
     Kind("root-segment", lambda _: open_store("s3://b/a//b"), "s3://b/a//b", "segment ''", "write the address without"),
     Kind("uri-out-of-bucket", lambda _: resolve_uri("../../v.mp4", "s3://b/a"), r"'\.\./\.\./v\.mp4'", "out of the bucket", "give its"),
-    Kind("model-pickled", base_with(pickled), r"unet", r"pickles, .* not read", "Load and save"),
-    Kind("model-truncated", base_with(truncated), r"vae/diff.*safetensors", r"\d+ bytes", "copy or"),
     Kind("model-missing", lambda _: resolve_revision("/no/such/folder"),
          "'/no/such/folder'", "no folder here and no hub id", "give a model's folder"),
 ]
