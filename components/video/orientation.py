@@ -70,8 +70,11 @@ def read_orientation(image: av.VideoFrame, packet: Any, name: str) -> Orientatio
     Raises:
         SourceError: it turns by another angle than a multiple of 90 degrees, or shears.
     """
+    from av.sidedata.sidedata import SideDataContainer
+
     try:
-        found: Any = image.side_data
+        # Not `image.side_data`: that and the frame would hold each other until garbage collection.
+        found: Any = SideDataContainer(image)
         data = next((bytes(part) for part in found if part.type.name == "DISPLAYMATRIX"), b"")
     except ValueError:  # PyAV lists none where there is data of a kind that it does not know: EXIF
         return _exif_orientation(bytes(packet)) or turned_once(image)
