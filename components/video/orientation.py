@@ -72,9 +72,10 @@ def read_orientation(image: av.VideoFrame, packet: Any, name: str) -> Orientatio
     """
     from av.sidedata.sidedata import SideDataContainer
 
+    listed: Any = SideDataContainer
     try:
         # Not `image.side_data`: that and the frame would hold each other until garbage collection.
-        found: Any = SideDataContainer(image)
+        found = listed(image)
         data = next((bytes(part) for part in found if part.type.name == "DISPLAYMATRIX"), b"")
     except ValueError:  # PyAV lists none where there is data of a kind that it does not know: EXIF
         return _exif_orientation(bytes(packet)) or turned_once(image)

@@ -66,8 +66,12 @@ def with_pixel_crop(path: Path, edges: Sequence[int]) -> Path:
         )
     )
     data = bytearray(path.read_bytes())
-    # Segment, Tracks, TrackEntry, Video: each holds the next, and grows. Seek positions behind
-    # them go wrong, which no reader minds.
+    # A Void takes the place of the SeekHead, whose positions will not be true any more.
+    seek = data.index(b"\x11\x4d\x9b\x74")
+    length = 9 - data[seek + 4].bit_length()
+    size = int.from_bytes(data[seek + 4 : seek + 4 + length], "big") - (1 << 7 * length)
+    data[seek : seek + 9] = b"\xec\x01" + (4 + length + size - 9).to_bytes(7, "big")
+    # Segment, Tracks, TrackEntry, Video: each holds the next, and grows.
     at, grown = 0, []
     for kind in (b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\xe0"):
         while not data.startswith(kind, at):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import itertools
 import math
@@ -151,3 +152,20 @@ def test_orientation_told_by_the_codec_holds_for_all_frames(
                 written.mux(out)
     assert np.abs(shown(path).astype(int) - expected(matrix)).max() < 30
     assert probe(path).reading == ("flip",)
+
+
+def test_frames_are_let_go_at_once(tmp_path: Path) -> None:
+    """They may have 100 MB each: none may wait for the garbage collection."""
+
+    def alive() -> int:
+        return sum(type(thing) is av.VideoFrame for thing in gc.get_objects())
+
+    path = write_video(tmp_path / "a.mp4", 24)
+    gc.collect()
+    before = alive()
+    gc.disable()
+    try:
+        probe(path)
+        assert alive() - before < 4
+    finally:
+        gc.enable()
