@@ -34,8 +34,7 @@ _HARMLESS = re.compile(
 _DAMAGE = {
     "asf": r"packet_\w+ -?\d+ invalid|freeing incomplete packet",
     "avi": r"Something went wrong during header parsing",
-    "matroska,webm": r"exceeds containing master element|invalid as first byte of an EBML number|"
-    r"exceeds max length|Error parsing frame sizes|File ended prematurely|Read error",
+    "matroska,webm": r"Error parsing frame sizes|File ended prematurely|Read error",
     "mov,mp4,m4a,3gp,3g2,mj2": r"partial file|missing mandatory atoms|Sample size \d+ is too large",
     "ogg": r"CRC mismatch",
     "utvideo": r"bits left after decoding slice",
