@@ -106,6 +106,20 @@ def test_gif_was_white_before_and_stays_so(tmp_path: Path, disposal: int) -> Non
     assert probe(path).reading == ()
 
 
+@pytest.mark.parametrize(("name", "how"), [("a.apng", {}), ("a.webp", {"lossless": True})])
+def test_animated_pictures_lie_on_white(tmp_path: Path, name: str, how: dict[str, Any]) -> None:
+    images = [Image.fromarray(picture(step), "RGBA") for step in range(4)]
+    kind = {"a.apng": "PNG", "a.webp": "WEBP"}[name]
+    path = tmp_path / name
+    images[0].save(
+        path, kind, save_all=True, append_images=images[1:], duration=100, exact=True, **how
+    )
+    frames = read(path)
+    assert probe(path).reading == ("alpha",)
+    assert frames[:, :8].min() == 255, "the hidden green does not show"
+    assert np.abs(frames[0, 32, 28].astype(int) - RED).max() < 4
+
+
 def test_hidden_white_is_no_other_reading(tmp_path: Path) -> None:
     name, *how = KINDS["png"]
     path = write_alpha(tmp_path / name, *how, frames=[picture(hidden=(255, 255, 255))] * 2)

@@ -78,6 +78,7 @@ def read_all(path: Path) -> NDArray[np.uint8]:
 
 KINDS: dict[str, Any] = {
     "h264": ("a.mp4", "mp4", "libx264", "yuv420p", {"crf": "1"}),
+    "mpeg2": ("a.ts", "mpegts", "mpeg2video", "yuv420p", {"qscale": "2"}),
     "prores": ("a.mov", "mov", "prores_ks", "yuv422p10le", {}),
     "raw": ("a.mov", "mov", "rawvideo", "uyvy422", {}),
     "v210": ("a.mov", "mov", "v210", "yuv422p10le", {}),
