@@ -67,7 +67,7 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
     """Decode the selected frames of a video at the clip's size.
 
     Args:
-        path: mp4, mov, webm, mkv or gif file, or a folder of frames.
+        path: A video file or a folder of frames (docs/sources.md).
         video: Frame selection, size and fit.
 
     Raises:
