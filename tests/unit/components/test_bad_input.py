@@ -186,7 +186,7 @@ KINDS = [
     Kind("manifest-replace-character", lambda _: expand_edit(
         EditEntry(name="e", replace={"cafe": "bar"}), "a cafe\u0301"),
          "'cafe'", "not a word of", "name a word that is"),
-    Kind("video-name-in-another-form", other_form, r"'.*\\xe9\.mp4'", "does not exist", "rename it"),
+    Kind("uri-in-another-form", other_form, r"'.*\\xe9\.mp4'", "does not exist", "rename it"),
     config("unknown-key", {"tune": {"step": 3}}, r"tune\.step", "unknown key", "mean 'steps'"),
     config("nan", {"ray": {"cpus_per_worker": float("nan")}}, "is nan", "at least 0", "reserves"),
     config("infinite", {"video": {"limits": {"duration": float("inf")}}}, "inf", "at least", "3600"),
