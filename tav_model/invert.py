@@ -1,5 +1,6 @@
 """DDIM inversion: the noise that a clip's latents come from (section 4.2; arXiv 2010.02502)."""
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -63,7 +64,10 @@ def inverse_scheduler(base: BaseModel) -> DDIMInverseScheduler:
     Raises:
         ValueError: the schedule clips samples, so that it has no inverse.
     """
-    scheduler = DDIMInverseScheduler.from_config(base.scheduler.config)
+    # Of the keys that it has itself: it would log the others, which change nothing here.
+    known = inspect.signature(DDIMInverseScheduler.__init__).parameters
+    config = {key: value for key, value in base.scheduler.config.items() if key in known}
+    scheduler = DDIMInverseScheduler.from_config(config)
     if scheduler.config.clip_sample:
         msg = (
             f"clip_sample={scheduler.config.clip_sample} cannot be inverted: it must be False. "
