@@ -92,8 +92,8 @@ class Linter:
                 how = "is used twice" if same else f"differs from {first.video_id!r} only in case"
                 self._problems.add(
                     node.line,
-                    f"the video id {entry.video_id!r} {how}, for {_short(first.uri)}"
-                    f"{self._at(first.line)} and {_short(entry.uri)}: rename one",
+                    f"the video id {entry.video_id!r} {how}, for {_tail(first.uri)}"
+                    f"{self._at(first.line)} and {_tail(entry.uri)}: rename one",
                 )
             if entry.video_id:
                 found[entry.video_id.casefold()] = entry
@@ -316,6 +316,12 @@ def _of(known: Sequence[str]) -> str:
 def _short(value: Any) -> str:
     shown = repr(value) if not isinstance(value, list | dict) else f"a {type(value).__name__}"
     return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
+
+
+def _tail(uri: str) -> str:
+    """An address, of a long one the end, in which those of one manifest differ."""
+    shown = repr(uri)
+    return shown if len(shown) <= _SHOWN_CHARS else f"…{shown[-_SHOWN_CHARS:]}"
 
 
 def _control_in(text: str) -> str | None:

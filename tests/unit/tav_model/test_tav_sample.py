@@ -131,9 +131,9 @@ def test_bad_input(base: BaseModel) -> None:
     with pytest.raises(PromptError, match="empty"):
         sample(base, LATENTS, ["fish", ""], SampleConfig())
     broken = torch.full_like(LATENTS, float("inf"))
-    with pytest.raises(NonFiniteError, match=r"inversion .* float32: lower tune.learning_rate"):
+    with pytest.raises(NonFiniteError, match=r"inversion .*float32: lower tune.learning_rate"):
         invert(base, broken, InvertConfig(steps=1))
-    with pytest.raises(NonFiniteError, match=r"sampling .* float32: lower tune.learning_rate"):
+    with pytest.raises(NonFiniteError, match=r"sampling .*float32: lower tune.learning_rate"):
         sample(base, broken, ["fish"], SampleConfig(steps=1))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,13 @@ from components.errors import TransientError, UserError
 from components.run.ray_start import guard, ray_folder, why_not
 
 OTHER = 12345
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets, as ``tmp_path`` is not everywhere."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(autouse=True)
@@ -56,11 +65,10 @@ print(ray_folder(), os.environ.get("RAY_AUTH_MODE"), len(os.environ.get("RAY_AUT
 @pytest.mark.skipif(os.getuid() != 0, reason="becoming another user takes root")
 @pytest.mark.parametrize("home", [None, "/nowhere", "/proc"])
 def test_a_user_without_a_name_or_home_beside_anothers_ray(
-    home: str | None, tmp_path_factory: pytest.TempPathFactory
+    home: str | None, short_folder: Path
 ) -> None:
-    shared = Path(tmp_path_factory.mktemp("t", numbered=True))
-    for folder in (shared, *shared.parents[:2]):
-        folder.chmod(0o711 if folder != shared else 0o1777)
+    shared = short_folder
+    shared.chmod(0o1777)
     (shared / "ray").mkdir(mode=0o755)
     environment = {"TMPDIR": str(shared), "PATH": os.environ["PATH"]}
     environment |= {"HOME": home} if home else {}

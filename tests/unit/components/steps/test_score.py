@@ -117,7 +117,7 @@ def test_one_bad_edit_leaves_the_others(context: StepContext, tmp_path: Path) ->
     assert "is gone, but a row names it" in failures["fish/gone"]["message"]
     assert "its row says" in failures["fish/changed"]["message"]
     assert "at least 2" in failures["fish/still"]["message"]
-    assert "text.mp4 cannot be decoded" in failures["fish/text"]["message"]
+    assert "text.mp4 is text, and no video" in failures["fish/text"]["message"]
     assert {name for name, row in failures.items() if row["retryable"]} == {
         "fish/gone",
         "fish/changed",
