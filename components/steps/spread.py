@@ -149,6 +149,8 @@ def _follows_a_dead_one() -> bool:
     """Whether Ray has started this process's actor again."""
     import ray
 
+    if not ray.is_initialized():  # asked for its context, it would start
+        return False
     context = ray.get_runtime_context()
     if context.get_actor_id() is None:
         return False

@@ -45,12 +45,6 @@ def document(models: Path, tiny_clips: Path, tmp_path: Path) -> dict[str, Any]:
     return document
 
 
-@pytest.fixture(autouse=True)
-def _no_ray() -> None:
-    """Another file's tests may have left this process connected to one."""
-    ray.shutdown()
-
-
 def tav(command: str, document: dict[str, Any], *overrides: str) -> Result:
     path = Path(document["run"]).with_name("run.yaml")
     path.write_text(yaml.safe_dump(document), encoding="utf-8")
