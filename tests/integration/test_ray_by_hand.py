@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ray._private.authentication_test_utils import reset_auth_token_state
 
 from components.launch import StepFailed, Where, launch_step
 from components.run.record import load_run
@@ -62,6 +63,7 @@ def test_readmes_cluster_is_guarded_by_the_token_of_a_file(
     (tmp_path / "my-run.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_TOKEN", token.strip())
+        reset_auth_token_state()  # it keeps an earlier test's
         with ray_head(HOME=str(tmp_path)) as address:
             submit = [sys.executable, "-m", "components.cli", "submit", "--ray", address]
             submit += ["--config", str(tmp_path / "my-run.yaml"), "--step", "ingest"]
