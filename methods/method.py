@@ -1,0 +1,269 @@
+"""What a method is: a way of editing a clip, said in one class in a file of its own.
+
+The driver makes a method to ask what it needs and what its results depend on; a worker makes one,
+loads it once and edits clip after clip. docs/methods.md shows how to add one.
+"""
+
+from __future__ import annotations
+
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+
+Frames = NDArray[np.uint8]
+"""(F, H, W, 3), RGB."""
+
+Prepared = Mapping[str, Any]
+"""By kind of stage: the ``Path`` of the artefact's file; of ``latents`` the array itself, float16
+(C, F, H, W)."""
+
+ADAPTER = "adapter"
+"""Kind of the stage whose artefact is tuned weights (table ``adapters``)."""
+LATENTS = "latents"
+"""Kind of the stage whose artefact is inverted latents (table ``latents``)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The sections of a run's configuration that a method may read."""
+
+    own: Any
+    """The method's own section, a ``Method.Config``."""
+    model: ModelConfig
+    """Of a hub model, ``revision`` is the commit that the run's keys hold."""
+    base_revision: str = ""
+    """What ``model.base`` is exactly: a hub commit or a folder's digest."""
+    tune: TuneConfig = field(default_factory=TuneConfig)
+    invert: InvertConfig = field(default_factory=InvertConfig)
+    sample: SampleConfig = field(default_factory=SampleConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipSize:
+    """Frames, and pixels of each."""
+
+    num_frames: int
+    width: int
+    height: int
+
+
+class Source:
+    """A clip that is edited."""
+
+    def __init__(
+        self, *, video_id: str, prompt: str, seed: int, load: Callable[[], Frames]
+    ) -> None:
+        """Know a clip.
+
+        Args:
+            video_id: The manifest's id.
+            prompt: What the clip shows.
+            seed: Of every draw: 63 bits, from the content key of the clip's first stage, or of the
+                clip where there is none. Use it with a CPU generator.
+            load: Fetches and decodes the frames.
+        """
+        self.video_id = video_id
+        self.prompt = prompt
+        self.seed = seed
+        self._load = load
+
+    @functools.cached_property
+    def frames(self) -> Frames:
+        """The clip, (F, H, W, 3) uint8 RGB; read from its source when first asked for."""
+        return self._load()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Edit:
+    """What is asked of a clip."""
+
+    name: str
+    """The edit's name in the manifest."""
+    prompt: str
+    given: Callable[[], Frames] | None = None
+    """Reads the video at ``Method.address``, at the clip's size; none where that is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One thing that is prepared once per video and kept as a row, most with an object.
+
+    Its content key is made of the clip, its prompt, the base model's revision where the method uses
+    one, the run's seed, ``parts``, and the stage before it.
+    """
+
+    kind: str
+    """``adapter``, ``latents``, or a name of the method's own; letters, digits and ``_``."""
+    parts: Mapping[str, Any]
+    """Settings that the content depends on: JSON values and config dataclasses."""
+    long: bool = False
+    """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
+    kept: bool = True
+    """False where there is nothing to keep, and the key alone goes into those after it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Artefact:
+    """What a stage gave."""
+
+    kind: str
+    path: Path | None = None
+    """A safetensors file in the desk's folder; none for ``latents``."""
+    latents: NDArray[np.floating[Any]] | None = None
+    """(C, F, H, W), of ``latents`` alone; kept as float16."""
+    facts: Mapping[str, float | int | None] = field(default_factory=dict)
+    """Columns of the stage's table, such as ``final_loss`` of ``adapters``."""
+
+
+class Checkpoint(Protocol):
+    """Where a long stage keeps its state, so that another worker can go on."""
+
+    def read(self, path: Path) -> bool:
+        """Fetch the last state into a local file; false where there is none."""
+
+    def write(self, path: Path) -> None:
+        """Keep a local file's content in place of the last state."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Desk:
+    """What a stage works with."""
+
+    folder: Path
+    """For files that are needed no longer than the artefact; empty."""
+    checkpoint: Checkpoint
+    progress: Callable[[int, int, float], None]
+    """Told (steps done, steps in all, loss); most calls are dropped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passes:
+    """Work, in passes of a whole clip through the base model's parts; a plan makes hours of it."""
+
+    train: float = 0
+    """Tuning steps of the inflated UNet."""
+    inversion: float = 0
+    """UNet calls without guidance."""
+    guided: float = 0
+    """UNet calls while sampling: with guidance two a step."""
+    encode: float = 0
+    """VAE encodings."""
+    decode: float = 0
+    """VAE decodings."""
+    rows: int = 1
+    """Clips that go through the UNet at once: what its memory follows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cost:
+    """What a method takes of one clip."""
+
+    stages: Mapping[str, Passes]
+    """By kind of stage."""
+    edit: Passes
+    """For each edit."""
+    image: bool = False
+    """Whether each frame goes through the image model alone."""
+    storage: Mapping[str, Callable[[ClipSize, float], float]] = field(default_factory=dict)
+    """By kind of stage: bytes of its artefact for a clip and the pixels per latent, by side; those
+    of ``adapter`` and ``latents`` are known."""
+
+
+class Method(ABC):
+    """A way of editing a clip."""
+
+    Config: ClassVar[type]
+    """Frozen dataclass of the method's own section; its checks raise ValueError."""
+    version: ClassVar[int] = 1
+    """Raised whenever equal inputs give other results; part of every key but Tune-A-Video's."""
+    uses_base: ClassVar[bool] = True
+    """Whether ``model.base`` is loaded."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Keep the settings. Nothing is loaded.
+
+        Raises:
+            ValueError: settings that the method cannot work with; the message names the remedy.
+        """
+        self.settings = settings
+
+    # What the driver asks. None of these may load a model.
+
+    def stages(self) -> Sequence[Stage]:
+        """What is prepared once per video, in order."""
+        return ()
+
+    def key_parts(self) -> Mapping[str, Any]:
+        """Settings that an edit depends on, beside its stages, prompt, clip, seed and output."""
+        return {"own": self.settings.own}
+
+    def schedule_steps(self) -> Mapping[str, int]:
+        """Numbers of steps on the base's noise schedule, by the setting that gives each."""
+        return {}
+
+    def nearest(self, size: ClipSize) -> ClipSize:
+        """The size that the method takes and that is nearest to this one: itself where it fits."""
+        return size
+
+    def cost(self) -> Cost | None:
+        """What a clip takes; none where nobody has counted."""
+        return None
+
+    def address(self, video_id: str, edit: str) -> str | None:  # noqa: ARG002 - for others
+        """Address of a finished video that an edit is read from; none where edits are made."""
+        return None
+
+    @property
+    def batch(self) -> int:
+        """Edits of one clip that ``edit`` is given at once."""
+        return 1
+
+    # What a worker does.
+
+    def load(self) -> None:  # noqa: B027 - there may be nothing to load
+        """Load what the method computes with. Called once, before anything below.
+
+        Raises:
+            ValueError, OSError: a model or device cannot be used: the run stops with the message.
+        """
+
+    def check_prompt(self, prompt: str) -> None:  # noqa: B027 - any prompt may do
+        """Refuse a prompt before it costs anything.
+
+        Raises:
+            TavModelError, ValueError: says why.
+        """
+
+    def prepare(
+        self, source: Source, prepared: Prepared, wanted: Sequence[str], desk: Desk
+    ) -> Iterator[Artefact]:
+        """Make a clip's artefacts, each kept as soon as it is given.
+
+        Args:
+            source: The clip.
+            prepared: Artefacts of earlier stages that are there.
+            wanted: Kinds of the stages to do, in order.
+            desk: Folder, checkpoint and progress. The folder is emptied after each artefact.
+        """
+        raise NotImplementedError
+
+    @abstractmethod
+    def edit(self, source: Source, edits: Sequence[Edit], prepared: Prepared) -> Iterator[Frames]:
+        """Make edits of a clip, in order; whatever one raises becomes a row of ``failures``.
+
+        Args:
+            source: The clip.
+            edits: At most ``batch``.
+            prepared: The clip's artefacts, those of all stages that are kept.
+
+        Returns:
+            For each edit its frames, (F, H, W, 3) uint8 RGB, as many as the clip has.
+        """
