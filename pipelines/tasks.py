@@ -17,6 +17,7 @@ from components.errors import ItemError, UserError
 from components.launch import Where, launch_step
 from components.results.export import export, score_table
 from components.results.report import collect, gallery
+from components.results.scored import Selection
 from components.run.current import State
 from components.run.record import load_run
 from components.run.status import run_status
@@ -149,7 +150,9 @@ def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, f
 def write_gallery(config: RunConfig, page: Path) -> None:
     """Write the gallery as one file that needs no other, with as many videos as it bears."""
     state = load_run(config.run)
-    page.write_text(gallery(state.store, collect(state.store, **state.selection())), "utf-8")
+    chosen = Selection(**state.selection())
+    data = collect(state.store, chosen, failures=state.open_failures)
+    page.write_text(gallery(state.store, data), "utf-8")
 
 
 def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -> Comparison:
@@ -198,7 +201,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
 
 
 def _scored(state: State) -> list[Row]:
-    return score_table(state.store, **state.selection())
+    return score_table(state.store, Selection(**state.selection()))
 
 
 def _exported(rows: list[Row], target: Path, suffix: str) -> None:

@@ -216,6 +216,8 @@ def exported_row(**changes: Any) -> Row:
         "edit_id": "car/snow",
         "category": "background",
         "prompt": "a jeep",
+        "variant": "",
+        "method": "tune_a_video",
         "protocol": "tav_paper_v1",
         "frame_consistency": 91.25,
         "textual_alignment": -1.5,

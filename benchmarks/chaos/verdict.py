@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from components.results.export import score_table
+from components.results.scored import Selection
 from components.run.current import State
 from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
@@ -32,7 +33,7 @@ def judge(state: State, peace: State) -> dict[str, Any]:
     expected = {
         f"{one.video_id}/{edit.name}" for one in state.manifest.videos for edit in one.edits
     }
-    rows = score_table(state.store, **state.selection())
+    rows = score_table(state.store, Selection(**state.selection()))
     scored = Counter(row["edit_id"] for row in rows if row["protocol"] is not None)
     failed = _failed(state)
     found = survey(state.store)

@@ -11,34 +11,35 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.errors import TransientError, UserError
+from components.results.scored import Selection, Variants, scored_edits
 from components.storage.address import parse_uri
 from components.storage.open import open_store
 from components.storage.store import Store
-from components.storage.tables import Row, read_table
+from components.storage.tables import Row
 from eval.measures import MEASURES, Values, filled
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FROM_SCORE = ("method", "protocol", *MEASURES)
+_FROM_SCORE = ("protocol", *MEASURES)
 _FROM_MODEL = ("score_model", "score_revision")
 COLUMNS = (
-    *("video_id", "edit_id", "category", "source_prompt", "prompt"),
+    *("video_id", "edit_id", "category", "source_prompt", "prompt", "variant", "method"),
     *_FROM_SCORE,
     *("seconds", "seed", "num_frames", "fps", "base_model", "base_revision"),
     *_FROM_MODEL,
     *("video_uri", "sha256", "video_key", "adapter_key", "edit_key"),
     *("config_hash", "code_version", "device", "created_at"),
 )
-"""Of the exported table. ``seconds``, ``device`` and ``created_at`` are those of sampling the edit;
-``video_uri`` is relative to the run's root."""
+"""Of the exported table. ``variant`` is empty in a run that has none. ``seconds``, ``device`` and
+``created_at`` are those of sampling the edit; ``video_uri`` is relative to the run's root."""
 
-_READABLE = ("video_id", "edit_id", "category", "prompt", "protocol")
+_READABLE = ("category", "prompt", "protocol")
 _TYPES = {
     "float64": {*MEASURES, "seconds", "fps"},
     "int64": {"seed", "num_frames"},
@@ -47,61 +48,21 @@ _TYPES = {
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
-def current_edits(
-    store: Store,
-    edit_keys: Collection[str] | None = None,
-    edit_ids: Collection[str] | None = None,
-) -> list[Row]:
-    """Rows of ``edits`` in order of video and edit; those with a key and an id given, or all."""
-    chosen = [
-        row
-        for row in read_table(store, "edits")
-        if (edit_keys is None or row["edit_key"] in edit_keys)
-        and (edit_ids is None or row["edit_id"] in edit_ids)
-    ]
-    return sorted(chosen, key=lambda row: (row["video_id"], row["edit_id"]))
-
-
-def current_scores(
-    store: Store, score_keys: Collection[str] | None = None
-) -> dict[tuple[str, str], list[Row]]:
-    """Rows of ``scores`` by (edit_id, edit_key), the last of each protocol and model."""
-    names = ("edit_id", "edit_key", "protocol", *_FROM_MODEL)
-    latest = {
-        tuple(row[name] for name in names): row
-        for row in read_table(store, "scores")
-        if score_keys is None or row["score_key"] in score_keys
-    }
-    found: dict[tuple[str, str], list[Row]] = {}
-    for key in sorted(latest):
-        found.setdefault((key[0], key[1]), []).append(latest[key])
-    return found
-
-
-def score_table(
-    store: Store,
-    edit_keys: Collection[str] | None = None,
-    *,
-    edit_ids: Collection[str] | None = None,
-    score_keys: Collection[str] | None = None,
-) -> list[Row]:
-    """Join edits and scores: one row for each edit, protocol and CLIP model (see ``COLUMNS``).
+def score_table(store: Store, chosen: Selection | Variants | None = None) -> list[Row]:
+    """Join edits and scores: one row for each variant, edit, protocol and model (see ``COLUMNS``).
 
     An edit without a score has one row whose score columns are none.
 
     Args:
         store: The run's store.
-        edit_keys: The edits that the current plan asks for; none means all.
-        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
-        score_keys: The scores that count; none means all of those edits.
+        chosen: What counts, of a run without variants or of each variant; none means every row.
     """
-    edits = current_edits(store, edit_keys, edit_ids)
-    scores = current_scores(store, score_keys)
     unscored: Row = dict.fromkeys((*_FROM_SCORE, *_FROM_MODEL))
     rows = []
-    for edit in edits:
-        for score in scores.get((edit["edit_id"], edit["edit_key"]), [unscored]):
-            joined = edit | {name: score[name] for name in unscored}
+    for one in scored_edits(store, Selection() if chosen is None else chosen):
+        made = one.edit | {"variant": one.variant, "method": one.method}
+        for score in one.scores or [unscored]:
+            joined = made | {name: score[name] for name in unscored}
             rows.append({name: joined[name] for name in COLUMNS})
     return rows
 
@@ -189,13 +150,15 @@ def _json_value(value: Any) -> Any:
 
 
 def _markdown(rows: Sequence[Row]) -> bytes:
+    several = any(row["variant"] for row in rows)
+    names = ("video_id", "edit_id", *(["variant"] if several else []), *_READABLE)
     numbers = (*_filled(rows), "seconds")
-    rules = [*("---" for _ in _READABLE), *("---:" for _ in numbers)]
+    rules = [*("---" for _ in names), *("---:" for _ in numbers)]
     cells = [
-        [*(_markdown_cell(row[name]) for name in _READABLE), *(number(row[n]) for n in numbers)]
+        [*(_markdown_cell(row[name]) for name in names), *(number(row[n]) for n in numbers)]
         for row in rows
     ]
-    lines = [[*_READABLE, *numbers], rules, *cells]
+    lines = [[*names, *numbers], rules, *cells]
     return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import dataclasses
 import datetime as dt
+import itertools
 import logging
 import re
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from components.errors import TransientError
-from components.results.export import current_edits, current_scores
-from components.storage.schemas import KEYS
+from components.results.scored import (
+    ScoredEdit,
+    Selection,
+    Variants,
+    by_variant,
+    scored_edits,
+)
 from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
@@ -25,52 +30,39 @@ FOLDER = "report"
 INDEX = f"{FOLDER}/index.html"
 """The gallery's page, within the run."""
 _MEDIA = re.compile(r"report/media/[0-9a-f]{64}\.mp4")
-_TABLES = {
-    "ingest": "videos",
-    "caption": "captions",
-    "tune": "latents",
-    "sample": "edits",
-    "score": "scores",
-}
-"""The last table that each step writes: a row there, later than a failure, makes up for it."""
 
 
 def collect(
     store: Store,
-    edit_keys: Collection[str] | None = None,
+    chosen: Selection | Variants | None = None,
     *,
-    edit_ids: Collection[str] | None = None,
-    score_keys: Collection[str] | None = None,
-    item_keys: Collection[str] | None = None,
+    failures: Iterable[Row] = (),
 ) -> ReportData:
     """Read what the report shows.
 
+    Scores of one protocol by two models are shown apart, never averaged together.
+
     Args:
         store: The run's store.
-        edit_keys: The edits that the current plan asks for; none means every row.
-        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
-        score_keys: The scores that count; none means every score of those edits. Scores of one
-            protocol by two models are shown apart, never averaged together.
-        item_keys: The items whose failures count; none means every item's. A failure whose work
-            was done later is never shown.
+        chosen: What counts, of a run without variants or of each variant; none means every row.
+        failures: Rows of ``failures`` whose work is still asked for and not done.
     """
-    edits = current_edits(store, edit_keys, edit_ids)
-    scores = current_scores(store, score_keys)
+    variants = by_variant(Selection() if chosen is None else chosen)
     videos = {(row["video_id"], row["video_key"]): row for row in read_table(store, "videos")}
     adapters = {row["adapter_key"]: row for row in read_table(store, "adapters")}
     rows = tuple(
         _report_row(
-            row,
-            videos.get((row["video_id"], row["video_key"])),
-            adapters.get(row["adapter_key"]),
-            scores.get((row["edit_id"], row["edit_key"]), []),
+            one,
+            videos.get((one.edit["video_id"], one.edit["video_key"])),
+            adapters.get(one.edit["adapter_key"]),
         )
-        for row in edits
+        for one in scored_edits(store, variants)
     )
     return ReportData(
         title=re.split(r"[/\\]", store.root.rstrip("/\\"))[-1],
+        variants=tuple(variants),
         rows=rows,
-        failures=tuple(_failures(store, item_keys)),
+        failures=tuple(_report_failure(row) for row in sorted(failures, key=lambda row: row["at"])),
     )
 
 
@@ -113,10 +105,13 @@ def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:
     """
     addresses: dict[str, str] = {}
     room = max_bytes
-    for row in data.rows:
-        pair = {one.sha256: one for one in (row.source, row.edit) if one is not None}
-        found = {name: _inline(store, one) for name, one in pair.items() if name not in addresses}
-        room -= sum(map(len, found.values()))
+    # Whole edits: a variant whose video is left out would seem to have failed.
+    for _, group in itertools.groupby(data.rows, key=lambda row: (row.video_id, row.edit_id)):
+        rows = list(group)
+        # The text holds a video once for each place that shows it.
+        shown = [one for one in (rows[0].source, *(row.edit for row in rows)) if one is not None]
+        found = {one.sha256: addresses.get(one.sha256) or _inline(store, one) for one in shown}
+        room -= sum(len(found[one.sha256]) for one in shown)
         if room < 0:
             break
         addresses |= {name: text for name, text in found.items() if text}
@@ -152,9 +147,8 @@ def _copy(store: Store, media: Media) -> bool:
     return True
 
 
-def _report_row(
-    row: Row, video: Row | None, adapter: Row | None, scores: Iterable[Row]
-) -> ReportRow:
+def _report_row(one: ScoredEdit, video: Row | None, adapter: Row | None) -> ReportRow:
+    row = one.edit
     source = None
     if video is not None and video["clip_uri"]:
         source = Media(
@@ -175,10 +169,13 @@ def _report_row(
     made = ("seed", "base_model", "base_revision", "config_hash", "code_version", "device")
     return ReportRow(
         **{name: row[name] for name in (*same, *made, "library_versions", "seconds", "created_at")},
+        variant=one.variant,
+        method=one.method,
         category=row["category"] or "other",
         source=source,
         edit=edit,
-        scores=tuple(_report_score(score) for score in scores),
+        scores=tuple(_report_score(score) for score in one.scores),
+        adapter_key=row["adapter_key"] if adapter else None,
         tune_seconds=adapter["seconds"] if adapter else None,
         tune_steps=adapter["steps"] if adapter else None,
     )
@@ -189,33 +186,6 @@ def _report_score(row: Row) -> ReportScore:
     return ReportScore(**{name: row[name] for name in names})
 
 
-def _failures(store: Store, item_keys: Collection[str] | None) -> Iterable[ReportFailure]:
-    """The last failure of each item whose work was not done since."""
-    latest: dict[tuple[str, str, str, str | None], Row] = {}
-    for row in read_table(store, "failures"):
-        if item_keys is None or row["item_key"] in item_keys:
-            latest[row["step"], row["item_key"], row["video_id"], row["edit_id"]] = row
-    done: dict[str, dict[Any, dt.datetime]] = {}
-    for row in sorted(latest.values(), key=lambda one: one["at"]):
-        step = row["step"]
-        if step not in done:
-            done[step] = _times(store, step) if step in _TABLES else {}
-        names = (row["item_key"], (row["video_id"], row["edit_id"]))
-        if all(done[step].get(name, row["at"]) <= row["at"] for name in names):
-            columns = [field.name for field in dataclasses.fields(ReportFailure)]
-            yield ReportFailure(**{name: row[name] for name in columns})
-
-
-def _times(store: Store, step: str) -> dict[Any, dt.datetime]:
-    """When each item's row was committed: by its keys, and by the ids that it is about."""
-    table = _TABLES[step]
-    columns = {"video_id", "created_at", *KEYS[table]}
-    times: dict[Any, dt.datetime] = {}
-    for row in read_table(store, table, sorted(columns)):
-        names = [row[column] for column in columns if column.endswith("_key")]
-        # Another protocol's score of the same edit does not make up for this one.
-        if step != "score":
-            names.append((row["video_id"], row.get("edit_id")))
-        for name in names:
-            times[name] = max(times.get(name, row["created_at"]), row["created_at"])
-    return times
+def _report_failure(row: Row) -> ReportFailure:
+    names = [field.name for field in dataclasses.fields(ReportFailure)]
+    return ReportFailure(**{name: row[name] for name in names})

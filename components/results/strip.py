@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from components.errors import UserError
-from components.results.export import current_edits
+from components.results.scored import Selection, Variants, by_variant, scored_edits
 from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import read_table
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Frames = npt.NDArray[np.uint8]
+Cell = tuple[str, Frames]
+"""A label and the frames below it; none where a variant lacks the edit."""
 
 FRAMES = 3
 """Shown of each video: the first, the last, and some evenly between."""
@@ -28,20 +30,15 @@ _GAP = 10
 _LABEL = 16
 
 
-def strip(
-    store: Store,
-    edit_keys: Collection[str],
-    *,
-    edit_ids: Collection[str] | None = None,
-    videos: int = 8,
-) -> bytes:
+def strip(store: Store, chosen: Selection | Variants, *, videos: int = 8) -> bytes:
     """Draw a row for each video: some frames of the source, then of each of its edits.
+
+    Of several variants, draw a row for each edit: the source, then each variant in its own column.
 
     Args:
         store: The run's store.
-        edit_keys: The edits that the current plan asks for.
-        edit_ids: Their ids; an edit that was only renamed has two rows of one key.
-        videos: Rows at most.
+        chosen: What counts, of a run without variants or of each variant.
+        videos: Shown at most.
 
     Returns:
         A PNG file's bytes.
@@ -54,15 +51,27 @@ def strip(
         (row["video_id"], row["video_key"]): (row["clip_uri"], row["clip_sha256"])
         for row in read_table(store, "videos")
     }
-    rows: dict[str, list[tuple[str, Frames]]] = {}
-    for edit in current_edits(store, edit_keys, edit_ids):
-        if edit["video_id"] not in rows:
-            if len(rows) == videos:
+    variants = tuple(by_variant(chosen))
+    several = len(variants) > 1
+    shown: dict[tuple[str, str], Frames] = {}
+    rows: dict[tuple[str, ...], list[Cell | None]] = {}
+    for one in scored_edits(store, chosen):
+        edit = one.edit
+        source = (edit["video_id"], edit["video_key"])
+        if source not in shown:
+            if len({video_id for video_id, _ in shown} | {source[0]}) > videos:
                 break
-            source = _frames(store, *sources[edit["video_id"], edit["video_key"]])
-            rows[edit["video_id"]] = [(edit["source_prompt"], source)]
-        label = edit["edit_id"].rpartition("/")[2]
-        rows[edit["video_id"]].append((label, _frames(store, edit["video_uri"], edit["sha256"])))
+            shown[source] = _frames(store, *sources[source])
+        row = rows.setdefault(
+            (*source, edit["edit_id"]) if several else source,
+            [(edit["source_prompt"], shown[source]), *([None] * len(variants) * several)],
+        )
+        name = edit["edit_id"].rpartition("/")[2]
+        frames = _frames(store, edit["video_uri"], edit["sha256"])
+        if several:
+            row[1 + variants.index(one.variant)] = (f"{one.variant} · {name}", frames)
+        else:
+            row.append((name, frames))
     if not rows:
         raise UserError(f"{store.root} holds no edit to show: finish its sample step first")
     return _png(list(rows.values()))
@@ -78,7 +87,7 @@ def _frames(store: Store, uri: str, sha256: str) -> Frames:
     return shown
 
 
-def _png(rows: Sequence[Sequence[tuple[str, Frames]]]) -> bytes:
+def _png(rows: Sequence[Sequence[Cell | None]]) -> bytes:
     from PIL import Image, ImageDraw, ImageFont
 
     wide, tall = FRAMES * _SIDE + _GAP, _SIDE + _LABEL + _GAP
@@ -86,7 +95,10 @@ def _png(rows: Sequence[Sequence[tuple[str, Frames]]]) -> bytes:
     picture = Image.new("RGB", (columns * wide + _GAP, len(rows) * tall + _GAP), "white")
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(12)
     for down, row in enumerate(rows):
-        for right, (label, frames) in enumerate(row):
+        for right, cell in enumerate(row):
+            if cell is None:
+                continue
+            label, frames = cell
             x, y = _GAP + right * wide, _GAP + down * tall
             draw.text((x, y - 2), _fitting(font, label, wide - _GAP), fill="black", font=font)
             for index, frame in enumerate(frames):
@@ -97,8 +109,8 @@ def _png(rows: Sequence[Sequence[tuple[str, Frames]]]) -> bytes:
 
 
 def _fitting(font: Any, label: str, width: int) -> str:
-    """The label, cut where it would run into the next one."""
-    shown = label
+    """The label on one line, cut where it would run into the next one."""
+    shown = " ".join(label.split())
     while font.getlength(shown) > width:
         shown = f"{shown.rstrip('…')[:-1]}…"
     return shown

@@ -33,7 +33,12 @@ class ReportScore(Values):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportRow:
-    """One edit of one video."""
+    """One edit of one video in one variant."""
+
+    variant: str
+    """One of the report's."""
+    method: str
+    """What made the edit."""
 
     video_id: str
     edit_id: str
@@ -47,6 +52,8 @@ class ReportRow:
     scores: tuple[ReportScore, ...]
     seconds: float
     """Of sampling this edit."""
+    adapter_key: str | None
+    """Of what was tuned on the video; edits of equal keys share it."""
     tune_seconds: float | None
     """Of tuning and inverting the video; shared by its edits."""
     tune_steps: int | None
@@ -84,6 +91,9 @@ class ReportData:
 
     title: str
     """The run's name."""
+    variants: tuple[str, ...]
+    """In order; the first is the one that others are compared with. A run without variants has one,
+    and its page does not speak of variants."""
     rows: tuple[ReportRow, ...]
-    """In the order in which they are first shown."""
+    """In the order in which they are first shown; those of one edit follow one another."""
     failures: tuple[ReportFailure, ...]

@@ -9,6 +9,7 @@ import pytest
 
 from components.results.report import collect, write_report
 from components.storage.local import LocalStore
+from components.storage.tables import read_table
 from tests.browser.page import cards, column, opened, playing
 from tests.finished_run import drawn_clip, write_edit, write_failure, write_run, write_score
 
@@ -127,7 +128,8 @@ def test_hostile_text_is_shown_and_never_runs(browser: Any, tmp_path: Path) -> N
         )
         write_score(store, edit, 80.0 + number, 20.0 + number, protocol=text, score_model=text)
         write_failure(store, "score", text, text, traceback=text, error_type=text, edit_id=text)
-    found = opened(browser, Path(write_report(store, collect(store))).as_uri())
+    data = collect(store, failures=read_table(store, "failures"))
+    found = opened(browser, Path(write_report(store, data)).as_uri())
     page = found.page
     page.locator(".card:first-child").scroll_into_view_if_needed()
     playing(page, ".card:first-child video")

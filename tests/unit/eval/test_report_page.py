@@ -28,6 +28,8 @@ SCORE = ReportScore(
     textual_alignment=27.5,
 )
 ROW = ReportRow(
+    variant="",
+    method="tune_a_video",
     video_id="car",
     edit_id="car/snow",
     edit_key="e1",
@@ -38,6 +40,7 @@ ROW = ReportRow(
     edit=Media(uri="edits/e1.mp4", sha256="b" * 64),
     scores=(SCORE,),
     seconds=61.5,
+    adapter_key="a1",
     tune_seconds=600.0,
     tune_steps=500,
     num_frames=8,
@@ -66,7 +69,9 @@ MEDIA = {"a" * 64: "media/a.mp4", "b" * 64: "media/b.mp4"}
 
 
 def page(*rows: ReportRow, failures: tuple[ReportFailure, ...] = ()) -> str:
-    return render(ReportData(title="demo", rows=rows, failures=failures), MEDIA, now=NOW)
+    return render(
+        ReportData(title="demo", variants=("",), rows=rows, failures=failures), MEDIA, now=NOW
+    )
 
 
 def changed(row: ReportRow = ROW, **changes: Any) -> ReportRow:

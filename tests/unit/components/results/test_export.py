@@ -12,6 +12,7 @@ import pytest
 
 from components.errors import UserError
 from components.results.export import COLUMNS, export, score_table
+from components.results.scored import Selection
 from components.storage.local import LocalStore
 from tests.finished_run import (
     drawn_clip,
@@ -46,23 +47,36 @@ def test_one_row_for_each_edit_and_protocol(store: LocalStore) -> None:
     assert tuple(found) == COLUMNS
     assert found["source_prompt"] == "a jeep is moving on the road"
     assert (found["frame_consistency"], found["textual_alignment"]) == (92.0, 28.0)
-    assert (found["seconds"], found["seed"], found["method"]) == (61.5, 33, "tune-a-video")
+    assert (found["seconds"], found["seed"], found["method"]) == (61.5, 33, "tune_a_video")
     assert found["base_model"] == "CompVis/stable-diffusion-v1-4"
     assert rows[2]["frame_consistency"] is None
+    assert {(one["variant"], one["method"]) for one in rows} == {("", "tune_a_video")}
 
 
 def test_the_plans_edits_and_scores_alone(store: LocalStore) -> None:
     write_run(store)
-    (only,) = score_table(store, {"e-car-swap"}, score_keys=set())
+    (only,) = score_table(store, Selection(edit_keys={"e-car-swap"}, score_keys=set()))
     assert (only["edit_id"], only["protocol"]) == ("car/swap", None)
-    assert score_table(store, set()) == []
+    assert score_table(store, Selection(edit_keys=set())) == []
+
+
+def test_each_variant_has_its_rows_even_where_they_are_shared(store: LocalStore) -> None:
+    write_run(store)
+    key = {"e-car-swap"}
+    scored, unscored = Selection(edit_keys=key), Selection(edit_keys=key, score_keys=set())
+    rows = score_table(store, {"z": scored, "a": unscored, "none": Selection(edit_keys=set())})
+    assert [(one["variant"], one["edit_id"], one["frame_consistency"]) for one in rows] == [
+        ("z", "car/swap", 92.0),
+        ("a", "car/swap", None),
+    ]
 
 
 def test_two_edits_of_one_prompt_keep_their_own_scores(store: LocalStore) -> None:
     write_run(store)
     twin = write_edit(store, "car", "twin", "same", drawn_clip(0.9), edit_key="e-car-swap")
     write_score(store, twin, 1.0, 2.0)
-    rows = {one["edit_id"]: one for one in score_table(store, {"e-car-swap"})}
+    chosen = Selection(edit_keys={"e-car-swap"})
+    rows = {one["edit_id"]: one for one in score_table(store, chosen)}
     assert rows["car/twin"]["frame_consistency"] == 1.0
     assert rows["car/swap"]["frame_consistency"] == 92.0
 
@@ -70,7 +84,8 @@ def test_two_edits_of_one_prompt_keep_their_own_scores(store: LocalStore) -> Non
 def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
     write_run(store)
     write_edit(store, "car", "renamed", "same", drawn_clip(0.9), edit_key="e-car-swap")
-    (only,) = score_table(store, {"e-car-swap"}, edit_ids={"car/renamed"})
+    chosen = Selection(edit_keys={"e-car-swap"}, edit_ids={"car/renamed"})
+    (only,) = score_table(store, chosen)
     assert only["edit_id"] == "car/renamed"
 
 
@@ -137,6 +152,17 @@ def test_markdown_cells_cannot_break_the_table_or_become_html(tmp_path: Path) ->
     assert "\\[x\\](" in line
     assert "–" in line
     assert "-1.50" in line
+
+
+def test_markdown_names_variants_where_there_are_any(tmp_path: Path) -> None:
+    target = tmp_path / "scores.md"
+    export([exported_row(variant=""), exported_row(variant="")], str(target))
+    assert "variant" not in target.read_text(encoding="utf-8")
+    export([exported_row(variant="no_tuning"), exported_row(variant="<b>")], str(target))
+    header, _, first, second, _ = target.read_text(encoding="utf-8").split("\n")
+    assert "| edit_id | variant |" in header
+    assert "| no\\_tuning |" in first
+    assert "| &lt;b&gt; |" in second
 
 
 @pytest.mark.parametrize("name", ["scores.xlsx", "scores", "scores.csv.gz"])

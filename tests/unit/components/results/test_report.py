@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import logging
+import re
 from pathlib import Path
 
 import pytest
 
-from components.results.report import collect, write_report
+from components.results.report import collect, gallery, write_report
+from components.results.scored import Selection
 from components.storage.local import LocalStore
 from components.storage.store import file_sha256
-from components.storage.tables import append_rows
+from components.storage.tables import read_table
 from tests.finished_run import (
     AT,
     drawn_clip,
-    provenance,
     write_edit,
     write_failure,
     write_run,
     write_score,
 )
 
-LATER = AT + dt.timedelta(hours=1)
+LATER_BY = dt.timedelta(hours=1)
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_rows_carry_source_scores_and_tuning(store: LocalStore) -> None:
     assert (row.source.width, row.source.height) == (96, 64)
     assert (row.tune_seconds, row.tune_steps, row.seconds) == (600.0, 500, 61.5)
     assert [score.frame_consistency for score in row.scores] == [92.0]
-    assert [failure.video_id for failure in data.failures] == ["broken"]
+    assert (row.variant, row.method, row.adapter_key) == ("", "tune_a_video", "a-car")
 
 
 def test_edits_at_another_rate_keep_the_pace_of_their_source(store: LocalStore) -> None:
@@ -67,18 +69,19 @@ def test_edits_at_another_rate_keep_the_pace_of_their_source(store: LocalStore) 
 
 def test_the_plans_edits_and_scores_alone_are_shown(store: LocalStore) -> None:
     write_run(store)
-    data = collect(store, {"e-car-swap", "e-car-cartoon"}, score_keys=set(), item_keys=set())
+    keys = {"e-car-swap", "e-car-cartoon"}
+    data = collect(store, Selection(edit_keys=keys, score_keys=set()))
     assert [row.edit_id for row in data.rows] == ["car/cartoon", "car/swap"]
     assert all(row.scores == () for row in data.rows)
-    assert data.failures == ()
-    assert [row.edit_id for row in collect(store, edit_ids={"car/swap"}).rows] == ["car/swap"]
+    only = collect(store, Selection(edit_ids={"car/swap"}))
+    assert [row.edit_id for row in only.rows] == ["car/swap"]
 
 
 def test_an_edit_made_anew_under_another_key_leaves_the_old_one_out(store: LocalStore) -> None:
     edits = write_run(store)
     write_edit(store, "car", "swap", "a new prompt", drawn_clip(0.9), edit_key="e-new")
     keys = {edit["edit_key"] for edit in edits} - {"e-car-swap"} | {"e-new"}
-    rows = {row.edit_id: row for row in collect(store, keys).rows}
+    rows = {row.edit_id: row for row in collect(store, Selection(edit_keys=keys)).rows}
     assert rows["car/swap"].prompt == "a new prompt"
     assert rows["car/swap"].scores == ()
 
@@ -98,7 +101,7 @@ def test_a_second_report_copies_nothing_and_drops_what_is_not_shown(store: Local
     before = {file.name: file.stat().st_mtime_ns for file in media.iterdir()}
     mine = media / "notes.txt"
     mine.write_text("mine", encoding="utf-8")
-    write_report(store, collect(store, {"e-car-swap"}))
+    write_report(store, collect(store, Selection(edit_keys={"e-car-swap"})))
     after = {file.name: file.stat().st_mtime_ns for file in media.iterdir()}
     assert len(after) == 3
     assert mine.name in after
@@ -124,51 +127,55 @@ def test_a_video_that_was_lost_is_named_and_the_rest_is_shown(
     assert len(list(Path(store.root, "report/media").iterdir())) == 8
 
 
-def test_a_failure_is_shown_until_its_work_is_done(store: LocalStore) -> None:
-    edit = write_run(store)[0]
-    ids = {"edit_id": edit["edit_id"], "error_type": "ScoreError"}
-    write_failure(store, "score", "surfer", "first", item_key="s-1", **ids)
-    write_failure(store, "score", "surfer", "again", item_key="s-1", attempt=2, **ids)
-    shown = {failure.message: failure for failure in collect(store).failures}
-    assert "first" not in shown
-    assert shown["again"].attempt == 2
-    # Another protocol's score of this edit does not make up for it.
-    write_score(store, edit, 1.0, 1.0, protocol="b_v1", **provenance(1.0, LATER))
-    assert "again" in {failure.message for failure in collect(store).failures}
-    write_score(store, edit, 1.0, 1.0, score_key="s-1", **provenance(1.0, LATER))
-    assert "again" not in {failure.message for failure in collect(store).failures}
-
-
-@pytest.mark.parametrize(("at", "shown"), [(AT - dt.timedelta(hours=1), True), (LATER, False)])
-def test_a_later_row_of_the_same_edit_makes_up_for_a_failure(
-    store: LocalStore, at: dt.datetime, *, shown: bool
-) -> None:
+def test_the_failures_handed_over_are_shown_in_order_of_time(store: LocalStore) -> None:
     write_run(store)
-    write_failure(store, "sample", "car", "NaN", edit_id="car/new", item_key="e-old")
-    write_edit(store, "car", "new", "shorter", drawn_clip(0.9), **provenance(1.0, at))
-    assert ("NaN" in {failure.message for failure in collect(store).failures}) == shown
+    write_failure(store, "sample", "car", "first", edit_id="car/new", at=AT - LATER_BY)
+    data = collect(store, failures=read_table(store, "failures"))
+    assert [one.message.split(":")[0] for one in data.failures] == [
+        "first",
+        "broken.mp4 cannot be decoded",
+    ]
+    assert collect(store).failures == ()
 
 
-def test_a_tuning_without_its_inversion_is_still_a_failure(store: LocalStore) -> None:
-    write_run(store)
-    # The adapter's row is later than the failure, but the step ends with the latents' row.
-    early = AT - dt.timedelta(hours=1)
-    write_failure(store, "tune", "car", "NaN latents", item_key="a-car", at=early)
-    assert "NaN latents" in {failure.message for failure in collect(store).failures}
-    latents = {
-        "adapter_key": "a-car",
-        "inversion": "ddim-50",
-        "video_id": "car",
-        "latents": [0.0],
-        "latents_shape": [1],
-        "reconstruction_psnr": 20.0,
-        "base_model": "base",
-        "base_revision": "1",
-        "seed": 33,
-        **provenance(1.0),
+def test_variants_share_rows_by_key_and_their_videos_are_copied_once(store: LocalStore) -> None:
+    edits = write_run(store)
+    other = write_edit(store, "car", "swap", "a jeep", drawn_clip(0.9), edit_key="e-other")
+    write_score(store, other, 50.0, 5.0)
+    keys = {edit["edit_key"] for edit in edits}
+    chosen = {
+        "full": Selection(edit_keys=keys),
+        "bare": Selection(edit_keys=keys - {"e-car-swap"} | {"e-other"}),
     }
-    append_rows(store, "latents", [latents])
-    assert "NaN latents" not in {failure.message for failure in collect(store).failures}
+    data = collect(store, chosen)
+    assert data.variants == ("full", "bare")
+    found = [(row.edit_id, row.variant, row.edit_key) for row in data.rows]
+    assert found[:4] == [
+        ("car/cartoon", "full", "e-car-cartoon"),
+        ("car/cartoon", "bare", "e-car-cartoon"),
+        ("car/swap", "full", "e-car-swap"),
+        ("car/swap", "bare", "e-other"),
+    ]
+    assert [row.scores[0].frame_consistency for row in data.rows[2:4]] == [92.0, 50.0]
+    write_report(store, data)
+    assert len(list(Path(store.root, "report/media").iterdir())) == 3 + 7
+
+
+def test_one_file_holds_whole_edits_until_it_is_full(store: LocalStore) -> None:
+    edits = write_run(store)
+    keys = {edit["edit_key"] for edit in edits}
+    data = collect(store, dict.fromkeys(("a", "b"), Selection(edit_keys=keys)))
+    whole = gallery(store, data)
+    assert "This video is missing" not in whole
+    assert len(set(re.findall('src="(data:[^"]+)"', whole))) == 3 + len(edits)
+    # Room for one edit: its source, and twice the video that both variants share.
+    source, edit = (
+        len("data:video/mp4;base64,") + len(base64.b64encode(Path(store.root, uri).read_bytes()))
+        for uri in ("clips/v-car.mp4", "edits/e-car-cartoon.mp4")
+    )
+    for room, held in ((source + 2 * edit, 2), (source + 2 * edit - 1, 0)):
+        text = gallery(store, data, max_bytes=room)
+        assert len(set(re.findall('src="(data:[^"]+)"', text))) == held
 
 
 def test_an_empty_run_has_a_page(store: LocalStore) -> None:
