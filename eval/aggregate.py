@@ -5,11 +5,11 @@ The mean over edits is the one that papers report; a video with more edits count
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from eval.measures import MEASURES, Values
+from eval.values import Mean, Value, means
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,18 +18,6 @@ class Score(Values):
 
     protocol: str
     category: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mean:
-    """A mean and what it stands on."""
-
-    value: float | None
-    """None when nothing was there to average."""
-    count: int
-    """Edits averaged."""
-    missing: int
-    """Edits without this score."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,33 +39,24 @@ def aggregate(scores: Iterable[Score]) -> list[Aggregate]:
     Args:
         scores: One for each (video, edit, protocol).
     """
-    groups: dict[str, dict[str | None, list[Score]]] = {}
-    for score in scores:
-        by_category = groups.setdefault(score.protocol, {})
-        by_category.setdefault(score.category, []).append(score)
-        by_category.setdefault(None, []).append(score)
-    return [
-        _aggregate(protocol, category, groups[protocol][category])
-        for protocol in sorted(groups)
-        for category in [*sorted(name for name in groups[protocol] if name is not None), None]
+    values = [
+        Value("", "", "", one.category, one.protocol, "", name, one.value(name))
+        for one in scores
+        for name in MEASURES
     ]
+    by_category = means(values, ("protocol", "category", "measure"))
+    overall = means(values, ("protocol", "measure"))
+    found = []
+    for protocol in sorted({protocol for protocol, _ in overall}):
+        for category in sorted({name for one, name, _ in by_category if one == protocol}):
+            of_one = {name: by_category[protocol, category, name] for name in MEASURES}
+            found.append(_aggregate(protocol, category, of_one))
+        of_all = {name: overall[protocol, name] for name in MEASURES}
+        found.append(_aggregate(protocol, None, of_all))
+    return found
 
 
-def mean(values: Iterable[float | None]) -> Mean:
-    """Average what is there; count what is not."""
-    every = list(values)
-    present = [value for value in every if value is not None and not math.isnan(value)]
-    return Mean(
-        value=math.fsum(present) / len(present) if present else None,
-        count=len(present),
-        missing=len(every) - len(present),
-    )
-
-
-def _aggregate(protocol: str, category: str | None, scores: list[Score]) -> Aggregate:
-    return Aggregate(
-        protocol=protocol,
-        category=category,
-        count=len(scores),
-        means={name: mean(score.value(name) for score in scores) for name in MEASURES},
-    )
+def _aggregate(protocol: str, category: str | None, found: Mapping[str, Mean]) -> Aggregate:
+    any_measure = next(iter(found.values()))
+    count = any_measure.count + any_measure.missing
+    return Aggregate(protocol=protocol, category=category, count=count, means=found)

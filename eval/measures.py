@@ -39,6 +39,11 @@ TRUTH_MEASURES: Mapping[str, Measure] = MappingProxyType(
 """By column: what is known of tinyworld's clips (`eval.ground_truth`)."""
 MEASURES: Mapping[str, Measure] = MappingProxyType({**CLIP_MEASURES, **TRUTH_MEASURES})
 """Every score column."""
+SECONDS = "seconds"
+COMPARED: Mapping[str, Measure] = MappingProxyType(
+    {**MEASURES, SECONDS: Measure(label="Seconds", short="seconds", lower_is_better=True)}
+)
+"""What variants are compared by: scores, and what making an edit took."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from eval.aggregate import Aggregate, Score, aggregate, mean
+from eval.aggregate import Aggregate, Score, aggregate
 
 
 def score(
@@ -53,5 +53,5 @@ def test_a_missing_score_is_no_zero(missing: float | None) -> None:
 
 
 def test_nothing_there_has_no_mean() -> None:
-    assert mean([None]).value is None
     assert aggregate([]) == []
+    assert aggregate([score("style", None, None)])[0].means["flicker"].value is None
