@@ -17,7 +17,8 @@ _MAX = 1000
 _NOT_KEY: dict[str, Any] = {"key": False}
 
 
-def _require(ok: bool, name: str, value: object, limit: str, remedy: str) -> None:  # noqa: FBT001
+def require(ok: bool, name: str, value: object, limit: str, remedy: str) -> None:  # noqa: FBT001
+    """Refuse a setting, unless it is in order, with a ValueError that names all that is known."""
     if not ok:
         msg = f"{name}={value!r} is out of range: it must be {limit}. {remedy}"
         raise ValueError(msg)
@@ -53,11 +54,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(bool(self.base), "base", self.base, "a folder or a hub id", "Set model.base.")
-        _require(
-            self.dtype in _DTYPES, "dtype", self.dtype, f"one of {_DTYPES}", "Set model.dtype."
-        )
-        _require(
+        require(bool(self.base), "base", self.base, "a folder or a hub id", "Set model.base.")
+        require(self.dtype in _DTYPES, "dtype", self.dtype, f"one of {_DTYPES}", "Set model.dtype.")
+        require(
             self.attention_mode in _ATTENTION_MODES,
             "attention_mode",
             self.attention_mode,
@@ -65,14 +64,14 @@ class ModelConfig:
             "The paper's own is sparse_causal.",
         )
         device, _, index = self.device.partition(":")
-        _require(
+        require(
             device in ("cpu", "cuda") and (not index or (device == "cuda" and index.isdecimal())),
             "device",
             self.device,
             "cpu, cuda or cuda:N",
             "Set model.device.",
         )
-        _require(0 <= self.init_seed < 2**63, "init_seed", self.init_seed, "0 .. 2**63-1", "Use 0.")
+        require(0 <= self.init_seed < 2**63, "init_seed", self.init_seed, "0 .. 2**63-1", "Use 0.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,21 +106,21 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(self.steps >= 0, "steps", self.steps, ">= 0", "The paper uses 500.")
+        require(self.steps >= 0, "steps", self.steps, ">= 0", "The paper uses 500.")
         for name in ("learning_rate", "epsilon", "max_grad_norm"):
             value = getattr(self, name)
-            _require(0 < value < float("inf"), name, value, "> 0 and finite", "See the defaults.")
+            require(0 < value < float("inf"), name, value, "> 0 and finite", "See the defaults.")
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
-            _require(0 <= value < 1, name, value, "in [0, 1)", "AdamW's own are 0.9 and 0.999.")
-        _require(
+            require(0 <= value < 1, name, value, "in [0, 1)", "AdamW's own are 0.9 and 0.999.")
+        require(
             0 <= self.weight_decay < float("inf"),
             "weight_decay",
             self.weight_decay,
             ">= 0 and finite",
             "Use 0 for none.",
         )
-        _require(
+        require(
             self.checkpoint_every >= 0,
             "checkpoint_every",
             self.checkpoint_every,
@@ -145,7 +144,7 @@ class InvertConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+        require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,16 +170,16 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        _require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
-        _require(
+        require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+        require(
             1 <= self.guidance_scale < float("inf"),
             "guidance_scale",
             self.guidance_scale,
             ">= 1 and finite",
             "Use 1 for no guidance.",
         )
-        _require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
-        _require(
+        require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
+        require(
             self.prompts_per_batch >= 1,
             "prompts_per_batch",
             self.prompts_per_batch,

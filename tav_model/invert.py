@@ -12,6 +12,8 @@ from tav_model.finite import check_finite
 from tav_model.load import BaseModel
 from tav_model.text import encode_prompts
 
+_UNTUNED = "the base model's weights are damaged"
+
 
 @torch.no_grad()
 def invert(
@@ -19,8 +21,10 @@ def invert(
     latents_CFHW: Tensor,
     config: InvertConfig,
     *,
+    prompt: str = "",
     all_steps: bool = False,
     on_step: Callable[[int, int], None] | None = None,
+    on_latents: Callable[[int, Tensor], None] | None = None,
 ) -> Tensor:
     """Walk a clip's latents to noise, with the empty prompt and without guidance.
 
@@ -28,11 +32,13 @@ def invert(
     leads to. A v-prediction is converted, which the official code forgets.
 
     Args:
-        base: the tuned model.
+        base: the tuned model, or an image model.
         latents_CFHW: (C, F, H, W), scaled as the UNet's.
         config: how many steps.
+        prompt: the text in place of none, which some methods ask for.
         all_steps: return every step's latents, not only the last.
         on_step: called with (steps done, steps in all).
+        on_latents: called with each timestep and the latents (C, F, H, W) of its noise level.
 
     Returns:
         (C, F, H, W) fp32 on the model's device, or (steps + 1, C, F, H, W), the start included.
@@ -42,7 +48,7 @@ def invert(
     """
     scheduler = inverse_scheduler(base)
     scheduler.set_timesteps(config.steps)
-    text = encode_prompts(base, [""])
+    text = encode_prompts(base, [prompt])
     x = latents_CFHW.to(base.device, torch.float32)[None]
     trace = [x[0]]
     timesteps = scheduler.timesteps.to(base.device)
@@ -52,9 +58,12 @@ def invert(
         x = scheduler.step(prediction, t, x, return_dict=False)[0]
         if all_steps:
             trace.append(x[0])
+        if on_latents is not None:
+            on_latents(t, x[0])
         if on_step is not None:
             on_step(i + 1, config.steps)
-    check_finite(x, "inversion", base.dtype, "lower tune.learning_rate, or tune.steps")
+    otherwise = "lower tune.learning_rate, or tune.steps" if base.initial else _UNTUNED
+    check_finite(x, "inversion", base.dtype, otherwise)
     return torch.stack(trace) if all_steps else x[0]
 
 

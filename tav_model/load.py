@@ -1,6 +1,6 @@
 """Load a Stable Diffusion base model and inflate its UNet to video."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,8 @@ class BaseModel:
     identity: str
     """Digest of the model's files; an adapter carries it."""
     initial: dict[str, Tensor]
-    """fp32 CPU copies of the tuned parameters as loaded; `reset_adapter` goes back to them."""
+    """fp32 CPU copies of the tuned parameters as loaded; `reset_adapter` goes back to them. An
+    image model has none."""
 
 
 def load_base(config: ModelConfig) -> BaseModel:
@@ -62,20 +63,45 @@ def load_base(config: ModelConfig) -> BaseModel:
         BaseModelError: the folder is no Stable Diffusion 1.x or 2.x model, or what is in it is
             missing, damaged or of different models.
     """
+
+    def unet(folder: Path, device: torch.device) -> ClipUNet:
+        return load_unet(
+            folder,
+            attention_mode=config.attention_mode,
+            attention_backend=config.attention_backend,
+            init_seed=config.init_seed,
+            device=device,
+            dtype=config.dtype,
+        )
+
+    return load_parts(config, unet)
+
+
+def load_parts(config: ModelConfig, unet_of: Callable[[Path, torch.device], ClipUNet]) -> BaseModel:
+    """Load a base model around a UNet of one's own making.
+
+    Args:
+        config: which model, where and how.
+        unet_of: makes the UNet of a base model's folder, on a device.
+
+    Returns:
+        The model; `initial` holds what requires gradients.
+
+    Raises:
+        ValueError: the device is not there.
+        BaseModelError: see `load_base`.
+    """
     device = checked_device(config.device)
     dtype = DTYPES[config.dtype]
     folder = resolve_base(config.base, config.revision)
     check_folder_configs(folder)
     tokenizer, scheduler = load_tokenizer(folder), load_scheduler(folder)
-    unet = load_unet(
-        folder,
-        attention_mode=config.attention_mode,
-        attention_backend=config.attention_backend,
-        init_seed=config.init_seed,
-        device=device,
-        dtype=config.dtype,
-    )
-    initial = {n: p.detach().to("cpu", copy=True) for n, p in tuned_parameters(unet).items()}
+    unet = unet_of(folder, device)
+    initial = {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in tuned_parameters(unet).items()
+        if parameter.requires_grad
+    }
     if config.compile:
         unet.compile()
     return BaseModel(

@@ -18,6 +18,7 @@ def sample(
     prompts: Sequence[str],
     config: SampleConfig,
     *,
+    skip: int = 0,
     on_step: Callable[[int, int], None] | None = None,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
@@ -26,11 +27,12 @@ def sample(
     Must agree with the official pipeline: negative before positive in the batch, eta 0.
 
     Args:
-        base: the tuned model.
+        base: the tuned model, or an image model.
         start_latents_CFHW: (C, F, H, W), the clip's inverted latents; with `start="noise"` only its
             shape is used.
         prompts: P edited prompts.
         config: steps, guidance, negative prompt, start.
+        skip: steps left out at the noisy end, where the start is less noisy.
         on_step: called with (UNet calls done, UNet calls in all).
         generator: CPU generator of `start="noise"`: one for all prompts, which then share their
             noise, or one per prompt, which makes an edit independent of its neighbours.
@@ -50,19 +52,18 @@ def sample(
         check_prompt(base.tokenizer, prompt)
     start = _start(start_latents_CFHW, len(prompts), config, generator).to(base.device)
     text = encode_prompts(base, [config.negative_prompt, *prompts])
-    timesteps = _timesteps(base, config.steps)
+    steps = config.steps - skip
     batches = range(0, len(prompts), config.prompts_per_batch)
-    calls = len(batches) * len(timesteps)
+    calls = len(batches) * steps
     out = []
     for n, i in enumerate(batches):
         batch = slice(i, i + config.prompts_per_batch)
-        done = n * len(timesteps)
+        done = n * steps
         report = None if on_step is None else (lambda k, d=done, f=on_step: f(d + k, calls))
-        out.append(denoise(base, start[batch], text[:1], text[1:][batch], config, on_step=report))
+        texts = text[1:][batch]
+        out.append(denoise(base, start[batch], text[:1], texts, config, skip=skip, on_step=report))
     latents = torch.cat(out)
-    check_finite(
-        latents, "sampling", base.dtype, "lower tune.learning_rate or sample.guidance_scale"
-    )
+    check_finite(latents, "sampling", base.dtype, otherwise(base))
     return latents
 
 
@@ -73,6 +74,7 @@ def denoise(
     text_BLC: Tensor,
     config: SampleConfig,
     *,
+    skip: int = 0,
     on_step: Callable[[int], None] | None = None,
     on_latents: Callable[[Tensor], None] | None = None,
 ) -> Tensor:
@@ -84,6 +86,7 @@ def denoise(
         negative: (1, L, C) embedding that guidance moves away from.
         text_BLC: (B, L, C) embeddings of the prompts.
         config: steps and guidance.
+        skip: steps left out at the noisy end.
         on_step: called with the number of steps done.
         on_latents: called with the latents after each step.
 
@@ -93,7 +96,7 @@ def denoise(
     guided = config.guidance_scale > 1
     if guided:
         text_BLC = torch.cat([negative.expand(len(x_BCFHW), -1, -1), text_BLC])
-    host_timesteps = _timesteps(base, config.steps)
+    host_timesteps = sampling_timesteps(base, config.steps)[skip:]
     timesteps = torch.tensor(host_timesteps, device=base.device)
     for i, t in enumerate(host_timesteps):
         if guided:
@@ -109,7 +112,17 @@ def denoise(
     return x_BCFHW
 
 
-def _timesteps(base: BaseModel, steps: int) -> list[int]:
+def otherwise(base: BaseModel) -> str:
+    """What to do about sampling that gives NaN or infinity in any dtype."""
+    return (
+        "lower tune.learning_rate or sample.guidance_scale"
+        if base.initial
+        else "lower the method's guidance_scale"
+    )
+
+
+def sampling_timesteps(base: BaseModel, steps: int) -> list[int]:
+    """Timesteps of sampling, descending. Sets the model's scheduler to them."""
     base.scheduler.set_timesteps(steps)  # stays on the host: see invert()
     return base.scheduler.timesteps.tolist()  # type: ignore[no-any-return]
 

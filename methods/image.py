@@ -1,0 +1,74 @@
+"""What the methods that edit each frame alone have in common: the base's own image model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from methods.method import ClipSize, Method, Source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from tav_model.load import BaseModel
+
+INVERSION = "inversion"
+"""Kind of the stage whose artefact is latents of inverted frames."""
+
+
+class ImageMethod(Method):
+    """A method that loads the base without inflating it.
+
+    Its ``Config`` has ``frames_per_batch`` and ``negative_prompt``.
+    """
+
+    _base: BaseModel
+
+    @property
+    def numerics(self) -> Mapping[str, Any]:
+        """What of ``model`` the image model's results depend on, beside its revision."""
+        model = self.settings.model
+        return {"dtype": model.dtype, "attention_backend": model.attention_backend}
+
+    @override
+    def key_parts(self) -> Mapping[str, Any]:
+        return {"own": self.settings.own, "model": self.numerics}
+
+    @override
+    def load(self) -> None:
+        from tav_model.errors import PromptError
+        from tav_model.image import load_image_base
+        from tav_model.text import check_prompt
+
+        own = self.settings.own
+        base = load_image_base(self.settings.model, frames_per_batch=own.frames_per_batch)
+        try:
+            check_prompt(base.tokenizer, own.negative_prompt, allow_empty=True)
+        except PromptError as error:
+            raise ValueError(f"negative_prompt: {error}") from error
+        self._base = base
+
+    @override
+    def check_prompt(self, prompt: str) -> None:
+        from tav_model.text import check_prompt
+
+        check_prompt(self._base.tokenizer, prompt)
+
+    def encode(self, source: Source) -> Tensor:
+        """A clip's latents (C, F, H, W) fp32: the posterior's mean, which needs no draw."""
+        from tav_model.frames import to_model_range
+        from tav_model.vae import encode_moments, mean_latents
+
+        return mean_latents(encode_moments(self._base, to_model_range(source.frames)))
+
+    def stored_bytes(self, size: ClipSize, factor: float, kept: int = 1) -> float:
+        """Bytes of a clip's latents at so many noise levels."""
+        channels, number = 4, 4 if self.settings.model.dtype == "fp32" else 2
+        return kept * size.num_frames * channels * number * size.width * size.height / factor**2
+
+    def stored(self, latents: Tensor) -> Tensor:
+        """Latents as they are stored: no finer than what the UNet reads, which halves them."""
+        half = self.settings.model.dtype != "fp32"
+        return (latents.half() if half else latents).cpu().contiguous()

@@ -1,0 +1,56 @@
+"""What tests do with a method, as the engine does it."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from methods.method import Desk, Edit, Frames, Method, Prepared, Settings, Source
+from tav_model.config import ModelConfig
+
+M = TypeVar("M", bound=Method)
+
+
+class _NoCheckpoint:
+    def read(self, path: Path) -> bool:  # noqa: ARG002
+        return False
+
+    def write(self, path: Path) -> None:  # noqa: ARG002
+        raise AssertionError("a short stage keeps no checkpoint")
+
+
+def desk(folder: Path) -> Desk:
+    """Make a desk whose files go into a folder."""
+    return Desk(folder=folder, checkpoint=_NoCheckpoint(), progress=lambda *_: None)
+
+
+def made(kind: type[M], base: Path, **own: Any) -> M:
+    """Make a method, with these settings of its own."""
+    return kind(Settings(own=kind.Config(**own), model=ModelConfig(base=str(base))))
+
+
+def loaded(kind: type[M], base: Path, **own: Any) -> M:
+    """Make a method and load its model."""
+    method = made(kind, base, **own)
+    method.load()
+    return method
+
+
+def clip(frames: Frames, *, prompt: str = "a red fish", seed: int = 7) -> Source:
+    """Make a clip of frames."""
+    return Source(video_id="clip", prompt=prompt, seed=seed, load=lambda: frames)
+
+
+def prepare(method: Method, source: Source, folder: Path) -> Prepared:
+    """Do all stages of a method, each in a folder of its own."""
+    prepared: dict[str, Any] = {}
+    for stage in method.stages():
+        place = folder / stage.kind
+        place.mkdir(parents=True)
+        for artefact in method.prepare(source, prepared, [stage.kind], desk(place)):
+            prepared[artefact.kind] = artefact.path
+    return prepared
+
+
+def edited(method: Method, source: Source, prompt: str, prepared: Prepared) -> Frames:
+    """Make one edit."""
+    (out,) = method.edit(source, [Edit(name="edit", prompt=prompt)], prepared)
+    return out

@@ -1,0 +1,35 @@
+"""Agreement of plug_and_play with its official code on every recorded quantity. See README.md."""
+
+from pathlib import Path
+
+from tests.parity import pnp
+from tests.parity.pnp import PnPGolden
+
+
+def test_inputs_and_layers(pnp_golden: PnPGolden) -> None:
+    pnp.check_inputs(pnp_golden)
+
+
+def test_every_inversion(pnp_golden: PnPGolden, tmp_path: Path) -> None:
+    names = {run.split(".")[0] for run in pnp_golden.meta["runs"]}
+    assert names == set(pnp_golden.meta["inversions"])
+    for name in sorted(names):
+        pnp.check_inversion(pnp_golden, name, tmp_path)
+
+
+def test_every_step_of_every_run(pnp_golden: PnPGolden, tmp_path: Path) -> None:
+    groups = pnp_golden.groups()
+    assert groups
+    for group in groups:
+        pnp.check_group(pnp_golden, group, tmp_path)
+
+
+def test_probed_layers(pnp_golden: PnPGolden) -> None:
+    pnp.check_probes(pnp_golden)
+
+
+def test_the_way_back(pnp_golden: PnPGolden) -> None:
+    names = [n for n in pnp_golden.meta["inversions"] if f"{n}.recon_latents" in pnp_golden.tensors]
+    assert names
+    for name in names:
+        pnp.check_reconstruction(pnp_golden, name)

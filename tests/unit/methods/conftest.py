@@ -1,0 +1,22 @@
+"""A tiny base model in Stable Diffusion's layout, a clip for it, and methods on it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from methods.method import Frames
+from tests.random_models import build_base_model
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_base_model(tmp_path_factory.mktemp("models") / "base")
+
+
+@pytest.fixture(scope="session")
+def frames() -> Frames:
+    """Four frames that change little from one to the next, as a clip's do."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (4, 4, 6, 3)).astype(np.uint8)
+    return coarse.repeat(8, axis=1).repeat(8, axis=2)
