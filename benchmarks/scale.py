@@ -169,7 +169,7 @@ def table(sizes: list[dict[str, Any]]) -> str:
 
 def plot(sizes: list[dict[str, Any]], target: Path) -> None:
     """Draw milliseconds per video and the driver's memory over the number of videos."""
-    import matplotlib as mpl  # noqa: PLC0415 - of the dev extra
+    import matplotlib as mpl  # noqa: PLC0415 - a second that measuring need not pay
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415

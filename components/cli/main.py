@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from components.cli.compare import compare
 from components.cli.look import export, failures, status, strip
 from components.cli.perform import STEP_COMMANDS, report, run
 from components.cli.plan import plan
@@ -53,7 +54,7 @@ def main(verbose: bool) -> None:
 
 for _command in (
     *(run, *STEP_COMMANDS, report),
-    *(plan, status, failures, export, strip, compact, gc, submit),
+    *(plan, status, failures, export, compare, strip, compact, gc, submit),
 ):
     main.add_command(_command)
 

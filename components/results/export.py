@@ -84,7 +84,7 @@ def export(rows: Sequence[Row], target: str) -> None:
             f"cannot export to {target!r}: its suffix is {suffix!r}, but must be one of "
             f"{', '.join(writers)}"
         )
-    _write_whole(target, writers[suffix](rows))
+    write_whole(target, writers[suffix](rows))
 
 
 def _filled(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -120,11 +120,11 @@ def _csv(rows: Sequence[Row]) -> bytes:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink)
     writer.writerow(COLUMNS)
-    writer.writerows([_csv_cell(row[name]) for name in COLUMNS] for row in rows)
+    writer.writerows([csv_cell(row[name]) for name in COLUMNS] for row in rows)
     return _utf8(sink.getvalue())
 
 
-def _csv_cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: text like one gets a ``'`` before it."""
     value = _json_value(value)
     if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
@@ -155,14 +155,15 @@ def _markdown(rows: Sequence[Row]) -> bytes:
     numbers = (*_filled(rows), "seconds")
     rules = [*("---" for _ in names), *("---:" for _ in numbers)]
     cells = [
-        [*(_markdown_cell(row[name]) for name in names), *(number(row[n]) for n in numbers)]
+        [*(markdown_cell(row[name]) for name in names), *(number(row[n]) for n in numbers)]
         for row in rows
     ]
     lines = [[*names, *numbers], rules, *cells]
     return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
-def _markdown_cell(value: Any) -> str:
+def markdown_cell(value: Any) -> str:
+    """Text that breaks no table and is neither markup nor HTML; a dash for none."""
     if value is None:
         return "–"
     text = " ".join(str(value).split())
@@ -173,7 +174,12 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", errors="replace")
 
 
-def _write_whole(target: str, data: bytes) -> None:
+def write_whole(target: str, data: bytes) -> None:
+    """Write a file or object that appears whole or not at all.
+
+    Raises:
+        UserError: another scheme than a path, file:// or s3://, or it cannot be written.
+    """
     address = parse_uri(target)
     if address.on_s3:
         folder, _, name = target.rpartition("/")

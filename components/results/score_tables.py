@@ -54,7 +54,7 @@ def _table(label: str, rows: Sequence[Row]) -> Table:
         Score(protocol=label, category="", **{name: row[name] for name in MEASURES}) for row in rows
     ]
     shown = filled(scores)
-    table = Table(title=_plain(label))
+    table = Table(title=plain(label))
     for name in _NAMES:
         # Long prompts are cut here and whole in the report and the export.
         table.add_column(name.removesuffix("_id"), no_wrap=True, max_width=48)
@@ -62,7 +62,7 @@ def _table(label: str, rows: Sequence[Row]) -> Table:
         table.add_column(header.lower(), justify="right", no_wrap=True)
     for row in rows[:MAX_PRINTED]:
         numbers = (*shown, "seconds")
-        table.add_row(*(_plain(row[n]) for n in _NAMES), *(number(row[n]) for n in numbers))
+        table.add_row(*(plain(row[n]) for n in _NAMES), *(number(row[n]) for n in numbers))
     table.add_section()
     means = aggregate(scores)[-1].means
     counted = min(means[name].count for name in shown)
@@ -71,7 +71,7 @@ def _table(label: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _plain(value: Any) -> Text:
+def plain(value: Any) -> Text:
     """Text without markup, and without control characters that a terminal would obey."""
     from rich.text import Text
 

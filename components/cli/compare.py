@@ -1,0 +1,115 @@
+"""`tav compare`; see ``main``."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from components.errors import EXIT_USER_ERROR, UserError
+
+if TYPE_CHECKING:
+    from components.results.compare import RunScores
+    from eval.compare import Comparison
+
+
+def _bounds(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> object:
+    """``protocol.measure=worse`` as pairs, each name once."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            bound = float(number)
+        except ValueError:
+            bound = math.nan
+        if not name or not (math.isfinite(bound) and bound >= 0):
+            raise click.BadParameter(
+                f"{text!r} is not of the form PROTOCOL.MEASURE=WORSE with a number of 0 or more, "
+                "such as tav_paper_v1.textual_alignment=0.5"
+            )
+        if name in found:
+            raise click.BadParameter(f"{name!r} has two bounds: give one")
+        found[name] = bound
+    return found
+
+
+@click.command()
+@click.argument("run_uris", metavar="RUN [RUN]...", nargs=-1, required=True)
+@click.option(
+    "--variant", "chosen", multiple=True, metavar="NAME", help="Compare this one; may be repeated."
+)
+@click.option(
+    "--bound",
+    "bounds",
+    multiple=True,
+    callback=_bounds,
+    metavar="PROTOCOL.MEASURE=WORSE",
+    help="How much worse a mean may be; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--to", "target", help="A .md, .json, .csv or .png file, in place of printing.")
+def compare(
+    run_uris: tuple[str, ...],
+    chosen: tuple[str, ...],
+    bounds: dict[str, float],
+    as_json: bool,
+    target: str | None,
+) -> None:
+    """Compare the variants of a run, or several runs, with the first.
+
+    For each protocol, measure and category: means with intervals over videos, differences paired by
+    edit, wins, ties and losses, seconds per edit. Exit code 1 when a --bound is broken: a mean is
+    worse by more, or an edit of the first is missing.
+    """
+    from components.results.comparison_files import write, writer_of
+
+    if target and as_json:
+        raise click.UsageError("--json prints and --to writes: give one of them")
+    if target:
+        writer_of(target)
+    found = _compared(run_uris, bounds, chosen)
+    if target:
+        write(found, target)
+        click.echo(target)
+    else:
+        _print(found, as_json=as_json)
+    for line in found.regressions:
+        click.echo(f"Regressed: {line}", err=True)
+    if found.regressions:
+        sys.exit(EXIT_USER_ERROR)
+
+
+def _compared(
+    run_uris: tuple[str, ...], bounds: dict[str, float], chosen: tuple[str, ...]
+) -> Comparison:
+    from components.results.compare import compare_runs
+
+    runs = {uri: _scores(uri) for uri in run_uris}
+    if len({uri.rstrip("/") for uri in run_uris}) < len(run_uris):
+        raise UserError(f"a run is given twice: {', '.join(run_uris)}; name each once")
+    return compare_runs(runs, bounds, chosen)
+
+
+def _scores(run_uri: str) -> RunScores:
+    from components.results.compare import run_scores
+    from components.results.scored import Selection
+    from components.run.record import load_run
+
+    state = load_run(run_uri)
+    return run_scores(state.store, Selection(**state.selection()))
+
+
+def _print(found: Comparison, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from components.results.comparison_files import document
+    from components.results.comparison_table import print_comparison
+
+    if as_json:
+        click.echo(json.dumps(document(found), allow_nan=False))
+    else:
+        # Wide enough for the tables where no terminal says how wide it is.
+        print_comparison(found, Console(width=None if sys.stdout.isatty() else 140))

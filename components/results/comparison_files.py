@@ -1,0 +1,216 @@
+"""A comparison as Markdown, JSON, CSV or a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from components.errors import UserError
+from components.results.comparison_plot import plot
+from components.results.export import csv_cell, markdown_cell, write_whole
+from eval.bootstrap import Interval
+from eval.compare import Cell, Comparison
+from eval.measures import COMPARED
+
+ABOUT_MEANS = "Means over videos, each of which weighs the same, with 95 % bootstrap intervals."
+ABOUT_DIFFERENCES = (
+    "Paired differences, in bold where the interval excludes zero; after it wins/ties/losses: the "
+    "edits of which what is subtracted is better, equal and worse."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The cells of one protocol and judge, or of none: one table."""
+
+    label: str
+    measures: list[str]
+    rows: dict[tuple[str | None, str], dict[str, Cell]]
+    """By category and variant, in the order to show them; then by measure."""
+
+
+def blocks(found: Comparison) -> list[Block]:
+    """Pivot a comparison into tables."""
+    judges: dict[str, set[str]] = {}
+    for cell in found.cells:
+        judges.setdefault(cell.protocol, set()).add(cell.judge)
+    tables: dict[str, Block] = {}
+    for cell in found.cells:
+        label = cell.protocol or "sampling"
+        if len(judges[cell.protocol]) > 1:
+            label += f" · {cell.judge.removeprefix('sha256:')[:8] or 'unnamed judge'}"
+        block = tables.setdefault(label, Block(label, [], {}))
+        if cell.measure not in block.measures:
+            block.measures.append(cell.measure)
+        block.rows.setdefault((cell.category, cell.variant), {})[cell.measure] = cell
+    return [_in_order(block, list(found.against)) for block in tables.values()]
+
+
+def _in_order(block: Block, variants: Sequence[str]) -> Block:
+    """Rows over all first, then by category; a measure may have fewer categories than another."""
+    keys = sorted(block.rows, key=lambda key: (key[0] is not None, key[0], variants.index(key[1])))
+    return Block(block.label, block.measures, {key: block.rows[key] for key in keys})
+
+
+def heading(measure: str) -> str:
+    """A measure's label, and which way is better."""
+    known = COMPARED[measure]
+    return f"{known.label} {'↓' if known.lower_is_better else '↑'}"
+
+
+def mean_text(cell: Cell | None, apart: str = " ") -> str:
+    """``mean [low, high]``, and how many edits are missing."""
+    if cell is None or cell.mean is None:
+        return "–"
+    missing = f"{apart}({cell.missing} missing)" if cell.missing else ""
+    return _interval(cell.mean, ".2f", apart) + missing
+
+
+def difference_text(cell: Cell | None, apart: str = " ", strong: str = "{}") -> str:
+    """``mean [low, high] wins/ties/losses``, and how many edits have no pair."""
+    if cell is None or (cell.difference is None and not cell.lost):
+        return "–"
+    lost = f"({cell.lost} lost)" if cell.lost else ""
+    if cell.difference is None:
+        return lost
+    text = _interval(cell.difference, "+.2f", apart)
+    text = strong.format(text) if cell.difference.excludes_zero else text
+    counts = f"{cell.wins}/{cell.ties}/{cell.losses}"
+    return apart.join(part for part in (text, counts, lost) if part)
+
+
+def _interval(found: Interval, form: str, apart: str) -> str:
+    if found.low is None or found.high is None:
+        return format(found.mean, form)
+    return f"{found.mean:{form}}{apart}[{found.low:{form}}, {found.high:{form}}]"
+
+
+def markdown(found: Comparison) -> str:
+    """Tables of means and of paired differences for each protocol; with bounds, what broke them."""
+    parts = []
+    if found.bounds:
+        broken = [f"**Regressed:** {markdown_cell(line)}" for line in found.regressions]
+        parts += broken or ["No regression."]
+    for block in blocks(found):
+        parts += [f"## {markdown_cell(block.label)}", ABOUT_MEANS]
+        parts.append(_table("Variant", block, _mean_rows(block)))
+        differences = list(_difference_rows(block))
+        if differences:
+            parts += [ABOUT_DIFFERENCES, _table("Difference", block, differences)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _mean_rows(block: Block) -> Iterator[list[str]]:
+    for (category, variant), cells in block.rows.items():
+        texts = (mean_text(cells.get(name)) for name in block.measures)
+        yield [markdown_cell(category or "all"), markdown_cell(variant), *texts]
+
+
+def _difference_rows(block: Block) -> Iterator[list[str]]:
+    for (category, variant), cells in block.rows.items():
+        against = next(iter(cells.values())).against
+        if against is not None:
+            what = markdown_cell(f"{against} minus {variant}")
+            texts = (difference_text(cells.get(name), strong="**{}**") for name in block.measures)
+            yield [markdown_cell(category or "all"), what, *texts]
+
+
+def _table(corner: str, block: Block, rows: Iterator[list[str]] | list[list[str]]) -> str:
+    header = ["Category", corner, *(heading(name) for name in block.measures)]
+    rule = ["---", "---", *("---:" for _ in block.measures)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *rows])
+
+
+def _flat(cell: Cell) -> dict[str, Any]:
+    """A cell as columns, numbers in full."""
+    mean, difference = cell.mean, cell.difference
+    return {
+        "protocol": cell.protocol or None,
+        "judge": cell.judge or None,
+        "measure": cell.measure,
+        "category": cell.category,
+        "variant": cell.variant,
+        "edits": cell.edits,
+        "missing": cell.missing,
+        "mean": mean and mean.mean,
+        "low": mean and mean.low,
+        "high": mean and mean.high,
+        "against": cell.against,
+        "pairs": cell.pairs,
+        "lost": cell.lost,
+        "mean_of_pairs": cell.mean_of_pairs,
+        "against_mean_of_pairs": cell.against_mean_of_pairs,
+        "difference": difference and difference.mean,
+        "difference_low": difference and difference.low,
+        "difference_high": difference and difference.high,
+        "wins": cell.wins,
+        "ties": cell.ties,
+        "losses": cell.losses,
+    }
+
+
+def document(found: Comparison) -> dict[str, Any]:
+    """The same as JSON's types."""
+    return {
+        "variants": [{"variant": one, "against": other} for one, other in found.against.items()],
+        "bounds": dict(found.bounds),
+        "regressions": found.regressions,
+        "cells": [_flat(cell) for cell in found.cells],
+    }
+
+
+def _json(found: Comparison) -> bytes:
+    return (json.dumps(document(found), indent=2, allow_nan=False) + "\n").encode()
+
+
+def _csv(found: Comparison) -> bytes:
+    sink = io.StringIO(newline="")
+    rows = [_flat(cell) for cell in found.cells]
+    writer = csv.writer(sink)
+    writer.writerow(rows[0])
+    writer.writerows([csv_cell(value) for value in row.values()] for row in rows)
+    return sink.getvalue().encode("utf-8", errors="replace")
+
+
+def _markdown(found: Comparison) -> bytes:
+    return markdown(found).encode("utf-8", errors="replace")
+
+
+WRITERS: Mapping[str, Callable[[Comparison], bytes]] = MappingProxyType(
+    {".md": _markdown, ".json": _json, ".csv": _csv, ".png": plot}
+)
+"""By suffix."""
+
+
+def writer_of(target: str) -> Callable[[Comparison], bytes]:
+    """What makes a file of that name.
+
+    Raises:
+        UserError: its suffix is none of ``WRITERS``.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix not in WRITERS:
+        raise UserError(
+            f"cannot write a comparison to {target!r}: its suffix is {suffix!r}, but must be one "
+            f"of {', '.join(WRITERS)}"
+        )
+    return WRITERS[suffix]
+
+
+def write(found: Comparison, target: str) -> None:
+    """Write a comparison; the suffix says how. The file appears whole or not at all.
+
+    Args:
+        found: From ``compare_runs``.
+        target: A local path or ``s3://bucket/key`` that ends in .md, .json, .csv or .png.
+
+    Raises:
+        UserError: another suffix or scheme, or the target cannot be written.
+    """
+    write_whole(target, writer_of(target)(found))

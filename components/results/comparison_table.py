@@ -1,0 +1,74 @@
+"""A comparison as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from components.results.comparison_files import (
+    ABOUT_MEANS,
+    Block,
+    blocks,
+    difference_text,
+    heading,
+    mean_text,
+)
+from components.results.score_tables import plain
+from eval.compare import Comparison
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def print_comparison(found: Comparison, console: Console) -> None:
+    """Print means and paired differences, a table of each for every protocol.
+
+    Args:
+        found: From ``compare_runs``.
+        console: Where to print. Control characters in names are shown as dots.
+    """
+    for block in blocks(found):
+        console.print(_means(block))
+        table = _differences(block)
+        if table.row_count:
+            console.print(table)
+    console.print(
+        f"{ABOUT_MEANS} Differences are paired by edit; below them wins/ties/losses, the edits of "
+        "which what is subtracted is better, equal and worse. A star: the interval excludes zero."
+    )
+
+
+def _means(block: Block) -> Table:
+    table = _table(block.label, "variant", block)
+    for (category, variant), cells in block.rows.items():
+        texts = [mean_text(cells.get(name), "\n") for name in block.measures]
+        _add(table, category, variant, texts)
+    return table
+
+
+def _differences(block: Block) -> Table:
+    table = _table(f"{block.label}: differences", "difference", block)
+    for (category, variant), cells in block.rows.items():
+        against = next(iter(cells.values())).against
+        if against is not None:
+            texts = [difference_text(cells.get(name), "\n", "{} *") for name in block.measures]
+            _add(table, category, f"{against} minus {variant}", texts)
+    return table
+
+
+def _table(title: str, corner: str, block: Block) -> Table:
+    from rich.table import Table
+
+    table = Table(title=plain(title), show_lines=True)
+    table.add_column("category", overflow="fold")
+    table.add_column(corner, overflow="fold")
+    for name in block.measures:
+        table.add_column(heading(name).lower(), justify="right")
+    return table
+
+
+def _add(table: Table, category: str | None, name: str, texts: Sequence[str]) -> None:
+    from rich.text import Text
+
+    table.add_row(plain(category or "all"), plain(name), *map(Text, texts))
