@@ -103,7 +103,7 @@ class Comparison:
                 yield cell
 
     def _explain(self, cell: Cell) -> str:
-        whose = f" of {cell.variant}" if len(self.against) > 1 else ""
+        whose = f"{cell.variant}: " if len(self.bounded) > 1 else ""
         lost = f"{cell.lost} edit(s) lack it now" if cell.lost else ""
         if not cell.pairs:
             other = any(
@@ -112,9 +112,9 @@ class Comparison:
                 if (one.variant, one.name) == (cell.variant, cell.name)
             )
             why = ": another model judged them, and two judges are not mixed" if other else ""
-            return f"{cell.name}{whose} cannot be compared: {lost}{why}"
+            return f"{whose}{cell.name} cannot be compared: {lost}{why}"
         return (
-            f"{cell.name}{whose} is {cell.mean_of_pairs:.2f} and was "
+            f"{whose}{cell.name} is {cell.mean_of_pairs:.2f} and was "
             f"{cell.against_mean_of_pairs:.2f}: worse by {cell.worse_by:.2f}, but at most "
             f"{self.bounds[cell.name]:g} is allowed{', and ' if lost else ''}{lost}"
         )

@@ -44,6 +44,10 @@ class Mean:
     """Edits without this score."""
 
 
+NOTHING = Mean(value=None, count=0, missing=0)
+"""Of no edit at all."""
+
+
 def means(values: Iterable[Value], by: Sequence[str]) -> dict[tuple[str, ...], Mean]:
     """Average over edits, each of which weighs the same, by what some fields hold.
 

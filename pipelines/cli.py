@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.cli.options import CONFIG, OVERRIDES, RETRY_FAILED, together
+from components.cli.options import BOUNDS, CONFIG, OVERRIDES, RETRY_FAILED, together
 from components.errors import UserError
 from pipelines.packages import PIPELINES
 
@@ -27,14 +27,8 @@ def pipeline() -> None:
 _WORK = together(
     CONFIG,
     click.option("--pipeline", "name", type=click.Choice(PIPELINES), default="edit_dataset"),
-    click.option("--baseline", help="Run to compare with (reevaluate)."),
-    click.option(
-        "--bound",
-        "bounds",
-        multiple=True,
-        metavar="PROTOCOL.MEASURE=WORSE",
-        help="How much worse a mean may be (reevaluate); may be repeated.",
-    ),
+    click.option("--baseline", help="Run to compare with, by --bound (reevaluate)."),
+    BOUNDS,
     click.option("--where", default='{"mode": "local"}', help="Where the steps run, as JSON."),
     click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="Of the pipeline."),
     RETRY_FAILED,
@@ -178,7 +172,7 @@ def _arguments(
     where: str,
     retry_failed: bool,
     baseline: str | None,
-    bounds: Sequence[str],
+    bounds: Mapping[str, float],
     params: Sequence[str],
 ) -> dict[str, Any]:
     """The pipeline's parameters, checked as far as this machine can."""
@@ -203,8 +197,7 @@ def _arguments(
     if name == "reevaluate":
         if not baseline or not bounds:
             raise click.UsageError("reevaluate needs --baseline RUN and at least one --bound")
-        pairs = dict(_pair(text, "--bound") for text in bounds)
-        arguments |= {"baseline": carried_text(baseline), "bounds": carried(pairs)}
+        arguments |= {"baseline": carried_text(baseline), "bounds": carried(dict(bounds))}
     elif baseline or bounds:
         raise click.UsageError(f"--baseline and --bound are of reevaluate, not of {name}")
     return arguments | dict(_param(name, text) for text in params)

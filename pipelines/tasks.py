@@ -6,7 +6,7 @@ import dataclasses
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,20 @@ from components.config import RunConfig, parse
 from components.config import run_config as read_config
 from components.errors import ItemError, UserError
 from components.launch import Where, launch_step
-from components.results.export import export, score_table
+from components.results.compare import RunScores, run_scores
+from components.results.compare import compare_runs as compare_with
+from components.results.comparison_files import markdown
+from components.results.export import export
 from components.results.report import collect, gallery
 from components.results.scored import Selection
+from components.results.values import score_values
 from components.run.current import State
 from components.run.record import load_run
 from components.run.status import run_status
 from components.storage.open import open_store
 from components.storage.tables import Row
-from eval.aggregate import Score, aggregate
-from eval.measures import MEASURES
-from eval.regression import Comparison, compare
+from eval.compare import Comparison
+from eval.values import means
 from pipelines.carried import original_text
 
 PACKAGE = "tune-a-video-at-scale"
@@ -139,12 +142,12 @@ def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, f
     Returns:
         The mean of every measure over all edits, as ``protocol.measure``.
     """
-    rows = _scored(load_run(config.run))
-    _exported(rows, table, ".parquet")
-    means = _means(rows)
-    lines = ["| measure | mean |", "|---|---|", *(f"| {n} | {v:.2f} |" for n, v in means.items())]
+    scores = _scored(load_run(config.run))
+    _exported(scores.rows, table, ".parquet")
+    found = _means(scores)
+    lines = ["| measure | mean |", "|---|---|", *(f"| {n} | {v:.2f} |" for n, v in found.items())]
     summary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return means
+    return found
 
 
 def write_gallery(config: RunConfig, page: Path) -> None:
@@ -165,15 +168,27 @@ def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -
         summary: Where to write.
 
     Raises:
-        UserError: no run lies at the baseline, or a bound names no measure of both.
+        UserError: no run lies at the baseline, one of them has no score that counts, a bound is no
+            number of 0 or more or names no measure of the baseline, or the run lacks a variant of
+            the baseline's.
     """
-    found = compare(
-        _by_edit(_scored(load_run(config.run))),
-        _by_edit(_scored(load_run(original_text(baseline)))),
-        {str(name): float(bound) for name, bound in json.loads(bounds).items()},
-    )
-    summary.write_text(found.markdown(), encoding="utf-8")
+    first = original_text(baseline)
+    if first.rstrip("/") == config.run.rstrip("/"):
+        raise UserError(f"the baseline is the run itself, {config.run}: give an earlier run")
+    runs = {one: _scored(load_run(one)) for one in (first, config.run)}
+    found = compare_with(runs, _bounds(bounds))
+    summary.write_text(markdown(found), encoding="utf-8")
     return found
+
+
+def _bounds(text: str) -> dict[str, float]:
+    try:
+        return {str(name): float(bound) for name, bound in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"bounds is {text!r}, but must be a JSON object of numbers by protocol.measure, such "
+            'as {"tav_paper_v1.textual_alignment": 0.5}'
+        ) from error
 
 
 def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]) -> str:
@@ -200,41 +215,23 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
     return f"{store.root}/{path}"
 
 
-def _scored(state: State) -> list[Row]:
-    return score_table(state.store, Selection(**state.selection()))
+def _scored(state: State) -> RunScores:
+    return run_scores(state.store, Selection(**state.selection()))
 
 
-def _exported(rows: list[Row], target: Path, suffix: str) -> None:
+def _exported(rows: Sequence[Row], target: Path, suffix: str) -> None:
     """Export to a file whose name, which Kubeflow chose, has no suffix to say how."""
     named = target.with_name(target.name + suffix)
     export(rows, str(named))
     named.replace(target)
 
 
-def _means(rows: list[Row]) -> dict[str, float]:
-    scores = [
-        Score(
-            protocol=row["protocol"],
-            category=row["category"] or "other",
-            **{name: row[name] for name in MEASURES},
-        )
-        for row in rows
-        if row["protocol"] is not None
-    ]
+def _means(scores: RunScores) -> dict[str, float]:
+    """Means over all edits by ``protocol.measure``; of several variants, by each one's name too."""
+    found = means(score_values(scores.rows), ("variant", "protocol", "measure"))
+    several = len(scores.variants) > 1
     return {
-        f"{group.protocol}.{name}": mean.value
-        for group in aggregate(scores)
-        if group.category is None
-        for name, mean in group.means.items()
+        f"{variant}.{protocol}.{measure}" if several else f"{protocol}.{measure}": mean.value
+        for (variant, protocol, measure), mean in found.items()
         if mean.value is not None
     }
-
-
-def _by_edit(rows: list[Row]) -> dict[str, dict[str, float]]:
-    """Scores by ``protocol.measure`` and edit."""
-    found: dict[str, dict[str, float]] = {}
-    for row in rows:
-        for name in MEASURES:
-            if row["protocol"] is not None and row[name] is not None:
-                found.setdefault(f"{row['protocol']}.{name}", {})[row["edit_id"]] = row[name]
-    return found

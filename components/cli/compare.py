@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from components.cli.options import BOUNDS
 from components.errors import EXIT_USER_ERROR, UserError
 
 if TYPE_CHECKING:
@@ -16,39 +16,12 @@ if TYPE_CHECKING:
     from eval.compare import Comparison
 
 
-def _bounds(_context: click.Context, _option: click.Parameter, texts: tuple[str, ...]) -> object:
-    """``protocol.measure=worse`` as pairs, each name once."""
-    found: dict[str, float] = {}
-    for text in texts:
-        name, _, number = text.partition("=")
-        try:
-            bound = float(number)
-        except ValueError:
-            bound = math.nan
-        if not name or not (math.isfinite(bound) and bound >= 0):
-            raise click.BadParameter(
-                f"{text!r} is not of the form PROTOCOL.MEASURE=WORSE with a number of 0 or more, "
-                "such as tav_paper_v1.textual_alignment=0.5"
-            )
-        if name in found:
-            raise click.BadParameter(f"{name!r} has two bounds: give one")
-        found[name] = bound
-    return found
-
-
 @click.command()
 @click.argument("run_uris", metavar="RUN [RUN]...", nargs=-1, required=True)
 @click.option(
     "--variant", "chosen", multiple=True, metavar="NAME", help="Compare this one; may be repeated."
 )
-@click.option(
-    "--bound",
-    "bounds",
-    multiple=True,
-    callback=_bounds,
-    metavar="PROTOCOL.MEASURE=WORSE",
-    help="How much worse a mean may be; may be repeated.",
-)
+@BOUNDS
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--to", "target", help="A .md, .json, .csv or .png file, in place of printing.")
 def compare(

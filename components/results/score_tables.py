@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from components.results.export import number
+from components.results.values import score_values, variant_of
 from components.storage.tables import Row
-from eval.aggregate import Score, aggregate
-from eval.measures import MEASURES, filled
+from eval.measures import CLIP_MEASURES, MEASURES
+from eval.values import NOTHING, means
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
 MAX_PRINTED = 50
 """Rows printed of each protocol; the rest is counted."""
 
-_NAMES = ("edit_id", "category", "prompt")
-
 
 def print_scores(rows: Sequence[Row], console: Console) -> None:
-    """Print scores and their means over all edits.
+    """Print scores and each variant's means over all edits.
 
     Args:
         rows: From ``score_table``.
@@ -50,24 +49,28 @@ def _by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def _table(label: str, rows: Sequence[Row]) -> Table:
     from rich.table import Table
 
-    scores = [
-        Score(protocol=label, category="", **{name: row[name] for name in MEASURES}) for row in rows
-    ]
-    shown = filled(scores)
+    found = means(score_values(rows), ("variant", "measure"))
+    shown = [name for name in MEASURES if any(name == measure for _, measure in found)]
+    variants = list(dict.fromkeys(map(variant_of, rows)))
+    several = len(variants) > 1
     table = Table(title=plain(label))
-    for name in _NAMES:
+    for name in ("edit", *(["variant"] if several else []), "category", "prompt"):
         # Long prompts are cut here and whole in the report and the export.
-        table.add_column(name.removesuffix("_id"), no_wrap=True, max_width=48)
+        table.add_column(name, no_wrap=True, max_width=48)
+    shown = shown or list(CLIP_MEASURES)
     for header in (*(MEASURES[name].label.replace(" ", "\n", 1) for name in shown), "Seconds"):
         table.add_column(header.lower(), justify="right", no_wrap=True)
     for row in rows[:MAX_PRINTED]:
-        numbers = (*shown, "seconds")
-        table.add_row(*(plain(row[n]) for n in _NAMES), *(number(row[n]) for n in numbers))
+        names = (row["edit_id"], *([variant_of(row)] if several else []), row["category"])
+        numbers = (number(row[name]) for name in (*shown, "seconds"))
+        table.add_row(*map(plain, (*names, row["prompt"])), *numbers)
     table.add_section()
-    means = aggregate(scores)[-1].means
-    counted = min(means[name].count for name in shown)
-    values = (number(means[name].value) for name in shown)
-    table.add_row("mean", "", f"{counted} of {len(rows)} edit(s)", *values, "")
+    for variant in variants:
+        of_one = [found.get((variant, name), NOTHING) for name in shown]
+        edits = sum(variant_of(row) == variant for row in rows)
+        counted = f"{min(mean.count for mean in of_one)} of {edits} edit(s)"
+        named = [plain(variant)] if several else []
+        table.add_row("mean", *named, "", counted, *(number(one.value) for one in of_one), "")
     return table
 
 

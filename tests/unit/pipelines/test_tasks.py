@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from components.config import RunConfig
 from components.errors import UserError
 from pipelines import tasks
+from tests.scored_run import scored_run
 
 CONFIG = {"run": "s3://b/runs", "manifest": "s3://b/m.yaml", "model": {"base": "tinyworld"}}
 
@@ -56,3 +58,41 @@ def test_what_would_fail_hours_later_is_refused_at_once() -> None:
         tasks.check(config, here, good, "gpu")
     with pytest.raises(UserError, match="did you mean 'address'"):
         tasks.check(config, '{"mode": "address", "adress": "http://h"}', good, "nvidia.com/gpu")
+
+
+BOUND = "tav_paper_v1.frame_consistency"
+
+
+def evaluation(folder: Path, name: str, consistency: float) -> RunConfig:
+    """A scored run, as the task's configuration names it."""
+    run = scored_run(folder / name, consistency)
+    return tasks.run_config(json.dumps(CONFIG | {"run": run}))
+
+
+def test_a_run_is_held_to_its_baseline_by_what_tav_compare_uses(tmp_path: Path) -> None:
+    evaluation(tmp_path, "base", 92.0)
+    config, summary = evaluation(tmp_path, "now", 90.0), tmp_path / "summary.md"
+    base = json.dumps(str(tmp_path / "base"))
+    found = tasks.compare_runs(config, base, json.dumps({BOUND: 2}), summary)
+    assert (found.regressions, found.changes[BOUND].worse_by) == ([], 2)
+    assert summary.read_text("utf-8").startswith("No regression.")
+    (line,) = tasks.compare_runs(config, base, json.dumps({BOUND: 1}), summary).regressions
+    assert line == f"{BOUND} is 90.00 and was 92.00: worse by 2.00, but at most 1 is allowed"
+    assert "**Regressed:**" in summary.read_text("utf-8")
+    means = tasks.publish_scores(config, tmp_path / "table", summary)
+    assert means == {BOUND: 90.0}
+
+
+def test_bounds_and_baselines_that_are_none_are_refused(tmp_path: Path) -> None:
+    config, summary = evaluation(tmp_path, "now", 90.0), tmp_path / "summary.md"
+    evaluation(tmp_path, "base", 92.0)
+    base = str(tmp_path / "base")
+    for bounds in ("[]", "1", "{", '{"a.b": "x"}', '{"a.b": null}'):
+        with pytest.raises(UserError, match="must be a JSON object of numbers"):
+            tasks.compare_runs(config, base, bounds, summary)
+    with pytest.raises(UserError, match="which the baseline does not hold"):
+        tasks.compare_runs(config, base, '{"a.b": 1}', summary)
+    with pytest.raises(UserError, match="must be 0 or more"):
+        tasks.compare_runs(config, base, json.dumps({BOUND: -1}), summary)
+    with pytest.raises(UserError, match="the baseline is the run itself"):
+        tasks.compare_runs(config, f"{config.run}/", json.dumps({BOUND: 1}), summary)

@@ -9,30 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from components.cli.main import main
-from components.run.record import save_run
-from eval.measures import MEASURES
-from tests.whole_run import WholeRun
+from tests.scored_run import scored_run
 
 BOUND = "tav_paper_v1.frame_consistency"
-
-
-def finished(root: Path, consistency: float) -> str:
-    """A run of one video with one edit and its score."""
-    run = WholeRun(root)
-    for step in (run.ingest, run.caption, run.tune, run.sample):
-        step()
-    state = run.state
-    edit_key = state.planned_edits["v/e"].edit_key
-    run.commit(
-        "scores",
-        edit_id="v/e",
-        edit_key=edit_key,
-        protocol="tav_paper_v1",
-        score_key=state.score_key(edit_key, "tav_paper_v1"),
-        **(dict.fromkeys(MEASURES) | {"frame_consistency": consistency}),
-    )
-    save_run(run.store, run.config, state.manifest, state.revisions)
-    return str(root)
 
 
 def compare(*words: str) -> Result:
@@ -41,7 +20,7 @@ def compare(*words: str) -> Result:
 
 @pytest.fixture
 def runs(tmp_path: Path) -> tuple[str, str]:
-    return finished(tmp_path / "base", 92.0), finished(tmp_path / "new", 90.0)
+    return scored_run(tmp_path / "base", 92.0), scored_run(tmp_path / "new", 90.0)
 
 
 def test_it_prints_tables_or_json(runs: tuple[str, str]) -> None:
@@ -69,9 +48,11 @@ def test_a_broken_bound_is_told_and_ends_with_1(runs: tuple[str, str], tmp_path:
     "bound", ["", BOUND, f"{BOUND}=", f"{BOUND}=x", f"{BOUND}=-1", "=1", "a=nan"]
 )
 def test_a_bound_that_is_none_is_refused(bound: str) -> None:
-    refused = compare("nowhere", "--bound", bound)
-    assert refused.exit_code == 2
-    assert "0 or more" in refused.stderr
+    scheduled = ["pipeline", "run", "--pipeline", "reevaluate", "--config", "nowhere.yaml"]
+    for words in (["compare", "nowhere"], scheduled):
+        refused = CliRunner().invoke(main, [*words, "--bound", bound])
+        assert refused.exit_code == 2
+        assert "0 or more" in refused.stderr
 
 
 def test_what_cannot_be_compared_is_refused(runs: tuple[str, str], tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_the_chosen_alone_in_the_order_given() -> None:
 def test_bounds_hold_for_the_later_run_or_variant() -> None:
     worse, bound = run("full", consistency=80.0), {CONSISTENCY: 1.0}
     (line,) = compare_runs({"base": run("full"), "new": worse}, bound).regressions
-    assert "of full (new) is 80.00 and was 90.00: worse by 10.00" in line
+    assert "frame_consistency is 80.00 and was 90.00: worse by 10.00" in line
     mixed = RunScores(variants=("a", "b"), rows=[row("x", "a", 90.0), row("x", "b", 80.0)])
     assert len(compare_runs({"one": mixed}, bound).regressions) == 1
     # Variants of the baseline are not held to each other.

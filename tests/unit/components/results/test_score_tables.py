@@ -57,3 +57,16 @@ def test_what_is_not_scored_yet_is_shown() -> None:
     text = printed([exported_row(), exported_row(edit_id="car/boat", **unscored)])
     assert "not scored" in text
     assert "car/boat" in text
+
+
+def test_every_variant_has_its_own_mean() -> None:
+    rows = [
+        exported_row(edit_id=f"car/{edit}", variant=variant, frame_consistency=value)
+        for edit, value in (("snow", 90.0), ("sand", 80.0))
+        for variant, value in (("full", value), ("pnp", value - 20))
+    ]
+    lines = printed(rows).splitlines()
+    full, pnp = (line for line in lines if "mean" in line)
+    assert ("full" in full, "85.00" in full) == (True, True)
+    assert ("pnp" in pnp, "65.00" in pnp, "2 of 2 edit(s)" in pnp) == (True, True, True)
+    assert "variant" not in printed(rows[::2])
