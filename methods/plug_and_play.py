@@ -35,6 +35,9 @@ Stable Diffusion has."""
 ROWS = 3
 """The source, the negative prompt and the edited prompt, in the UNet's batch."""
 
+PROJECTIONS = ("to_q", "to_k")
+"""What of self-attention is the source's; values stay each row's own."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlugAndPlayConfig:
@@ -203,7 +206,7 @@ class PlugAndPlay(ImageMethod):
         chosen = layers(unet)
         unet.get_submodule(chosen.features).register_forward_hook(self._injection.features_hook)
         for name in chosen.attention:
-            for projection in ("to_q", "to_k"):  # values stay each row's own
+            for projection in PROJECTIONS:
                 layer = unet.get_submodule(f"{name}.{projection}")
                 layer.register_forward_hook(self._injection.attention_hook)
 
