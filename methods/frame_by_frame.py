@@ -5,13 +5,13 @@ What an image model does to a video (arXiv 2010.02502, 2207.12598): no frame kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from typing_extensions import override
 
-from methods.image import INVERSION, ImageMethod
+from methods.image import INVERSION, ImageMethod, check_settings
 from methods.method import (
     Artefact,
     Cost,
@@ -23,7 +23,7 @@ from methods.method import (
     Source,
     Stage,
 )
-from tav_model.config import InvertConfig, SampleConfig, require
+from tav_model.config import InvertConfig, SampleConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,11 +49,7 @@ class FrameByFrameConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self.invert()
-        self.sample()
-        require(
-            self.frames_per_batch >= 1, "frames_per_batch", self.frames_per_batch, ">= 1", "Use 8."
-        )
+        check_settings(self)
 
     def invert(self) -> InvertConfig:
         """What the inversion reads."""
@@ -72,16 +68,12 @@ class FrameByFrame(ImageMethod):
     """Inverts and samples every frame with the image model."""
 
     Config = FrameByFrameConfig
+    section = "frame_by_frame"
 
     @override
     def stages(self) -> Sequence[Stage]:
         parts = {"invert": self.settings.own.invert(), "model": self.numerics}
         return (Stage(kind=INVERSION, parts=parts),)
-
-    @override
-    def schedule_steps(self) -> Mapping[str, int]:
-        own = self.settings.own
-        return {"inversion_steps": own.inversion_steps, "steps": own.steps}
 
     @override
     def cost(self) -> Cost:
@@ -91,6 +83,7 @@ class FrameByFrame(ImageMethod):
             stages={INVERSION: Passes(inversion=own.inversion_steps, encode=1)},
             edit=Passes(guided=guidance * own.steps, decode=1, rows=guidance),
             image=True,
+            frames_per_batch=own.frames_per_batch,
             storage={INVERSION: self.stored_bytes},
         )
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
 from methods.method import ClipSize, Method, Source
+from tav_model.config import MAX_STEPS, SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,11 +19,34 @@ INVERSION = "inversion"
 """Kind of the stage whose artefact is latents of inverted frames."""
 
 
+def check_settings(own: Any) -> None:
+    """Check what these methods' settings have in common.
+
+    Args:
+        own: A ``Config`` with ``steps``, ``guidance_scale``, ``frames_per_batch``, and maybe
+            ``inversion_steps``.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+    for name in ("inversion_steps", "steps"):
+        steps = getattr(own, name, 1)
+        require(1 <= steps <= MAX_STEPS, name, steps, f"1 .. {MAX_STEPS}", "Use 50.")
+    SampleConfig(guidance_scale=own.guidance_scale)
+    batch = own.frames_per_batch
+    require(batch >= 1, "frames_per_batch", batch, ">= 1", "Use 8.")
+
+
 class ImageMethod(Method):
     """A method that loads the base without inflating it.
 
-    Its ``Config`` has ``frames_per_batch`` and ``negative_prompt``.
+    Its ``Config`` has ``frames_per_batch``, and the ``texts``.
     """
+
+    section: ClassVar[str]
+    """What a configuration calls the method's own settings."""
+    texts: ClassVar[tuple[str, ...]] = ("negative_prompt",)
+    """Those that the text encoder reads."""
 
     _base: BaseModel
 
@@ -37,6 +61,12 @@ class ImageMethod(Method):
         return {"own": self.settings.own, "model": self.numerics}
 
     @override
+    def schedule_steps(self) -> Mapping[str, int]:
+        own = self.settings.own
+        names = [name for name in ("inversion_steps", "steps") if hasattr(own, name)]
+        return {f"{self.section}.{name}": getattr(own, name) for name in names}
+
+    @override
     def load(self) -> None:
         from tav_model.errors import PromptError
         from tav_model.image import load_image_base
@@ -44,10 +74,11 @@ class ImageMethod(Method):
 
         own = self.settings.own
         base = load_image_base(self.settings.model, frames_per_batch=own.frames_per_batch)
-        try:
-            check_prompt(base.tokenizer, own.negative_prompt, allow_empty=True)
-        except PromptError as error:
-            raise ValueError(f"negative_prompt: {error}") from error
+        for name in self.texts:
+            try:
+                check_prompt(base.tokenizer, getattr(own, name), allow_empty=True)
+            except PromptError as error:
+                raise ValueError(f"{self.section}.{name}: {error}") from error
         self._base = base
 
     @override

@@ -172,6 +172,8 @@ class Cost:
     """For each edit."""
     image: bool = False
     """Whether each frame goes through the image model alone."""
+    frames_per_batch: int | None = None
+    """Frames of a clip that go through the UNet at once; all of them where none."""
     storage: Mapping[str, Callable[[ClipSize, float], float]] = field(default_factory=dict)
     """By kind of stage: bytes of its artefact for a clip and the pixels per latent, by side; those
     of ``adapter`` and ``latents`` are known."""
@@ -208,6 +210,16 @@ class Method(ABC):
     def schedule_steps(self) -> Mapping[str, int]:
         """Numbers of steps on the base's noise schedule, by the setting that gives each."""
         return {}
+
+    def check_schedule(self, schedule: Mapping[str, Any]) -> None:  # noqa: B027 - most take any
+        """Refuse what the base's noise schedule cannot do, beside the numbers of its steps.
+
+        Args:
+            schedule: What ``tav_model.schedule.schedule_settings`` made of the base's file.
+
+        Raises:
+            ValueError: names value, limit and remedy.
+        """
 
     def nearest(self, size: ClipSize) -> ClipSize:
         """The size that the method takes and that is nearest to this one: itself where it fits."""

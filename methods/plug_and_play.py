@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
-from methods.image import INVERSION, ImageMethod
+from methods.image import INVERSION, ImageMethod, check_settings
 from methods.method import (
     Artefact,
     Cost,
@@ -24,7 +24,8 @@ from methods.method import (
     Source,
     Stage,
 )
-from tav_model.config import InvertConfig, SampleConfig, require
+from tav_model.config import InvertConfig, require
+from tav_model.schedule import check_contained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,6 +69,7 @@ class PlugAndPlayConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        check_settings(self)
         require(
             self.inversion_steps >= self.steps,
             "inversion_steps",
@@ -75,14 +77,9 @@ class PlugAndPlayConfig:
             f">= steps={self.steps}",
             "The official code uses 999 and 50.",
         )
-        InvertConfig(steps=self.inversion_steps)
-        SampleConfig(steps=self.steps, guidance_scale=self.guidance_scale)
         for name in ("feature_injection", "attention_injection"):
             value = getattr(self, name)
             require(0 <= value <= 1, name, value, "0 .. 1", "Use 0 for none.")
-        require(
-            self.frames_per_batch >= 1, "frames_per_batch", self.frames_per_batch, ">= 1", "Use 8."
-        )
 
     def injects(self, step: int) -> tuple[bool, bool]:
         """Whether a step, counted from 0, takes over features and attention. int() cuts."""
@@ -155,6 +152,8 @@ class PlugAndPlay(ImageMethod):
     """Inverts every frame once, and injects what the UNet makes of it into each edit."""
 
     Config = PlugAndPlayConfig
+    section = "plug_and_play"
+    texts = ("inversion_prompt", "negative_prompt")
 
     _injection: Injection
     _timesteps: list[int]
@@ -171,11 +170,6 @@ class PlugAndPlay(ImageMethod):
         return (Stage(kind=INVERSION, parts={**inversion, "model": self.numerics}),)
 
     @override
-    def schedule_steps(self) -> Mapping[str, int]:
-        own = self.settings.own
-        return {"inversion_steps": own.inversion_steps, "steps": own.steps}
-
-    @override
     def cost(self) -> Cost:
         own = self.settings.own
         injected = sum(any(own.injects(i)) for i in range(own.steps))
@@ -185,23 +179,23 @@ class PlugAndPlay(ImageMethod):
                 guided=2 * own.steps + injected, decode=1, rows=ROWS if injected else ROWS - 1
             ),
             image=True,
+            frames_per_batch=own.frames_per_batch,
             storage={INVERSION: lambda size, factor: self.stored_bytes(size, factor, own.steps)},
         )
 
     @override
+    def check_schedule(self, schedule: Mapping[str, Any]) -> None:
+        inversion, sampling = self.schedule_steps().items()
+        check_contained(schedule, inversion, sampling)
+
+    @override
     def load(self) -> None:
-        from tav_model.errors import PromptError
         from tav_model.sample import sampling_timesteps
-        from tav_model.text import check_prompt
 
         super().load()
         own, unet = self.settings.own, self._base.unet
-        try:
-            check_prompt(self._base.tokenizer, own.inversion_prompt, allow_empty=True)
-        except PromptError as error:
-            raise ValueError(f"inversion_prompt: {error}") from error
         self._timesteps = sampling_timesteps(self._base, own.steps)
-        self._check_contained()
+        self.check_schedule(self._base.scheduler.config)
         self._injection = Injection()
         chosen = layers(unet)
         unet.get_submodule(chosen.features).register_forward_hook(self._injection.features_hook)
@@ -298,27 +292,3 @@ class PlugAndPlay(ImageMethod):
         prediction = low + own.guidance_scale * (high - low)
         out: Tensor = base.scheduler.step(prediction, t, x_CFHW, return_dict=False)[0]
         return out
-
-    def _check_contained(self) -> None:
-        """Refuse inversion steps whose timesteps lack some of sampling's."""
-        from tav_model.invert import inverse_scheduler
-
-        own, scheduler = self.settings.own, inverse_scheduler(self._base)
-        trained = int(scheduler.config.num_train_timesteps)
-
-        def contained(steps: int) -> bool:
-            scheduler.set_timesteps(steps)
-            timesteps = scheduler.timesteps.tolist()
-            return max(timesteps) < trained and set(timesteps) >= set(self._timesteps)
-
-        wanted = own.inversion_steps
-        if contained(wanted):
-            return
-        counts = (range(min(wanted, trained), own.steps - 1, -1), range(wanted, trained + 1))
-        found = [next(filter(contained, some), None) for some in counts]
-        nearest = " or ".join(str(n) for n in found if n is not None)
-        raise ValueError(
-            f"plug_and_play.inversion_steps={wanted} does not go with steps={own.steps}: the "
-            "inversion must pass through every timestep of sampling, for the source's latents are "
-            f"read there. Set inversion_steps to {nearest}."
-        )

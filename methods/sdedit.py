@@ -5,13 +5,13 @@ As a script does that edits one image after the other with one seed: all frames 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from methods.image import ImageMethod
+from methods.image import ImageMethod, check_settings
 from methods.method import Cost, Edit, Frames, Passes, Prepared, Source
 from tav_model.config import SampleConfig, require
 
@@ -44,7 +44,7 @@ class SDEditConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        self.sample()
+        check_settings(self)
         least = 1 / self.steps
         require(
             least <= self.strength <= 1 and self.taken >= 1,
@@ -52,9 +52,6 @@ class SDEditConfig:
             self.strength,
             f"1 / steps = {least:.3g} .. 1",
             "With less not one step is left: use method identity for the source itself.",
-        )
-        require(
-            self.frames_per_batch >= 1, "frames_per_batch", self.frames_per_batch, ">= 1", "Use 8."
         )
 
     @property
@@ -75,10 +72,7 @@ class SDEdit(ImageMethod):
     """Noises and denoises every frame with the image model; nothing is prepared."""
 
     Config = SDEditConfig
-
-    @override
-    def schedule_steps(self) -> Mapping[str, int]:
-        return {"steps": self.settings.own.steps}
+    section = "sdedit"
 
     @override
     def cost(self) -> Cost:
@@ -88,6 +82,7 @@ class SDEdit(ImageMethod):
             stages={},
             edit=Passes(guided=guidance * own.taken, encode=1, decode=1, rows=guidance),
             image=True,
+            frames_per_batch=own.frames_per_batch,
         )
 
     @override

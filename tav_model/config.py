@@ -13,7 +13,8 @@ DTypeName = Literal["fp32", "bf16", "fp16"]
 _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _STARTS = ("inversion", "noise")
-_MAX = 1000
+MAX_STEPS = 1000
+"""Of inversion and sampling."""
 _NOT_KEY: dict[str, Any] = {"key": False}
 
 
@@ -144,7 +145,7 @@ class InvertConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+        require(1 <= self.steps <= MAX_STEPS, "steps", self.steps, f"1 .. {MAX_STEPS}", "Use 50.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,7 +171,7 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        require(1 <= self.steps <= _MAX, "steps", self.steps, f"1 .. {_MAX}", "Use 50.")
+        require(1 <= self.steps <= MAX_STEPS, "steps", self.steps, f"1 .. {MAX_STEPS}", "Use 50.")
         require(
             1 <= self.guidance_scale < float("inf"),
             "guidance_scale",

@@ -131,6 +131,51 @@ def check_steps(settings: Mapping[str, Any], steps: int, name: str) -> None:
     )
 
 
+def timesteps(settings: Mapping[str, Any], steps: int) -> list[int]:
+    """Timesteps of a walk with this schedule, ascending, as diffusers makes them.
+
+    Args:
+        settings: What ``schedule_settings`` gave, or a scheduler's config.
+        steps: Of inversion or sampling; at most as many as there are training steps.
+    """
+    trained = settings["num_train_timesteps"]
+    if settings["timestep_spacing"] == "leading":
+        return [n * (trained // steps) + settings["steps_offset"] for n in range(steps)]
+    found = np.round(np.arange(trained, 0, -trained / steps)) - 1
+    return [int(t) for t in found[::-1]]
+
+
+def check_contained(
+    settings: Mapping[str, Any], inversion: tuple[str, int], sampling: tuple[str, int]
+) -> None:
+    """Refuse an inversion that passes by a timestep of sampling.
+
+    Args:
+        settings: What ``schedule_settings`` gave, or a scheduler's config.
+        inversion: What the user calls its number of steps, and the number.
+        sampling: Likewise.
+
+    Raises:
+        BaseModelError: names the nearest numbers of inversion steps that go; see ``check_steps``.
+    """
+    (name, wanted), (other, steps) = inversion, sampling
+    check_steps(settings, steps, other)
+    trained, needed = settings["num_train_timesteps"], set(timesteps(settings, steps))
+
+    def goes(n: int) -> bool:
+        return needed.issubset(timesteps(settings, n)) and _obstacle(settings, n) is None
+
+    if goes(wanted):
+        return
+    counts = (range(min(wanted, trained), steps - 1, -1), range(wanted, trained + 1))
+    nearest = [next(filter(goes, some), None) for some in counts]
+    raise BaseModelError(
+        f"{name}={wanted} does not go with {other}={steps} on this base's schedule: inversion must "
+        "pass through every timestep of sampling, for what it leaves there is read there. Set "
+        f"{name} to {' or '.join(str(n) for n in nearest if n is not None)}."
+    )
+
+
 def _obstacle(settings: Mapping[str, Any], steps: int) -> str | None:
     """Why diffusers' timesteps leave the training steps, or do not nearly cover them."""
     trained = settings["num_train_timesteps"]
@@ -145,8 +190,8 @@ def _obstacle(settings: Mapping[str, Any], steps: int) -> str | None:
     if settings["timestep_spacing"] == "leading":
         last = (steps - 1) * stride + settings["steps_offset"]
         return f"it would use step {last} of 0 .. {trained - 1}" if last >= trained else None
-    timesteps = np.round(np.arange(trained, 0, -trained / steps))  # as diffusers writes it
-    fit = len(timesteps) == steps and timesteps[-1] >= 1
+    found = timesteps(settings, steps)
+    fit = len(found) == steps and found[0] >= 0
     return None if fit else "rounding gives one step too many"
 
 

@@ -57,7 +57,10 @@ def test_what_it_says_of_itself(base_folder: Path) -> None:
     assert cost.image
     assert cost.stages["inversion"].inversion == 30
     assert (cost.edit.guided, cost.edit.rows) == (20, 1)
-    assert method.schedule_steps() == {"inversion_steps": 30, "steps": 20}
+    assert method.schedule_steps() == {
+        "frame_by_frame.inversion_steps": 30,
+        "frame_by_frame.steps": 20,
+    }
     size = ClipSize(num_frames=24, width=512, height=512)
     assert cost.storage["inversion"](size, 8) == 24 * 4 * 64 * 64 * 4
 
@@ -74,7 +77,7 @@ def test_sampling_settings_are_no_part_of_the_inversion(base_folder: Path) -> No
     ("own", "message"),
     [
         ({"steps": 0}, r"steps=0 .* 1 \.\. 1000\. Use 50"),
-        ({"inversion_steps": 1001}, r"steps=1001 .* 1 \.\. 1000"),
+        ({"inversion_steps": 1001}, r"inversion_steps=1001 .* 1 \.\. 1000"),
         ({"guidance_scale": 0.5}, r"guidance_scale=0.5 .* >= 1 and finite"),
         ({"frames_per_batch": 0}, r"frames_per_batch=0 .* >= 1"),
     ],
@@ -85,5 +88,7 @@ def test_nonsense_is_refused(own: dict[str, float], message: str) -> None:
 
 
 def test_a_negative_prompt_that_is_too_long_stops_the_run(base_folder: Path) -> None:
-    with pytest.raises(ValueError, match=r"negative_prompt: the prompt has \d+ tokens"):
+    with pytest.raises(
+        ValueError, match=r"frame_by_frame\.negative_prompt: the prompt has \d+ tokens"
+    ):
         loaded(FrameByFrame, base_folder, negative_prompt="ugly " * 100)

@@ -65,7 +65,7 @@ def test_what_it_says_of_itself(base_folder: Path) -> None:
     method = made(SDEdit, base_folder, strength=0.58)
     assert method.stages() == ()
     assert method.cost().edit.guided == 2 * 28  # 50 * 0.58 is 28.999...
-    assert method.schedule_steps() == {"steps": 50}
+    assert method.schedule_steps() == {"sdedit.steps": 50}
     # Two precisions give two edits, and there is no stage whose key would say so.
     assert method.key_parts()["model"]["dtype"] == "fp32"
 

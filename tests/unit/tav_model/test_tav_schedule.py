@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import diffusers
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tav_model.errors import BaseModelError
@@ -20,8 +21,10 @@ from tav_model.schedule import (
     IRRELEVANT,
     NEEDED,
     SAMPLERS,
+    check_contained,
     check_steps,
     schedule_settings,
+    timesteps,
 )
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
@@ -189,3 +192,54 @@ def test_the_signal_looked_at_is_diffusers_own() -> None:
         settings = schedule_settings(config)
         theirs = DDIMScheduler(**settings).alphas_cumprod.numpy()
         assert np.allclose(_signal(settings), theirs, rtol=1e-3, atol=1e-7)
+
+
+SPACINGS = st.sampled_from(["leading", "trailing"])
+
+
+def _goes(schedule: dict[str, Any], inversion: int, sampling: int) -> bool:
+    try:
+        check_contained(schedule, ("inversion", inversion), ("sampling", sampling))
+        check_steps(schedule, inversion, "inversion")
+    except BaseModelError:
+        return False
+    return True
+
+
+@given(SPACINGS, st.integers(1, 1000), st.sampled_from([1000, 50, 37]))
+def test_timesteps_are_diffusers_own(spacing: str, steps: int, trained: int) -> None:
+    schedule = schedule_settings({"timestep_spacing": spacing, "num_train_timesteps": trained})
+    steps = min(steps, trained)
+    for scheduler in (DDIMScheduler(**schedule), DDIMInverseScheduler.from_config(schedule)):
+        scheduler.set_timesteps(steps)
+        assert sorted(scheduler.timesteps.tolist()) == timesteps(schedule, steps)
+
+
+@settings(max_examples=30)  # each looks through a thousand numbers
+@given(SPACINGS, st.integers(1, 1100), st.sampled_from([1, 4, 10, 20, 50, 100, 999]))
+def test_an_inversion_that_passes_by_a_timestep_is_refused_with_what_goes(
+    spacing: str, inversion: int, sampling: int
+) -> None:
+    schedule = schedule_settings({"timestep_spacing": spacing})
+    if _goes(schedule, inversion, sampling):
+        assert set(timesteps(schedule, inversion)) >= set(timesteps(schedule, sampling))
+        return
+    with pytest.raises(BaseModelError) as refused:
+        check_contained(schedule, ("inversion", inversion), ("sampling", sampling))
+    message = str(refused.value)
+    nearest = [int(n) for n in re.findall(r"\d+", message.partition("Set ")[2])]
+    assert nearest
+    assert all(_goes(schedule, n, sampling) for n in nearest)
+
+
+def test_the_nearest_inversions_of_fifty_steps() -> None:
+    schedule = schedule_settings(SD)
+    for wanted, nearest in ((60, "50 or 99"), (210, "200 or 246"), (1000, "999"), (20, "50")):
+        with pytest.raises(
+            BaseModelError, match=f"inversion={wanted} .* inversion to {nearest}\\."
+        ):
+            check_contained(schedule, ("inversion", wanted), ("sampling", 50))
+    for goes in (50, 100, 200, 250, 500, 999):
+        check_contained(schedule, ("inversion", goes), ("sampling", 50))
+    with pytest.raises(BaseModelError, match="sampling=501 does not go"):
+        check_contained(schedule, ("inversion", 999), ("sampling", 501))
