@@ -2,13 +2,14 @@
 
     settings   the sections, one dataclass each, and RunConfig, which holds them
     document   YAML and overrides into dataclasses; unknown keys are errors with a suggestion
+    variants   named sets of overrides, each resolved to a whole configuration
     load       a whole configuration, with its paths resolved on this machine
 
 Values are validated strictly enough that a typo never becomes a default.
 """
 
 from components.config.document import parse, to_document
-from components.config.load import load_run_config, run_config
+from components.config.load import load_run_config, parse_run, run_config
 from components.config.settings import (
     FPS_RANGE,
     GIB,
@@ -23,6 +24,7 @@ from components.config.settings import (
     VideoConfig,
     VideoLimits,
 )
+from components.config.variants import narrowed, variant_configs
 
 __all__ = [
     "FPS_RANGE",
@@ -38,7 +40,10 @@ __all__ = [
     "VideoConfig",
     "VideoLimits",
     "load_run_config",
+    "narrowed",
     "parse",
+    "parse_run",
     "run_config",
     "to_document",
+    "variant_configs",
 ]

@@ -52,8 +52,16 @@ def _parsed(data: bytes, suffix: str, where: str) -> Any:
     return to_plain(tree)
 
 
-def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
+def parse(
+    cls: type[ConfigT], document: Any, where: str, *, known: Sequence[str] = ()
+) -> ConfigT:
     """Validate a document into a config dataclass.
+
+    Args:
+        cls: The dataclass.
+        document: JSON values.
+        where: Names the document in messages.
+        known: Keys beside the dataclass's own that an unknown one may have been meant for.
 
     Raises:
         UserError: with one line for each problem.
@@ -64,14 +72,17 @@ def parse(cls: type[ConfigT], document: Any, where: str) -> ConfigT:
         return pydantic.TypeAdapter(cls).validate_python(document)
     except pydantic.ValidationError as error:
         problems = _one_a_value(error.errors(include_url=False))
-        lines = [_explain(cls, problem) for problem in problems]
+        lines = [_explain(cls, problem, known) for problem in problems]
         raise UserError("\n".join([f"{where}: {len(lines)} problem(s)", *lines])) from error
 
 
 def to_document(config: Any) -> dict[str, Any]:
-    """The config as plain JSON values, the inverse of ``parse``."""
+    """The config as plain JSON values, the inverse of ``parse``; of a run, of ``run_config``."""
     document: dict[str, Any] = dataclasses.asdict(config)
-    return document
+    document |= document.pop("own", {})  # methods' sections stand beside the run's own
+    # What is as it was before there were methods is not said: other releases read it too.
+    usual = {"method": "tune_a_video", "variants": {}, "only": ()}
+    return {k: v for k, v in document.items() if k not in usual or v != usual[k]}
 
 
 def _apply_override(document: dict[str, Any], override: str) -> None:
@@ -100,11 +111,11 @@ def _one_a_value(problems: Sequence[Any]) -> list[Any]:
     return list(found.values())
 
 
-def _explain(cls: type, problem: Any) -> str:
+def _explain(cls: type, problem: Any, known: Sequence[str]) -> str:
     path = [str(part) for part in problem["loc"]]
     message = str(problem["msg"]).removeprefix("Value error, ")
     if problem["type"] == "unexpected_keyword_argument":
-        names = _field_names(cls, path[:-1])
+        names = [*_field_names(cls, path[:-1]), *(known if len(path) == 1 else ())]
         near = difflib.get_close_matches(path[-1], names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(names)}"
         return f"  {'.'.join(path)}: unknown key; {hint}"

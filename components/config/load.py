@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 from components.config.document import parse, read_document
 from components.config.settings import RunConfig
+from components.config.variants import variant_configs, whole_variants
+from components.errors import UserError
+from methods.registry import UnknownMethodError, find_method, method_names
 from tinyworld import shipped
 
 
@@ -25,7 +28,7 @@ def run_config(document: Any, where: str) -> RunConfig:
     """Validate a document, such as a job carries, and resolve its names on this machine.
 
     Local paths become absolute, as a worker's working folder is not the user's, and ``tinyworld``
-    becomes the folder of its models here.
+    becomes the folder of its models here. Every variant is resolved and checked.
 
     Args:
         document: What ``to_document`` gives, or a part of it.
@@ -34,7 +37,39 @@ def run_config(document: Any, where: str) -> RunConfig:
     Raises:
         UserError: any key or value is wrong; all problems are listed at once.
     """
-    return _with_absolute_paths(parse(RunConfig, document, where))
+    config = _with_absolute_paths(parse_run(document, where))
+    variants = whole_variants(config.variants, variant_configs(config, run_config))
+    return dataclasses.replace(config, variants=variants)
+
+
+def parse_run(document: Any, where: str) -> RunConfig:
+    """Validate a document and resolve nothing, as of a run of another machine.
+
+    Raises:
+        UserError: any key or value is wrong.
+    """
+    if not isinstance(document, dict):
+        return parse(RunConfig, document, where)
+    names = [name for name in method_names() if name not in _FIELDS]
+    plain = {key: value for key, value in document.items() if key not in names}
+    if "own" in plain:
+        raise UserError(f"{where}: unknown key 'own': a method's section stands by its own name")
+    config = parse(RunConfig, plain, where, known=names)
+    try:
+        usual = find_method(config.method).Config
+        own = {
+            name: parse(find_method(name).Config, document[name] or {}, f"{where}: {name}")
+            for name in names
+            if name in document
+        }
+    except UnknownMethodError as error:
+        raise UserError(f"{where}: {error}") from error
+    if config.method not in own and not config.variants:  # each variant looks to its own
+        parse(usual, {}, f"{where}: {config.method}")  # something may have no default
+    return dataclasses.replace(config, own=own)
+
+
+_FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
@@ -48,12 +83,18 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         # What is no folder here is a hub id.
         return whole(name) if Path(name).expanduser().is_dir() else name
 
+    def section(own: Any) -> Any:
+        """A method's section: its fields say which of them are addresses."""
+        names = [f.name for f in dataclasses.fields(own) if f.metadata.get("address")]
+        return dataclasses.replace(own, **{name: whole(getattr(own, name)) for name in names})
+
     python = config.caption.lavis_python
     return dataclasses.replace(
         config,
         run=whole(config.run),
         manifest=whole(config.manifest),
         model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
+        own={name: section(own) for name, own in config.own.items()},
         caption=dataclasses.replace(
             config.caption,
             model=model(config.caption.model, "blip2"),

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
@@ -253,6 +254,15 @@ class RunConfig:
     manifest: str
     """The dataset manifest, or a folder or bucket prefix of videos."""
     model: ModelConfig
+    method: str = field(default="tune_a_video", metadata=KEYED_UNLESS_DEFAULT)
+    """How edits are made: a method of docs/methods.md, or one that another package adds."""
+    own: Mapping[str, Any] = field(default_factory=dict, metadata=KEYED_UNLESS_DEFAULT)
+    """Sections of methods by name, as ``Method.Config``; in a file each is a section of its own."""
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata=NOT_KEYED)
+    """Named sets of overrides of this very configuration, whose edits stand beside each other; none
+    is one variant, named as its method. See ``variant_configs``."""
+    only: tuple[str, ...] = field(default=(), metadata=NOT_KEYED)
+    """Variants that a command is narrowed to; none is all. The run's record does not keep it."""
     seed: int = 33
     max_failed_fraction: float = 0.0
     """The exit code is 0 only while failed items / all items stays within this bound."""
