@@ -82,9 +82,9 @@ class TuneAVideo(Method):
         guidance = 2 if settings.sample.guidance_scale > 1 else 1
         return Cost(
             stages={
-                ADAPTER: Passes(train=settings.tune.steps, encode=1),
+                ADAPTER: Passes(train=settings.tune.steps),
                 # There, and back again for the reconstruction.
-                LATENTS: Passes(inversion=2 * settings.invert.steps, decode=1),
+                LATENTS: Passes(inversion=2 * settings.invert.steps, encode=1, decode=1),
             },
             edit=Passes(
                 guided=guidance * settings.sample.steps,

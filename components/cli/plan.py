@@ -13,6 +13,8 @@ from components.cli.options import CONFIG, OVERRIDES
 from components.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from components.run.estimate import RunPlan, StepPlan
 
 _HOUR = 3600
@@ -68,6 +70,7 @@ def _document(found: RunPlan) -> dict[str, Any]:
         "seconds": found.seconds,
         "wall_seconds": found.wall_seconds,
         "storage_bytes": found.storage_bytes,
+        "variants": {name: dataclasses.asdict(one) for name, one in found.variants.items()},
         "notes": found.notes,
         "problems": found.problems,
     }
@@ -89,13 +92,37 @@ def _print(run: str, found: RunPlan) -> None:
         table.add_row(name, *counts, *_costs(step))
     click.echo(f"{found.videos} video(s) with {found.edits} edit(s), into {run}")
     Console().print(table)
+    if len(found.variants) > 1:
+        Console().print(_variants(found))
     for line in _lines(found, unit):
         click.echo(line)
 
 
+def _variants(found: RunPlan) -> Table:
+    """What each variant takes alone."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    heads = ("variant", "method", "tune hours", "sample hours", "tune memory", "sample memory")
+    table = Table(*heads, box=SIMPLE_HEAD, caption="each as if it were alone; – is not known")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for name, one in found.variants.items():
+        hours = [_hours(one.tune_seconds), _hours(one.sample_seconds)]
+        table.add_row(name, one.method, *hours, _size(one.tune_bytes), _size(one.sample_bytes))
+    return table
+
+
+def _hours(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds / _HOUR:.2f}"
+
+
+def _size(nbytes: float | None) -> str:
+    return "–" if nbytes is None else f"{nbytes / _GB:.1f} GB"
+
+
 def _costs(step: StepPlan) -> tuple[str, str]:
-    hours = "–" if step.seconds is None else f"{step.seconds / _HOUR:.2f}"
-    return hours, "–" if step.peak_bytes is None else f"{step.peak_bytes / _GB:.1f} GB"
+    return _hours(step.seconds), _size(step.peak_bytes)
 
 
 def _lines(found: RunPlan, unit: str) -> list[str]:

@@ -52,9 +52,7 @@ def _parsed(data: bytes, suffix: str, where: str) -> Any:
     return to_plain(tree)
 
 
-def parse(
-    cls: type[ConfigT], document: Any, where: str, *, known: Sequence[str] = ()
-) -> ConfigT:
+def parse(cls: type[ConfigT], document: Any, where: str, *, known: Sequence[str] = ()) -> ConfigT:
     """Validate a document into a config dataclass.
 
     Args:

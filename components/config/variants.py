@@ -65,9 +65,7 @@ def whole_variants(
     }
 
 
-def _check(
-    name: str, overrides: Any, where: str, former: Mapping[str, RunConfig]
-) -> None:
+def _check(name: str, overrides: Any, where: str, former: Mapping[str, RunConfig]) -> None:
     if not NAME.fullmatch(name):
         raise UserError(
             f"variant {name!r} is no name: use 1 to 64 of A-Z a-z 0-9 _ - beginning with a letter "

@@ -34,28 +34,28 @@ def task_memory(config: RunConfig, device: Device | None) -> float | None:
 
 
 def problems(
-    config: RunConfig, base: BaseConfigs, video: VideoConfig, limit: float
+    config: RunConfig, base: BaseConfigs | None, video: VideoConfig, limit: float
 ) -> Iterator[str]:
     """What does not fit, each with the remedies that were counted to fit.
 
     Args:
-        config: Of the run.
-        base: Of the base model.
+        config: Of the variant.
+        base: Of the base model; none where the method uses none.
         video: The size of the clip.
         limit: Bytes that a worker may take.
     """
     where = f"{video.num_frames} frames of {video.width}x{video.height}"
-    tasks: dict[str, tuple[Callable[[VideoCost], float], list[Variant]]] = {
+    tasks: dict[str, tuple[Callable[[VideoCost], float | None], list[Variant]]] = {
         "tuning": (VideoCost.tune_bytes, [*_checkpointing(config, video)]),
         "sampling": (VideoCost.sample_bytes, [*_one_prompt(config, video)]),
     }
     for task, (peak, variants) in tasks.items():
         needed = peak(VideoCost(config, base, video))
-        if needed <= limit:
+        if needed is None or needed <= limit:
             continue
 
-        def fits(variant: Variant, peak: Callable[[VideoCost], float] = peak) -> bool:
-            return peak(VideoCost(variant[1], base, variant[2])) <= limit
+        def fits(variant: Variant, peak: Callable[[VideoCost], float | None] = peak) -> bool:
+            return (peak(VideoCost(variant[1], base, variant[2])) or 0.0) <= limit
 
         found = [variant[0] for variant in variants if fits(variant)]
         for ladder in (_fewer_frames(config, video), _smaller(config, video)):
@@ -68,14 +68,14 @@ def problems(
 
 
 def _checkpointing(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if not config.tune.gradient_checkpointing:
+    if not config.tune.gradient_checkpointing and config.method == "tune_a_video":
         tune = dataclasses.replace(config.tune, gradient_checkpointing=True)
         changed = dataclasses.replace(config, tune=tune)
         yield "tune.gradient_checkpointing=true", changed, video
 
 
 def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if config.sample.prompts_per_batch > 1:
+    if config.sample.prompts_per_batch > 1 and config.method == "tune_a_video":
         sample = dataclasses.replace(config.sample, prompts_per_batch=1)
         yield "sample.prompts_per_batch=1", dataclasses.replace(config, sample=sample), video
 

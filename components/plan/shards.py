@@ -11,8 +11,8 @@ from components.config import RunConfig, VideoConfig
 from components.plan.devices import find_device
 from components.plan.rates import find_rates
 from components.plan.video import VideoCost, base_configs
+from components.steps.prepare import PrepareItem
 from components.steps.step import StepContext
-from components.steps.tune import TuneItem
 
 START_SECONDS = 60.0
 """Of a `fit()`: its controller, its worker and the base model; 58 to 70 s were measured on two busy
@@ -38,7 +38,7 @@ def shard_size(config: RunConfig, video_seconds: float | None) -> int:
     return max(round(SHARD_SECONDS / video_seconds), 1)
 
 
-def with_shard_size(context: StepContext, items: Sequence[TuneItem]) -> StepContext:
+def with_shard_size(context: StepContext, items: Sequence[PrepareItem]) -> StepContext:
     """The context with ``ray.videos_per_shard`` set, from the cost of its videos.
 
     Args:
@@ -55,19 +55,26 @@ def with_shard_size(context: StepContext, items: Sequence[TuneItem]) -> StepCont
     return dataclasses.replace(context, config=dataclasses.replace(context.config, ray=ray))
 
 
-def _mean_seconds(context: StepContext, items: Sequence[TuneItem]) -> float | None:
-    config = context.config
-    base = base_configs(config.model.base, context.base_revision)
-    costs = functools.cache(functools.partial(VideoCost, config, base))
-    pairs = [(costs(_size(config, item)), item.adapter is not None) for item in items]
-    largest = max(cost.train_flops for cost, _ in pairs)
-    rates = find_rates(config, find_device(config, None), largest)
-    if rates is None:
-        return None
-    return statistics.fmean(cost.tune_seconds(rates, tuned=tuned) for cost, tuned in pairs)
+def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float | None:
+    seconds = []
+    costs = functools.cache(_cost)
+    for item in items:
+        cost = costs(context.of(item.variant), _size(context.config, item))
+        config = context.of(item.variant).config
+        rates = find_rates(config, find_device(config, None), cost.train_flops)
+        took = rates and cost.tune_seconds(rates, [row["kind"] for row in item.wanted])
+        if took is None:
+            return None
+        seconds.append(took)
+    return statistics.fmean(seconds)
 
 
-def _size(config: RunConfig, item: TuneItem) -> VideoConfig:
+def _cost(context: StepContext, video: VideoConfig) -> VideoCost:
+    base = base_configs(context.config.model.base, context.base_revision)
+    return VideoCost(context.config, base, video)
+
+
+def _size(config: RunConfig, item: PrepareItem) -> VideoConfig:
     row = item.video_row
     sizes = {name: row[name] for name in ("num_frames", "width", "height")}
     return dataclasses.replace(config.video, **sizes)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from components.config import RunConfig, VideoConfig
 from components.plan.rates import Rates
 from components.records.models import model_config
+from components.steps.methods import make_method
+from methods.method import ADAPTER, LATENTS, Cost, Passes
+from methods.method import ClipSize as MethodClipSize
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
@@ -42,23 +45,34 @@ class BaseConfigs:
 
 
 class VideoCost:
-    """One clip size under one configuration."""
+    """One clip size under one variant's configuration.
 
-    def __init__(self, config: RunConfig, base: BaseConfigs, video: VideoConfig) -> None:
+    What is None nobody has counted: the method does not say what it takes.
+    """
+
+    def __init__(self, config: RunConfig, base: BaseConfigs | None, video: VideoConfig) -> None:
         """Count.
 
         Args:
-            config: Of the run.
-            base: Of the base model.
+            config: Of the variant.
+            base: Of the base model; none where the method uses none.
             video: The size of the clip.
         """
         self._config, self._base, self._video = config, base, video
-        factor = base.factor
-        clip = ClipSize(
-            frames=video.num_frames, height=video.height // factor, width=video.width // factor
-        )
-        self.unet: UNetCost = unet_cost(base.unet, clip, config.model.attention_mode)
-        self.vae: VaeCost = vae_cost(base.vae, clip)
+        method = make_method(config)
+        self.cost: Cost | None = method.cost()
+        self.kinds = tuple(stage.kind for stage in method.stages() if stage.kept)
+        """Of the stages that are kept."""
+        if base is not None:
+            factor = base.factor
+            clip = ClipSize(
+                frames=video.num_frames, height=video.height // factor, width=video.width // factor
+            )
+            image = self.cost is not None and self.cost.image
+            self.unet: UNetCost = unet_cost(
+                base.unet, clip, "per_frame" if image else config.model.attention_mode
+            )
+            self.vae: VaeCost = vae_cost(base.vae, clip)
 
     @property
     def train_flops(self) -> float:
@@ -66,56 +80,83 @@ class VideoCost:
         again = self.unet.recompute if self._config.tune.gradient_checkpointing else 0.0
         return self.unet.train + again
 
-    def tune_seconds(self, rates: Rates, *, tuned: bool = False) -> float:
-        """Of tuning and inverting, as ``steps/tune.py`` does it.
+    def tune_seconds(self, rates: Rates, kinds: Collection[str] | None = None) -> float | None:
+        """Of what is prepared once per video.
 
         Args:
             rates: Of the worker.
-            tuned: The adapter is there, and only the inversion is missing.
+            kinds: The stages that are to be done; none means all.
         """
-        steps = self._config.invert.steps
-        seconds = self.vae.encode / rates.encode
-        # There, and back again for the reconstruction.
-        seconds += 2 * steps * self.unet.forward / rates.inversion
-        seconds += self.vae.decode / rates.decode
-        if not tuned:
-            seconds += self._config.tune.steps * self.train_flops / rates.train
-        return seconds
+        if self.cost is None:
+            return None
+        asked = self.kinds if kinds is None else kinds
+        return sum(self._seconds(self.cost.stages[kind], rates) for kind in asked)
 
-    def sample_seconds(self, rates: Rates) -> float:
+    def sample_seconds(self, rates: Rates) -> float | None:
         """Of one edit."""
-        settings = self._config.sample
-        passes = 2 if settings.guidance_scale > 1 else 1
-        unet = settings.steps * passes * self.unet.forward / rates.guided
-        return unet + self.vae.decode / rates.decode
+        return None if self.cost is None else self._seconds(self.cost.edit, rates)
 
-    def tune_bytes(self) -> float:
-        """Peak memory of a worker that tunes: on its GPU, or on a CPU of its process."""
+    def _seconds(self, passes: Passes, rates: Rates) -> float:
+        if self._base is None:
+            return 0.0
+        unet = passes.train * self.train_flops / rates.train
+        unet += passes.inversion * self.unet.forward / rates.inversion
+        unet += passes.guided * self.unet.forward / rates.guided
+        vae = passes.encode * self.vae.encode / rates.encode
+        return unet + vae + passes.decode * self.vae.decode / rates.decode
+
+    def tune_bytes(self) -> float | None:
+        """Peak memory of a worker that prepares: on its GPU, or on a CPU of its process."""
+        if self.cost is None or not self.kinds:
+            return None
+        return max(self._bytes(self.cost.stages[kind]) for kind in self.kinds)
+
+    def sample_bytes(self) -> float | None:
+        """Peak memory of a worker that makes edits."""
+        return None if self.cost is None else self._bytes(self.cost.edit)
+
+    def _bytes(self, passes: Passes) -> float:
+        if self._base is None:
+            return PROCESS_BYTES["cpu"] + 12.0 * self._pixels()
         unet = self.unet
-        numbers = unet.saved
-        if self._config.tune.gradient_checkpointing:
-            numbers = unet.kept + unet.recomputed
-        # Gradients and two moments of AdamW in fp32.
-        step = numbers * self._number + 12 * unet.tuned
-        return self._process() + MARGIN * max(step, self._decode_bytes())
-
-    def sample_bytes(self) -> float:
-        """Peak memory of a worker that samples."""
-        settings = self._config.sample
-        clips = settings.prompts_per_batch * (2 if settings.guidance_scale > 1 else 1)
-        step = clips * self.unet.working * self._number
+        step = passes.rows * unet.working * self._number
+        if passes.train:
+            numbers = unet.saved
+            if self._config.tune.gradient_checkpointing:
+                numbers = unet.kept + unet.recomputed
+            # Gradients and two moments of AdamW in fp32.
+            step = numbers * self._number + 12 * unet.tuned
         return self._process() + MARGIN * max(step, self._decode_bytes())
 
     def adapter_bytes(self) -> float:
         """Of the stored adapter; its tensors are fp32."""
         return 4.0 * self.unet.tuned
 
-    def video_bytes(self) -> float:
-        """Storage of a video: adapter, latents in fp16, preview and rows."""
+    def video_bytes(self, kinds: Collection[str] | None = None) -> float:
+        """Storage of what is prepared of a video, with its rows.
+
+        Args:
+            kinds: The stages that are to be done; none means all.
+        """
+        total = 0.0
+        for kind in self.kinds if kinds is None else kinds:
+            total += _ROW_BYTES / 2 + self._stage_bytes(kind)
+        return total
+
+    def _stage_bytes(self, kind: str) -> float:
+        if self._base is None:
+            return 0.0
         factor = self._base.factor
-        channels: int = self._base.unet["in_channels"]
-        latents = 2.0 * channels * self._pixels() / factor**2
-        return self.adapter_bytes() + latents + self.edit_bytes() + _ROW_BYTES
+        if kind == ADAPTER:
+            return self.adapter_bytes()
+        if kind == LATENTS:
+            channels: int = self._base.unet["in_channels"]
+            return 2.0 * channels * self._pixels() / factor**2
+        known = self.cost.storage.get(kind) if self.cost is not None else None
+        size = MethodClipSize(
+            num_frames=self._video.num_frames, width=self._video.width, height=self._video.height
+        )
+        return 0.0 if known is None else known(size, factor)
 
     def edit_bytes(self) -> float:
         """Storage of an edit's mp4, and of its PNG frames where they are asked for."""
@@ -133,6 +174,7 @@ class VideoCost:
 
     def _process(self) -> float:
         """What a worker holds all the time: itself and the weights, the tuned ones in fp32."""
+        assert self._base is not None
         frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
         frozen += text_parameters(self._base.text)
         weights = frozen * self._number + 4 * self.unet.tuned

@@ -6,7 +6,7 @@ no Ray.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,18 +14,29 @@ from components.config import VideoConfig
 from components.errors import UserError
 from components.manifest.edits import VideoEntry
 from components.records.keys import content_key
-from components.run.current import State, reading_version
-from components.steps.caption import CaptionItem, captioner_name
+from components.run.clips import reading_version
+from components.run.current import State
+from components.run.view import PlannedEdit, View
+from components.steps.caption import CaptionItem
 from components.steps.ingest import IngestItem
+from components.steps.prepare import PrepareItem
 from components.steps.sample import SampleItem
 from components.steps.score import ScoreItem
-from components.steps.tune import TuneItem
 from components.storage.tables import Row
 from components.video.read import READING_VERSION
 from eval.protocols import reads_frames
+from methods.method import ADAPTER, LATENTS
 
-READS_CLIPS = ("caption", "tune", "score")
+READS_CLIPS = ("caption", "tune", "sample", "score")
 """The steps that may read the sources again."""
+
+
+TUNED = (ADAPTER, LATENTS)
+"""Kinds of stages whose tables are their own."""
+
+
+StageId = tuple[str, str]
+"""A video's id and the key of a stage's work."""
 
 
 def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
@@ -48,37 +59,73 @@ def clip_reference(row: Row) -> Row:
     return {name: row[name] for name in (*names, "fps", "frame_indices")}
 
 
-def adapter_reference(row: Row) -> Row:
-    """The columns of an ``adapters`` row that name its object, as JSON values."""
-    return {name: row[name] for name in ("adapter_key", "uri", "sha256")}
+def plan_items(
+    state: State,
+    step: str,
+    versions: Mapping[str, str],
+    *,
+    retry_failed: bool = False,
+    tried: Collection[StageId] = (),
+) -> list[Any]:
+    """The items of a step, whichever variants they serve.
+
+    Of what two variants need alike in part, such as an adapter that each inverts in another way,
+    the second is left for when the first is there: ask again, with what was tried, until there is
+    no item.
+
+    Args:
+        state: One reading of the tables.
+        step: By name.
+        versions: Of each source by address (see ``sources``): for ingest the manifest's videos, for
+            sample the finished videos that edits are read from. What is absent is not asked for.
+        retry_failed: Also what failed for good.
+        tried: Stages of the tune step that are not asked for.
+    """
+    found: list[Any] = []
+    taken = set(tried)
+    for view in state.distinct(step):
+        for item in Plan(view, retry_failed=retry_failed).items(step, versions):
+            if step == "tune":
+                stages = stage_ids(item)
+                if taken & stages:
+                    continue
+                taken |= stages
+            found.append(item)
+    return found
+
+
+def stage_ids(item: PrepareItem) -> set[StageId]:
+    """The stages that an item does."""
+    return {(item.video_id, row["work_key"]) for row in item.wanted}
 
 
 class Plan:
-    """The work that one reading of the tables leaves."""
+    """The work that one view of the tables leaves."""
 
-    def __init__(self, state: State, *, retry_failed: bool = False) -> None:
-        self.state = state
+    def __init__(self, view: View, *, retry_failed: bool = False) -> None:
+        self.view = view
         self._retry_failed = retry_failed
 
-    def items(self, step: str, versions: dict[str, str]) -> list[Any]:
+    def items(self, step: str, versions: Mapping[str, str]) -> list[Any]:
         """The items of a step by its name."""
         if step == "ingest":
             return self.ingest_items(versions)
-        work: dict[str, Callable[[], list[Any]]] = {
+        if step == "sample":
+            return self.sample_items(versions)
+        work = {
             "caption": self.caption_items,
             "tune": self.tune_items,
-            "sample": self.sample_items,
             "score": self.score_items,
         }
-        return work[step]()
+        return [*work[step]()]
 
     def attempt(self, step: str, item_key: str, item_id: str) -> int | None:
         """Which try comes next, or none when the item has failed for good."""
-        failure = self.state.failures.get((step, item_key, item_id))
+        failure = self.view.failures.get((step, item_key, item_id))
         if failure is None:
             return 1
         attempt = int(failure["attempt"]) + 1
-        again = failure["retryable"] and attempt <= self.state.config.max_attempts
+        again = failure["retryable"] and attempt <= self.view.config.max_attempts
         return attempt if again or self._retry_failed else None
 
     def retries(self, step: str) -> int:
@@ -86,24 +133,19 @@ class Plan:
         return sum(
             row["step"] == step
             and row["retryable"]
-            and row["attempt"] < self.state.config.max_attempts
-            for row in self.state.open_failures
+            and row["attempt"] < self.view.config.max_attempts
+            for row in self.view.open_failures
         )
 
-    def ingest_items(self, versions: dict[str, str]) -> list[IngestItem]:
-        """Videos to read.
-
-        Args:
-            versions: The current version of each source by video id (see ``sources``); a video
-                that is absent here is not asked for.
-        """
+    def ingest_items(self, versions: Mapping[str, str]) -> list[IngestItem]:
+        """Videos to read; see ``plan_items``."""
         items = []
-        for entry in self.state.manifest.videos:
-            version = versions.get(entry.video_id)
-            row = self.state.videos.get(entry.video_id)
+        for entry in self.view.manifest.videos:
+            version = versions.get(entry.uri)
+            row = self.view.videos.get(entry.video_id)
             if version is None or (row is not None and self._is_read(row, version)):
                 continue
-            video = self.state.video_config(entry)
+            video = self.view.clips.video_config(entry)
             key = ingest_key(entry, version, video)
             if (attempt := self.attempt("ingest", key, entry.video_id)) is not None:
                 items.append(
@@ -120,14 +162,14 @@ class Plan:
 
     def _is_read(self, row: Row, version: str) -> bool:
         read = row["source_version"] == version and reading_version(row) >= READING_VERSION
-        return read and row["clip_fps"] == self.state.fps(row)  # its preview plays as edits do
+        return read and row["clip_fps"] == self.view.clips.fps(row)  # its preview plays as edits do
 
     def check_read(self) -> None:
         """Raise UserError if clips are asked for that an older version of the reader chose."""
-        refused = {item_id for step, _, item_id in self.state.failures if step == "ingest"}
+        refused = {item_id for step, _, item_id in self.view.failures if step == "ingest"}
         old = [
             video_id
-            for video_id, row in self.state.videos.items()
+            for video_id, row in self.view.videos.items()
             if reading_version(row) < READING_VERSION and video_id not in refused
         ]
         if old:
@@ -140,20 +182,20 @@ class Plan:
     def manifest_captions(self) -> list[tuple[Row, str]]:
         """Video rows and prompts that the manifest gives and no row holds yet."""
         return [
-            (self.state.videos[entry.video_id], entry.prompt)
-            for entry in self.state.manifest.videos
+            (self.view.videos[entry.video_id], entry.prompt)
+            for entry in self.view.manifest.videos
             if entry.prompt is not None
-            and entry.video_id in self.state.videos
-            and entry.video_id not in self.state.captions
+            and entry.video_id in self.view.videos
+            and entry.video_id not in self.view.captions
         ]
 
     def caption_items(self) -> list[CaptionItem]:
         """Videos that BLIP-2 has to describe."""
-        captioner = captioner_name(self.state.config.caption, self.state.revisions.caption)
+        captioner = self.view.clips.captioner
         items = []
-        for entry in self.state.manifest.videos:
-            row = self.state.videos.get(entry.video_id)
-            if row is None or entry.prompt is not None or entry.video_id in self.state.captions:
+        for entry in self.view.manifest.videos:
+            row = self.view.videos.get(entry.video_id)
+            if row is None or entry.prompt is not None or entry.video_id in self.view.captions:
                 continue
             key = content_key(video_key=row["video_key"], captioner=captioner)
             if (attempt := self.attempt("caption", key, entry.video_id)) is not None:
@@ -169,77 +211,98 @@ class Plan:
                 )
         return items
 
-    def tune_items(self) -> list[TuneItem]:
-        """Videos to tune and invert, or only to invert when their adapter is there."""
+    def tune_items(self) -> list[PrepareItem]:
+        """Videos to prepare, or to go on with where the first stages are there."""
         items = []
-        for video_id, key in self.state.adapter_keys.items():
-            if video_id in self.state.adapters and video_id in self.state.latents:
+        for video_id, stages in self.view.stages.items():
+            if not (wanted := self.view.wanted(video_id)):
                 continue
-            adapter = self.state.adapters.get(video_id)
+            key = wanted[0][0].work_key
             if (attempt := self.attempt("tune", key, video_id)) is not None:
                 items.append(
-                    TuneItem(
+                    PrepareItem(
                         item_key=key,
                         video_id=video_id,
-                        video_row=clip_reference(self.state.videos[video_id]),
-                        source_prompt=self.state.captions[video_id],
-                        inversion=self.state.inversion,
-                        adapter=adapter_reference(adapter) if adapter else None,
+                        variant=self.view.name,
+                        video_row=clip_reference(self.view.videos[video_id]),
+                        source_prompt=self.view.captions[video_id],
+                        seed_key=stages[0].key,
+                        wanted=[one.row() for one, _ in wanted],
+                        made=self.view.made(video_id),
+                        long=any(long for _, long in wanted),
                         attempt=attempt,
                     )
                 )
         return items
 
-    def sample_items(self) -> list[SampleItem]:
-        """Adapters with the edits that are still to be sampled from each."""
+    def sample_items(self, versions: Mapping[str, str]) -> list[SampleItem]:
+        """Videos with the edits that are still to be made of each; see ``plan_items``."""
         items = []
-        for entry in self.state.manifest.videos:
+        for entry in self.view.manifest.videos:
             video_id = entry.video_id
-            if video_id not in self.state.adapters or video_id not in self.state.latents:
+            if video_id not in self.view.prepared:
                 continue
-            edits = []
-            for edit in entry.edits:
-                planned = self.state.planned_edits[f"{video_id}/{edit.name}"]
-                if planned.edit_id in self.state.edits:
-                    continue
-                attempt = self.attempt("sample", planned.edit_key, planned.edit_id)
-                if attempt is not None:
-                    edits.append(
-                        {
-                            "item_key": planned.edit_key,
-                            "edit_id": planned.edit_id,
-                            "video_id": video_id,
-                            "prompt": planned.prompt,
-                            "category": planned.category,
-                            "problem": planned.problem,
-                            "attempt": attempt,
-                        }
-                    )
-            if edits:
-                items.append(
-                    SampleItem(
-                        video_id=video_id,
-                        video_key=self.state.videos[video_id]["video_key"],
-                        fps=self.state.fps(self.state.videos[video_id]),
-                        source_fps=self.state.videos[video_id]["fps"],
-                        source_prompt=self.state.captions[video_id],
-                        adapter=adapter_reference(self.state.adapters[video_id]),
-                        inversion=self.state.inversion,
-                        latents_part=self.state.latents[video_id]["part"],
-                        edits=edits,
-                    )
-                )
+            planned = [self.view.planned_edits[f"{video_id}/{edit.name}"] for edit in entry.edits]
+            if edits := [*self._edits(video_id, planned, versions)]:
+                items.append(self._sample_item(video_id, edits))
         # A worker reads a part once for all the videos in it.
-        return sorted(items, key=lambda item: item.latents_part)
+        return sorted(items, key=lambda item: max(row.get("part", "") for row in [*item.made, {}]))
+
+    def _sample_item(self, video_id: str, edits: list[Row]) -> SampleItem:
+        row, stages = self.view.videos[video_id], self.view.stages[video_id]
+        adapter = next((key.key for key in stages if key.kind == ADAPTER), None)
+        own = [key.key for key in stages if key.kind not in TUNED]
+        return SampleItem(
+            video_id=video_id,
+            video_key=row["video_key"],
+            variant=self.view.name,
+            video_row=clip_reference(row),
+            fps=self.view.clips.fps(row),
+            source_fps=row["fps"],
+            source_prompt=self.view.captions[video_id],
+            seed_key=stages[0].key if stages else row["video_key"],
+            made=self.view.made(video_id),
+            stages={
+                "adapter_key": adapter,
+                "inversion": self.view.inversion or None,
+                "artefact_key": own[-1] if own else None,
+            },
+            edits=edits,
+        )
+
+    def _edits(
+        self, video_id: str, planned: list[PlannedEdit], versions: Mapping[str, str]
+    ) -> Iterator[Row]:
+        """Those that are to be made, as fields of ``EditWork``."""
+        for one in planned:
+            row = self.view.edits.get(one.edit_id)
+            given = None
+            if one.given is not None:
+                if (version := versions.get(one.given)) is None:
+                    continue
+                given = {"uri": one.given, "version": version}
+                row = row if row is not None and row["given_version"] == version else None
+            attempt = self.attempt("sample", one.edit_key, one.edit_id)
+            if row is None and attempt is not None:
+                yield {
+                    "item_key": one.edit_key,
+                    "edit_id": one.edit_id,
+                    "video_id": video_id,
+                    "prompt": one.prompt,
+                    "category": one.category,
+                    "problem": one.problem,
+                    "given": given,
+                    "attempt": attempt,
+                }
 
     def score_items(self) -> list[ScoreItem]:
         """Edits and protocols without a score; the protocols of one edit stand together."""
         items = []
-        for edit_id, row in self.state.edits.items():
-            for protocol in self.state.config.score.protocols:
-                if (edit_id, protocol) in self.state.scores:
+        for edit_id, row in self.view.edits.items():
+            for protocol in self.view.config.score.protocols:
+                if (edit_id, protocol) in self.view.scores:
                     continue
-                key = self.state.score_key(row["edit_key"], protocol)
+                key = self.view.score_key(row["edit_key"], protocol)
                 if (attempt := self.attempt("score", key, edit_id)) is None:
                     continue
                 items.append(
@@ -248,6 +311,7 @@ class Plan:
                         video_id=row["video_id"],
                         edit_id=edit_id,
                         edit_key=row["edit_key"],
+                        method=row["method"],
                         prompt=row["prompt"],
                         category=row["category"],
                         video_uri=row["video_uri"],
@@ -261,5 +325,5 @@ class Plan:
 
     def _source(self, edit: Row) -> Row:
         """The clip that an edit was made from, with its prompt."""
-        video = clip_reference(self.state.videos[edit["video_id"]])
+        video = clip_reference(self.view.videos[edit["video_id"]])
         return video | {"source_prompt": edit["source_prompt"]}

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from components.config import RunConfig, parse, to_document
+from components.config import RunConfig, narrowed, parse_run, to_document, variant_configs
 from components.errors import UserError
 from components.manifest.load import Manifest, from_document
 from components.manifest.load import to_document as manifest_document
 from components.records.models import model_config
-from components.run.current import Revisions, State
+from components.run.current import State
+from components.run.view import Revisions
 from components.storage.open import open_store
 from components.storage.store import Store
 from eval.protocols import reads_frames
+from methods.registry import find_method
 from tinyworld.shipped import shipped_model
 
 RUN_FILE = "run.json"
 
 
-def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
-    """Name the configured models exactly, those alone that the run asks for.
+def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions]:
+    """Name the configured models exactly, by variant, those alone that the run asks for.
 
     BLIP-2 describes videos without a prompt; tinyworld's reader and CLIP judge under some protocols
-    each.
+    each; some methods use no base.
 
     Raises:
         UserError: a folder or hub model is not there.
@@ -34,14 +39,18 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> Revisions:
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)
     reads = {reads_frames(name) for name in config.score.protocols}
-    base = resolve_revision(config.model.base, config.model.revision)
-    return Revisions(
-        base=base,
-        schedule=_schedule(config.model.base, base),
-        caption=caption,
-        score=resolve_revision(config.score.model, None) if False in reads else "",
-        reader=resolve_revision(str(shipped_model("reader"))) if True in reads else "",
-    )
+    score = resolve_revision(config.score.model, None) if False in reads else ""
+    reader = resolve_revision(str(shipped_model("reader"))) if True in reads else ""
+    found = {}
+    for name, variant in variant_configs(config, parse_run).items():
+        base, model = "", variant.model
+        if find_method(variant.method).uses_base:
+            base = resolve_revision(model.base, model.revision)
+        schedule = _schedule(model.base, base) if base else ""
+        found[name] = Revisions(
+            base=base, schedule=schedule, caption=caption, score=score, reader=reader
+        )
+    return found
 
 
 def _schedule(base: str, revision: str) -> str:
@@ -60,20 +69,30 @@ def _schedule(base: str, revision: str) -> str:
         return ""
 
 
-def save_run(store: Store, config: RunConfig, manifest: Manifest, revisions: Revisions) -> bool:
+def save_run(
+    store: Store, config: RunConfig, manifest: Manifest, revisions: Mapping[str, Revisions]
+) -> bool:
     """Write what `tav status` and `tav export` need beside the tables; say whether it is new."""
+    first = next(iter(revisions.values()))
     document = {
-        "config": to_document(config),
+        "config": to_document(dataclasses.replace(config, only=())),
         "manifest": manifest_document(manifest),
-        "revisions": to_document(revisions),
+        "revisions": _document(first),
     }
-    if not revisions.schedule:
-        del document["revisions"]["schedule"]  # as runs without it were written
+    if config.variants:
+        document["variants"] = {name: _document(one) for name, one in revisions.items()}
     data = json.dumps(document, sort_keys=True).encode()  # indented it takes ten times as long
     if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
         return False
     store.write_bytes(RUN_FILE, data)
     return True
+
+
+def _document(revisions: Revisions) -> dict[str, Any]:
+    document = to_document(revisions)
+    if not revisions.schedule:
+        del document["schedule"]  # as runs without it were written
+    return document
 
 
 def open_run(uri: str) -> Store:
@@ -88,17 +107,20 @@ def open_run(uri: str) -> Store:
     return store
 
 
-def load_run(uri: str) -> State:
+def load_run(uri: str, only: tuple[str, ...] = ()) -> State:
     """Read a run's own record of what it was asked for, and its tables.
 
+    Args:
+        uri: The run's root.
+        only: Variants to look at; none is all.
+
     Raises:
-        UserError: no run lies there.
+        UserError: no run lies there, or it has no such variant.
     """
     store = open_run(uri)
     document = json.loads(store.read_bytes(RUN_FILE))
-    return State(
-        parse(RunConfig, document["config"], RUN_FILE),
-        from_document(document["manifest"]),
-        store,
-        Revisions(**document["revisions"]),
-    )
+    config = narrowed(parse_run(document["config"], RUN_FILE), only)
+    shared = document["revisions"]
+    variants = document.get("variants") or {config.method: shared}
+    revisions = {name: Revisions(**one) for name, one in variants.items()}
+    return State(config, from_document(document["manifest"]), store, revisions)

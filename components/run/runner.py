@@ -5,37 +5,36 @@ from __future__ import annotations
 import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.config import RunConfig
-from components.errors import ItemError, TransientError, UserError
+from components.errors import TransientError, UserError
 from components.log import VideoLog
-from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest, load_manifest
 from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.plan import READS_CLIPS, Plan, ingest_key
+from components.run.origins import source_versions
+from components.run.plan import READS_CLIPS, Plan, StageId, plan_items, stage_ids
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
+from components.run.sizes import check_sizes
 from components.run.status import Status, run_status
 from components.steps import STEPS
 from components.steps.caption import check_backend
-from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.ingest import IngestWorker
 from components.steps.losses import is_loss
 from components.steps.models import check_models
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
-from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
+from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import read_table
-from components.storage.writer import RowWriter
-from components.video.sources import SourceInfo, stat_sources
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +97,9 @@ class Runner:
         self._workers = workers
         self._known: State | None = None
         self._losses = 0
-        self._context = self.state().context()
+        state = self.state()
+        self._context = state.context()
+        check_sizes(state)
 
     def state(self) -> State:
         """A fresh reading of the tables."""
@@ -153,32 +154,44 @@ class Runner:
         failures = read_table(self.store, "failures", ("step", "retryable"))
         if not any(row["step"] == step and row["retryable"] for row in failures):
             return 0  # mostly so, and the other tables need not be read
-        return Plan(self._state()).retries(step)
+        return sum(Plan(view).retries(step) for view in self._state().distinct(step))
 
     def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
-        total = None
+        total, lost = 0, False
+        tried: set[StageId] = set()
         while True:
             lease.check()
-            items, missing = self._missing(step, retry_failed=retry_failed)
+            items, missing = self._missing(step, retry_failed=retry_failed, tried=tried)
             count = sum(len(item.edits) if step == "sample" else 1 for item in items)
-            total = count + missing if total is None else total
+            total += 0 if lost else count + missing
             if not items:
                 VideoLog(logger, step=step).info("nothing to do")
                 return total
             VideoLog(logger, step=step).info("%d to do", count)
-            if self._work(step, items, count, cluster, lease):
+            lost = not self._work(step, items, count, cluster, lease)
+            self._known = None
+            if not lost and step != "tune":
                 return total
+            if not lost:  # what two variants share may have held back the second
+                tried.update(*map(stage_ids, items))
+                if len(self._state().distinct(step)) < 2:  # noqa: PLR2004
+                    return total
 
-    def _missing(self, step: str, *, retry_failed: bool) -> tuple[list[Any], int]:
+    def _missing(
+        self, step: str, *, retry_failed: bool, tried: Collection[StageId]
+    ) -> tuple[list[Any], int]:
         """A step's items to compute, and how many have become failure rows at once."""
-        plan = Plan(self._state(), retry_failed=retry_failed)
-        versions, missing = self._source_versions(plan) if step == "ingest" else ({}, 0)
+        state = self._state()
+        versions, missing = source_versions(state, step, retry_failed=retry_failed)
+        plan = Plan(state.first, retry_failed=retry_failed)
         written = self._commit_manifest_captions(plan) if step == "caption" else 0
-        items = plan.items(step, versions)
+        if written:
+            self._known = None
+        items = plan_items(self._state(), step, versions, retry_failed=retry_failed, tried=tried)
         if items and step in READS_CLIPS:
             plan.check_read()
-        if items or missing or written:
+        if missing:
             self._known = None
         return items, missing
 
@@ -189,7 +202,9 @@ class Runner:
         settled = 0
         bar = self.config.log_format == "text"
         try:
-            outcomes = self._outcomes(step, items, cluster)
+            cluster.start()
+            cluster.busy = True
+            outcomes = self._outcomes(step, items)
             metrics = Metrics(self.config, step) if cluster.started else None
             with Progress(step, count, bar=bar) as progress:
                 for outcome in outcomes:
@@ -215,17 +230,19 @@ class Runner:
             cluster.busy = False
         return True
 
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
-        cluster.start()
-        cluster.busy = True
+    def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         worker = self._worker(step)
-        if step == "tune":
+        long = [item for item in items if step == "tune" and item.long]
+        short = [item for item in items if step != "tune" or not item.long]
+        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
+        if long:
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            return run_tuning(items, with_shard_size(self._context, items), worker)
-        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
-        return run_items(self._groups(step, items), worker, self._context, num_gpus=gpus)
+            yield from run_tuning(long, with_shard_size(self._context, long), worker)
+        if short:
+            groups = self._groups(step, short)
+            yield from run_items(groups, worker, self._context, num_gpus=gpus)
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""
@@ -239,41 +256,6 @@ class Runner:
         size = self.config.caption.batch_size if step == "caption" else 1
         return [items[first : first + size] for first in range(0, len(items), size)]
 
-    def _source_versions(self, plan: Plan) -> tuple[dict[str, str], int]:
-        """Ask every source for its version; count those that became failure rows."""
-        entries = self.manifest.videos
-        answers = stat_sources([entry.uri for entry in entries], self.config.video.limits)
-        versions, missing = {}, 0
-        writer = RowWriter(self.store)
-        with writer.work():
-            for entry, answer in zip(entries, answers, strict=True):
-                if isinstance(answer, SourceInfo):
-                    versions[entry.video_id] = answer.version
-                elif entry.video_id not in plan.state.videos:
-                    missing += self._record_missing(plan, entry, answer, writer)
-                    writer.flush_due()
-        return versions, missing
-
-    def _record_missing(
-        self, plan: Plan, entry: VideoEntry, error: ItemError, writer: RowWriter
-    ) -> bool:
-        key = ingest_key(entry, "absent", plan.state.video_config(entry))
-        attempt = plan.attempt("ingest", key, entry.video_id)
-        if attempt is None:
-            return False
-        item = IngestItem(
-            item_key=key,
-            video_id=entry.video_id,
-            uri=entry.uri,
-            source_version="absent",
-            video={},
-            attempt=attempt,
-        )
-        outcome = record_failure(writer, "ingest", item, error, self._context)
-        log = VideoLog(logger, step="ingest", video_id=entry.video_id)
-        log.warning("failed: %s", outcome.error)
-        return True
-
     def _commit_manifest_captions(self, plan: Plan) -> int:
         from components.steps.caption import commit_manifest_captions
 
@@ -284,11 +266,11 @@ class Runner:
 
 def _own_workers() -> Mapping[str, MakeWorker]:
     from components.steps.caption import CaptionWorker
+    from components.steps.prepare import PrepareWorker
     from components.steps.sample import SampleWorker
     from components.steps.score import ScoreWorker
-    from components.steps.tune import TuneWorker
 
-    workers = (IngestWorker, CaptionWorker, TuneWorker, SampleWorker, ScoreWorker)
+    workers = (IngestWorker, CaptionWorker, PrepareWorker, SampleWorker, ScoreWorker)
     return {worker.step: worker for worker in workers}
 
 

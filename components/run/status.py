@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.run.current import State
+from components.run.view import View
+from components.steps import STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,10 @@ class Status:
     """By step name, in order."""
     failed_fraction: float
     """Failed videos and edits over all; what the exit code is about."""
+    items: int = 0
+    """What that is a fraction of."""
+    variants: Mapping[str, Status] = field(default_factory=dict)
+    """Of each variant alone, where there are several."""
 
     def document(self) -> dict[str, Any]:
         """The same as JSON values, with what is left of each step."""
@@ -40,43 +46,65 @@ class Status:
             name: dataclasses.asdict(step) | {"left": step.left}
             for name, step in self.steps.items()
         }
-        return {"failed_fraction": self.failed_fraction, "steps": steps}
+        found: dict[str, Any] = {"failed_fraction": self.failed_fraction, "steps": steps}
+        if self.variants:
+            found["variants"] = {name: one.document() for name, one in self.variants.items()}
+        return found
 
 
 def run_status(state: State) -> Status:
-    """Count what is done, failed and left in each step.
+    """Count what is done, failed and left in each step, over all variants that differ there.
 
     An item that waits for a failed one counts as failed too.
     """
-    failed = {(row["step"], row["edit_id"] or row["video_id"]) for row in state.open_failures}
-    entries = state.manifest.videos
+    counts = {view.name: view_status(view) for view in state.views.values()}
+    steps = {}
+    for step in STEPS:
+        found = [counts[view.name].steps[step] for view in state.distinct(step)]
+        steps[step] = StepStatus(
+            sum(one.total for one in found),
+            sum(one.done for one in found),
+            sum(one.failed for one in found),
+        )
+    shown = [counts[view.name] for view in state.distinct("sample")]
+    items = sum(one.items for one in shown)
+    failed = sum(one.failed_fraction * one.items for one in shown)
+    return Status(steps, failed / max(items, 1), items, {} if len(counts) == 1 else counts)
+
+
+def view_status(view: View) -> Status:
+    """The same of one variant alone."""
+    failed = {(row["step"], row["edit_id"] or row["video_id"]) for row in view.open_failures}
+    entries = view.manifest.videos
     lost: set[str] = set()
     steps = {}
     done_videos: dict[str, Collection[str]] = {
-        "ingest": state.videos,
-        "caption": state.captions,
-        "tune": state.adapters.keys() & state.latents.keys(),
+        "ingest": view.videos,
+        "caption": view.captions,
+        "tune": view.prepared,
     }
     for step, done in done_videos.items():
         lost |= {entry.video_id for entry in entries if (step, entry.video_id) in failed}
         steps[step] = StepStatus(len(entries), len(done), len(lost - set(done)))
+    if not view.prepares:
+        steps["tune"] = StepStatus(0, 0, 0)
     edits = {
         f"{entry.video_id}/{edit.name}": entry.video_id for entry in entries for edit in entry.edits
     }
     unsampled = {
         edit_id
         for edit_id, video_id in edits.items()
-        if edit_id not in state.edits and (video_id in lost or ("sample", edit_id) in failed)
+        if edit_id not in view.edits and (video_id in lost or ("sample", edit_id) in failed)
     }
-    steps["sample"] = StepStatus(len(edits), len(state.edits), len(unsampled))
-    protocols = state.config.score.protocols
+    steps["sample"] = StepStatus(len(edits), len(view.edits), len(unsampled))
+    protocols = view.config.score.protocols
     unscored = {
         edit_id for edit_id in edits if edit_id in unsampled or ("score", edit_id) in failed
     }
     missing = sum(
-        (edit_id, protocol) not in state.scores for edit_id in unscored for protocol in protocols
+        (edit_id, protocol) not in view.scores for edit_id in unscored for protocol in protocols
     )
-    steps["score"] = StepStatus(len(edits) * len(protocols), len(state.scores), missing)
+    steps["score"] = StepStatus(len(edits) * len(protocols), len(view.scores), missing)
     without_edits = {entry.video_id for entry in entries if not entry.edits}
     items = len(edits) + len(without_edits)
-    return Status(steps, (len(unscored) + len(lost & without_edits)) / max(items, 1))
+    return Status(steps, (len(unscored) + len(lost & without_edits)) / max(items, 1), items)

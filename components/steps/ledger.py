@@ -1,74 +1,136 @@
-"""What a tuning step has settled, read from the tables again and again while its shards run."""
+"""What a tuning step has settled, read from the tables again and again while its workers run."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from components.steps.step import Outcome
-from components.steps.tune import TuneItem
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
-from components.storage.tables import Row, read_commits
+from components.storage.tables import Row, list_parts, read_commits
+from methods.method import ADAPTER, LATENTS
+
+if TYPE_CHECKING:
+    from components.steps.prepare import PrepareItem
+
+StageId = tuple[str, str, str, str]
+"""Video, and the stage's kind, key and name."""
 
 
 class Ledger:
-    """Follows the tables: a new row of `latents` or `failures` is an outcome of this step."""
+    """Follows the tables: with the last row that an item wants, or its failure, it is settled."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(
+        self, store: Store, items: Iterable[PrepareItem] = (), *, since: int | None = None
+    ) -> None:
+        """Follow a store's tables.
+
+        Args:
+            store: The run's store.
+            items: Those whose outcomes are wanted.
+            since: Nanoseconds since the epoch; what was committed before is not read.
+        """
         self._store = store
+        self._since = since
         self._known: dict[str, set[str]] = {}
-        self._done: set[tuple[str, str, str]] = set()
+        self._made: dict[StageId, Row] = {}
         self._attempts: dict[tuple[str, str], int] = {}
-        self._tuned: dict[str, float] = {}
-        self._adapters: dict[tuple[str, str], Row] = {}
+        self._seconds: dict[StageId, float] = {}
+        self._waiting: dict[str, dict[str, PrepareItem]] = {}
+        for item in items:
+            self._waiting.setdefault(item.video_id, {})[item.item_key] = item
 
     def poll(self) -> list[Outcome]:
         """Read parts that are new since the last call."""
         outcomes = []
-        columns = ("adapter_key", "uri", "sha256")
-        for row in self._new_rows("adapters", ("video_id", "seconds", *columns)):
-            self._tuned[row["adapter_key"]] = row["seconds"]
-            reference = {name: row[name] for name in columns}
-            self._adapters[row["video_id"], row["adapter_key"]] = reference
-        names = ("video_id", "adapter_key", "inversion")
-        for row in self._new_rows("latents", (*names, "seconds", CONTENT["latents"])):
-            if row[CONTENT["latents"]] is None:  # withdrawn: to be done anew
-                self._done.discard((row["video_id"], row["adapter_key"], row["inversion"]))
-                continue
-            self._done.add((row["video_id"], row["adapter_key"], row["inversion"]))
-            # With the time of the tuning, unless that was done in an earlier run.
-            seconds = row["seconds"] + self._tuned.pop(row["adapter_key"], 0.0)
-            outcomes.append(Outcome(row["video_id"], None, seconds))
+        for video_id in dict.fromkeys(row["video_id"] for row in self._read_stages()):
+            for key, item in list(self._waiting.get(video_id, {}).items()):
+                if self._is_done(item):
+                    del self._waiting[video_id][key]
+                    # With the time of the tuning, unless that was done in an earlier run.
+                    seconds = sum(self._seconds[one] for one in _ids(item))
+                    outcomes.append(Outcome(video_id, None, seconds))
         for row in self._new_rows("failures", None):
             if row["step"] == "tune":
-                self._attempts[row["video_id"], row["item_key"]] = row["attempt"]
-                error = f"{row['error_type']}: {row['message']}"
-                outcomes.append(Outcome(row["video_id"], None, 0.0, error))
+                outcomes += self._failed(row)
         return outcomes
 
-    def forget(self) -> None:
-        """Take all rows so far as old: none of them is an outcome of what begins now."""
-        self.poll()
-        self._tuned.clear()
+    def _failed(self, row: Row) -> list[Outcome]:
+        video_id, key = row["video_id"], row["item_key"]
+        self._attempts[video_id, key] = row["attempt"]
+        outcomes = []
+        for name, item in list(self._waiting.get(video_id, {}).items()):
+            if key in _work_keys(item) and row["attempt"] >= item.attempt:
+                del self._waiting[video_id][name]
+                error = f"{row['error_type']}: {row['message']}"
+                outcomes.append(Outcome(video_id, None, 0.0, error))
+        return outcomes
 
-    def unsettled(self, items: Sequence[TuneItem]) -> list[TuneItem]:
-        """Items that have neither a row nor a failure of the present attempt."""
-        return [
-            item
-            for item in items
-            if (item.video_id, item.item_key, item.inversion) not in self._done
-            and self._attempts.get((item.video_id, item.item_key), 0) < item.attempt
-        ]
+    def unsettled(self, items: Sequence[PrepareItem]) -> list[PrepareItem]:
+        """Items that lack a row and have no failure of the present attempt."""
+        return [item for item in items if not self._is_done(item) and not self._has_failed(item)]
 
-    def with_adapter(self, item: TuneItem) -> TuneItem:
-        """The item with its adapter when a worker that died since has committed it."""
-        adapter = self._adapters.get((item.video_id, item.item_key))
-        if adapter is None or adapter["uri"] is None:  # withdrawn
-            return item
-        return dataclasses.replace(item, adapter=adapter)
+    def _has_failed(self, item: PrepareItem) -> bool:
+        """Whether one of its stages failed at the present attempt."""
+        tries = (self._attempts.get((item.video_id, key), 0) for key in _work_keys(item))
+        return any(attempt >= item.attempt for attempt in tries)
+
+    def with_made(self, item: PrepareItem) -> PrepareItem:
+        """The item without the stages that a worker that died since has committed."""
+        made = [row | self._made[one] for row, one in _stages(item) if one in self._made]
+        left = [row for row, one in _stages(item) if one not in self._made]
+        return dataclasses.replace(item, wanted=left, made=[*item.made, *made])
+
+    def _is_done(self, item: PrepareItem) -> bool:
+        return all(one in self._made for one in _ids(item))
+
+    def _read_stages(self) -> Iterator[Row]:
+        """New rows of all stages' tables, noted."""
+        tables = {
+            "adapters": ("adapter_key", "uri", "sha256"),
+            "latents": ("adapter_key", "inversion"),
+            "artefacts": ("artefact_key", "kind", "uri", "sha256"),
+        }
+        for table, columns in tables.items():
+            wanted = ("video_id", "seconds", *columns, CONTENT[table])
+            for row in self._new_rows(table, wanted):
+                one = _stage_id(table, row)
+                if row[CONTENT[table]] is None:  # withdrawn: to be done anew
+                    self._made.pop(one, None)
+                    continue
+                objects = ("uri", "sha256", "part")
+                self._made[one] = {name: row[name] for name in objects if name in row}
+                self._seconds[one] = row["seconds"]
+                yield row
 
     def _new_rows(self, table: str, columns: Sequence[str] | None) -> Iterator[Row]:
-        known = self._known.setdefault(table, set())
-        for _, rows in read_commits(self._store, table, columns, known):
-            yield from rows
+        if (known := self._known.get(table)) is None:
+            known = self._known[table] = set()
+            if self._since is not None:
+                # Merged parts' names sort first, and no step merges while it is at work.
+                before = f"part-{self._since:020d}"
+                known |= {name for name, _ in list_parts(self._store, table) if name < before}
+        for path, rows in read_commits(self._store, table, columns, known):
+            for row in rows:
+                yield row | ({"part": path} if table == "latents" else {})
+
+
+def _stage_id(table: str, row: Row) -> StageId:
+    if table == "artefacts":
+        return row["video_id"], row["kind"], row["artefact_key"], ""
+    kind = ADAPTER if table == "adapters" else LATENTS
+    return row["video_id"], kind, row["adapter_key"], row.get("inversion", "")
+
+
+def _stages(item: PrepareItem) -> list[tuple[Row, StageId]]:
+    return [(row, (item.video_id, row["kind"], row["key"], row["name"])) for row in item.wanted]
+
+
+def _ids(item: PrepareItem) -> list[StageId]:
+    return [one for _, one in _stages(item)]
+
+
+def _work_keys(item: PrepareItem) -> list[str]:
+    return [row["work_key"] for row in item.wanted]

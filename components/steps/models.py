@@ -1,4 +1,4 @@
-"""Whether the models can be used as configured, before any work; and the base model, loaded.
+"""Whether the models can be used as configured, before any work.
 
 What is wrong with a model is wrong for every video: it stops the run with one message, on the
 driver if it can be seen there, else when the first worker loads the model.
@@ -6,22 +6,19 @@ driver if it can be seen there, else when the first worker loads the model.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from components.errors import UserError
 from components.records.keys import content_key
 from components.records.models import model_config
 from components.records.provenance import CODE_VERSION, library_versions
 from components.records.revisions import cache_folder, hub_revision
+from components.steps.methods import make_method
 from components.steps.step import StepContext
-
-if TYPE_CHECKING:
-    from tav_model.load import BaseModel
+from methods.method import Method
 
 logger = logging.getLogger(__name__)
 
@@ -50,38 +47,24 @@ def check_models(
     """
     notes = []
     if {"tune", "sample"} & set(steps):
-        notes += _check_base(context, planning=planning)
+        for variant in context.variants.values() or [context]:
+            method = make_method(variant.config, variant.base_revision)
+            if method.uses_base:
+                notes += _check_base(variant, method, planning=planning)
     if "caption" in steps and context.caption_revision:
         _check_captioner(context)
     if "score" in steps and context.score_revision:
         _check_scorer(context)
-    return notes
+    return list(dict.fromkeys(notes))  # variants mostly share a base
 
 
-def load_base_model(context: StepContext) -> BaseModel:
-    """Load the base model, of a hub model the commit that the run's keys hold.
-
-    Raises:
-        UserError: model or device cannot be used.
-    """
-    from tav_model.load import load_base  # 20 s that the driver need not pay
-
-    config = context.config.model
-    if not Path(config.base).is_dir() and context.base_revision:
-        config = dataclasses.replace(config, revision=hub_revision(context.base_revision))
-    try:
-        return load_base(config)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model.base {config.base!r} cannot be loaded: {error}") from error
-
-
-def _check_base(context: StepContext, *, planning: bool) -> list[str]:
+def _check_base(context: StepContext, method: Method, *, planning: bool) -> list[str]:
     from tav_model.identity import STEMS, has_weights
     from tav_model.parts import CONFIG_FILES, check_parts
     from tav_model.schedule import check_steps, schedule_settings
     from tav_model.weights import check_whole, weight_files
 
-    config, base = context.config, context.config.model.base
+    base = context.config.model.base
     configs = {
         part: model_config("model.base", base, context.base_revision, name)
         for part, name in CONFIG_FILES.items()
@@ -89,8 +72,8 @@ def _check_base(context: StepContext, *, planning: bool) -> list[str]:
     with _refusing("model.base", base):
         check_parts(configs)
         settings = schedule_settings(configs["scheduler"])
-        check_steps(settings, config.invert.steps, "invert.steps")
-        check_steps(settings, config.sample.steps, "sample.steps")
+        for name, steps in method.schedule_steps().items():
+            check_steps(settings, steps, name)
         if (folder := _base_folder(context, planning=planning)) is None:
             return []
         if planning and not has_weights(folder):

@@ -1,9 +1,10 @@
-"""The sample step: every edited prompt of a video, from its adapter and its inverted latents."""
+"""The sample step: every edited prompt of a video, made by the variant's method."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,107 +14,83 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from components.errors import ItemError
+from components.config import VideoConfig
+from components.errors import ItemError, SourceError
 from components.log import VideoLog
 from components.records.failures import expected_errors
-from components.records.keys import item_seed
+from components.records.keys import content_key, item_seed
 from components.records.provenance import model_columns, provenance
-from components.steps.models import load_base_model
+from components.steps.ingest import load_clip
+from components.steps.methods import Methods, foreign_errors
+from components.steps.prepare import Artefacts
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
-from components.storage.latents import LatentsReader
 from components.storage.store import file_sha256
 from components.storage.tables import Row
+from components.video.isolated import decoder
+from components.video.sources import fetch_source, source_sha256
+from methods.method import Edit, Method, Prepared, Source
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from methods.method import Frames
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EditWork:
-    """One edit to be sampled."""
+    """One edit to be made."""
 
     item_key: str
-    """The edit's key."""
+    """The edit's key; of a given video, what its content is added to (see ``given_key``)."""
     edit_id: str
     video_id: str
     prompt: str
     category: str
     problem: str | None
     """Why its template could not be filled in."""
+    given: Row | None
+    """``uri`` and ``version`` of the finished video that it is read from."""
     attempt: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleItem:
-    """One adapter and the edits to be sampled from it, so that each adapter is loaded once."""
+    """One video and the edits to be made of it by one variant, so that it is loaded once."""
 
     video_id: str
     video_key: str
+    variant: str
+    video_row: Row
+    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
     fps: float
     """Frames per second of the edited video."""
     source_fps: float
     """Of its source."""
     source_prompt: str
-    adapter: Row
-    """``adapter_key``, ``uri`` and ``sha256`` of the adapters row."""
-    inversion: str
-    latents_part: str
-    """The Parquet part that holds the inverted latents."""
+    seed_key: str
+    """What the method's draws are seeded with, beside the run's seed."""
+    made: list[Row]
+    """What was prepared (see ``PrepareItem.made``)."""
+    stages: Row
+    """``adapter_key``, ``inversion`` and ``artefact_key`` of the edits' rows."""
     edits: list[Row]
     """Fields of an ``EditWork`` each."""
 
 
-class Sampler:
-    """The base model with one adapter in it."""
+def given_key(edit_key: str, sha256: str) -> str:
+    """Content key of an edit that is read from a finished video.
 
-    def __init__(self, context: StepContext) -> None:
-        self._config = context.config
-        self._base = load_base_model(context)
-
-    def load_adapter(self, path: Path) -> None:
-        """Replace the adapter by that of a file."""
-        from tav_model.adapter import load_adapter
-
-        load_adapter(self._base, path)
-
-    def check_prompt(self, prompt: str) -> None:
-        """Raise PromptError when the text encoder would cut the prompt off."""
-        from tav_model.text import check_prompt
-
-        check_prompt(self._base.tokenizer, prompt)
-
-    def sample(self, start_CFHW: NDArray[np.float16], prompts: list[str], seed: int) -> list[Any]:
-        """Denoise inverted latents towards each prompt; what is returned, ``decode`` takes."""
-        import torch
-
-        from tav_model.sample import sample
-
-        start = torch.tensor(start_CFHW, dtype=torch.float32)
-        generator = torch.Generator().manual_seed(seed)
-        return list(sample(self._base, start, prompts, self._config.sample, generator=generator))
-
-    def decode(self, latents: Any) -> NDArray[np.uint8]:
-        """Frames (F, H, W, 3) of one edit."""
-        from tav_model.vae import decode
-
-        frames: NDArray[np.uint8] = decode(self._base, latents)
-        return frames
-
-    def encode(self, target: Path, frames: NDArray[np.uint8], item: SampleItem) -> None:
-        """Write an edit as mp4."""
-        from components.video.io import encode_mp4
-
-        crf = self._config.output.crf
-        encode_mp4(target, frames, fps=item.fps, crf=crf, coded_fps=item.source_fps)
+    Args:
+        edit_key: Of the edit, whatever the video holds.
+        sha256: Of the video.
+    """
+    return content_key(edit=edit_key, sha256=sha256)
 
 
 class SampleWorker(ItemWorker):
-    """Loads the base model once and samples adapter after adapter."""
+    """Loads what a method needs once and makes edits of video after video."""
 
     step = "sample"
     table = "edits"
@@ -121,8 +98,8 @@ class SampleWorker(ItemWorker):
 
     def __init__(self, context: StepContext) -> None:
         super().__init__(context)
-        self._model = self._load()
-        self._latents = LatentsReader(self._store)
+        self._methods = Methods(context)
+        self._artefacts = Artefacts(self._store)
 
     @override
     def _unsettled(self, items: Sequence[SampleItem]) -> list[SampleItem]:
@@ -133,121 +110,204 @@ class SampleWorker(ItemWorker):
             left.extend([dataclasses.replace(item, edits=edits)] if edits else [])
         return left
 
-    def _load(self) -> Sampler:
-        return Sampler(self._context)
-
     @override
     def _outcomes(self, items: Sequence[SampleItem]) -> Iterator[Outcome]:
         for item in items:
-            yield from self._sample_video(item)
+            yield from self._edit_video(item)
 
-    def _sample_video(self, item: SampleItem) -> Iterator[Outcome]:
+    def _edit_video(self, item: SampleItem) -> Iterator[Outcome]:
         log = VideoLog(logger, step="sample", video_id=item.video_id)
         edits = [EditWork(**fields) for fields in item.edits]
-        try:
-            with expected_errors():
-                start = self._prepare(item)
-        except ItemError as error:
-            yield from (self._failed(edit, error) for edit in edits)
-            return
-        sound = []
-        for edit in edits:
-            if (problem := self._problem(edit)) is None:
-                sound.append(edit)
-            else:
-                yield self._failed(edit, problem)
-        size = self._context.config.sample.prompts_per_batch
-        for first in range(0, len(sound), size):
-            batch = sound[first : first + size]
-            log.info("sampling %s", ", ".join(edit.edit_id for edit in batch))
-            yield from self._sample_batch(item, batch, start)
-
-    def _prepare(self, item: SampleItem) -> NDArray[np.float16]:
-        """Load the adapter into the model and return the latents to start from, (C, F, H, W)."""
+        method = self._methods.of(item.variant)
         with self._scratch() as folder:
-            path = folder / "adapter.safetensors"
-            self._store.fetch_checked(item.adapter["uri"], path, item.adapter["sha256"])
-            self._model.load_adapter(path)
-        key = item.adapter["adapter_key"]
-        return self._latents.read(item.latents_part, key, item.inversion)
-
-    def _problem(self, edit: EditWork) -> ItemError | None:
-        """Why this edit's prompt cannot be used, found before it joins a batch."""
-        if edit.problem is not None:
-            return ItemError(edit.problem)
-        try:
-            with expected_errors():
-                self._model.check_prompt(edit.prompt)
-        except ItemError as error:
-            return error
-        return None
-
-    def _sample_batch(
-        self, item: SampleItem, batch: list[EditWork], start: NDArray[np.float16]
-    ) -> Iterator[Outcome]:
-        started = time.perf_counter()
-        prompts = [edit.prompt for edit in batch]
-        # Of use where sampling starts from noise: all edits of a video then share theirs.
-        seed = item_seed(self._context.config.seed, item.adapter["adapter_key"])
-        try:
-            with expected_errors():
-                latents = self._model.sample(start, prompts, seed)
-        except ItemError as error:
-            yield from (self._failed(edit, error) for edit in batch)
-            return
-        share = (time.perf_counter() - started) / len(batch)
-        for edit, edited in zip(batch, latents, strict=True):
-            began = time.perf_counter() - share
             try:
                 with expected_errors():
-                    self._keep(item, edit, self._model.decode(edited), began)
+                    prepared = {
+                        row["kind"]: self._artefacts.fetch(row, folder) for row in item.made
+                    }
             except ItemError as error:
-                yield self._failed(edit, error)
-            else:
-                yield Outcome(edit.video_id, edit.edit_id, time.perf_counter() - began)
+                yield from (self._failed(edit, error) for edit in edits)
+                return
+            video = _Video(item, self._context.of(item.variant), method, prepared, folder)
+            sound = []
+            for edit in edits:
+                if (problem := video.problem(edit)) is None:
+                    sound.append(edit)
+                else:
+                    yield self._failed(edit, problem)
+            for first in range(0, len(sound), method.batch):
+                batch = sound[first : first + method.batch]
+                log.info("editing %s", ", ".join(edit.edit_id for edit in batch))
+                yield from self._edit(video, batch)
 
-    def _keep(
-        self, item: SampleItem, edit: EditWork, frames: NDArray[np.uint8], began: float
-    ) -> None:
+    def _edit(self, video: _Video, batch: Sequence[EditWork]) -> Iterator[Outcome]:
+        """Make a batch of edits; where one of several fails, those without frames go singly."""
+        done, share, began = 0, 0.0, time.perf_counter()
+        try:
+            for edit, frames in zip(batch, video.frames(batch), strict=True):
+                if not done:  # a method may well make all of a batch before it gives the first
+                    share = (time.perf_counter() - began) / len(batch)
+                    began += share * (len(batch) - 1)
+                done += 1
+                try:
+                    with expected_errors():
+                        self._keep(video, edit, frames, began)
+                except ItemError as error:
+                    yield self._failed(edit, error)
+                else:
+                    yield Outcome(edit.video_id, edit.edit_id, time.perf_counter() - began)
+                began = time.perf_counter() - share
+        except ItemError as error:
+            if len(batch) == 1:
+                yield self._failed(batch[0], error)
+                return
+            logger.warning("%d edits of %s singly: %s", len(batch), batch[0].video_id, error)
+            for edit in batch[done:]:
+                yield from self._edit(video, [edit])
+
+    def _keep(self, video: _Video, edit: EditWork, frames: Frames, began: float) -> None:
         """Write the edit's mp4 (and PNG frames on request), then the row that names them."""
-        from components.video.io import write_png_frames
-
-        config = self._context.config
-        name = f"media/edits/{item.video_id}/{edit.item_key}"
-        frames_uri = None
-        with self._scratch() as folder:
-            path = folder / "edit.mp4"
-            self._model.encode(path, frames, item)
-            sha256 = file_sha256(path)
-            video_uri = f"{digest_name(name, sha256)}.mp4"
-            self._store.write_file(video_uri, path)
-            if config.output.frames:
-                frames_uri = f"{name}-frames"
-                for picture in write_png_frames(folder / "frames", frames):
-                    self._store.write_file(f"{frames_uri}/{picture.name}", picture)
+        item, context = video.item, video.context
+        config = context.config
+        origin = video.origin(edit)
+        key = given_key(edit.item_key, origin["given_sha256"]) if edit.given else edit.item_key
         row = {
-            "edit_key": edit.item_key,
+            "edit_key": key,
             "edit_id": edit.edit_id,
             "video_id": item.video_id,
             "video_key": item.video_key,
-            "adapter_key": item.adapter["adapter_key"],
-            "inversion": item.inversion,
+            "method": config.method,
+            **item.stages,
+            **origin,
             "source_prompt": item.source_prompt,
             "prompt": edit.prompt,
             "category": edit.category,
-            "video_uri": video_uri,
-            "sha256": sha256,
-            "frames_uri": frames_uri,
+            **self._write(video, f"media/edits/{item.video_id}/{key}", frames),
             "num_frames": len(frames),
             "fps": item.fps,
-            **model_columns(
-                public_name(config.model.base), self._context.base_revision, config.seed
-            ),
+            **model_columns(public_name(config.model.base), context.base_revision, config.seed),
             **provenance(
-                config_hash=self._context.config_hash, device=config.model.device, started=began
+                config_hash=context.config_hash, device=config.model.device, started=began
             ),
         }
         self._writer.add("edits", row)
 
+    def _write(self, video: _Video, name: str, frames: Frames) -> Row:
+        """Store an edit's objects and return the columns that name them."""
+        from components.video.io import encode_mp4, write_png_frames
+
+        item, output = video.item, video.context.config.output
+        frames_uri = None
+        with tempfile.TemporaryDirectory(dir=video.folder) as folder:
+            path = Path(folder, "edit.mp4")
+            encode_mp4(path, frames, fps=item.fps, crf=output.crf, coded_fps=item.source_fps)
+            sha256 = file_sha256(path)
+            video_uri = f"{digest_name(name, sha256)}.mp4"
+            self._store.write_file(video_uri, path)
+            if output.frames:
+                frames_uri = f"{name}-frames"
+                for picture in write_png_frames(Path(folder, "frames"), frames):
+                    self._store.write_file(f"{frames_uri}/{picture.name}", picture)
+        return {"video_uri": video_uri, "sha256": sha256, "frames_uri": frames_uri}
+
     def _failed(self, edit: EditWork, error: ItemError) -> Outcome:
         return self._fail(edit, error, edit.edit_id)
+
+
+class _Video:
+    """One video under one method, with all that its edits are made from."""
+
+    def __init__(
+        self,
+        item: SampleItem,
+        context: StepContext,
+        method: Method,
+        prepared: Prepared,
+        folder: Path,
+    ) -> None:
+        self.item = item
+        self.context = context
+        """Of the variant."""
+        self.folder = folder
+        """For files that are needed no longer than the video."""
+        self._method = method
+        self._prepared = prepared
+        self._name = context.config.method
+        self._given: dict[str, str] = {}
+        self._source = Source(
+            video_id=item.video_id,
+            prompt=item.source_prompt,
+            seed=item_seed(context.config.seed, item.seed_key),
+            load=lambda: load_clip(item.video_row, context.config.video.limits).frames,
+        )
+
+    def problem(self, edit: EditWork) -> ItemError | None:
+        """Why this edit's prompt cannot be used, found before it joins a batch."""
+        if edit.problem is not None:
+            return ItemError(edit.problem)
+        try:
+            with foreign_errors(self._name):
+                self._method.check_prompt(edit.prompt)
+        except ItemError as error:
+            return error
+        return None
+
+    def frames(self, batch: Sequence[EditWork]) -> Iterator[Frames]:
+        """What the method makes of each edit, checked; whatever goes wrong is an ItemError."""
+        asked = [self._asked(edit) for edit in batch]
+        with foreign_errors(self._name):
+            made = iter(self._method.edit(self._source, asked, self._prepared))
+        for edit in batch:
+            with foreign_errors(self._name):
+                frames = next(made, None)
+            yield _checked(self._name, edit, frames, self.item.video_row["num_frames"])
+
+    def origin(self, edit: EditWork) -> Row:
+        """The columns that say which finished video an edit was read from."""
+        if edit.given is None:
+            return dict.fromkeys(("given_uri", "given_version", "given_sha256"))
+        return {
+            "given_uri": edit.given["uri"],
+            "given_version": edit.given["version"],
+            "given_sha256": self._given[edit.edit_id],
+        }
+
+    def _asked(self, edit: EditWork) -> Edit:
+        name = edit.edit_id.removeprefix(f"{edit.video_id}/")
+        given = None if edit.given is None else lambda: self._read(edit)
+        return Edit(name=name, prompt=edit.prompt, given=given)
+
+    def _read(self, edit: EditWork) -> Frames:
+        """Read a finished video as a source is read, at the clip's size."""
+        assert edit.given is not None
+        row, limits = self.item.video_row, self.context.config.video.limits
+        uri, count = edit.given["uri"], row["num_frames"]
+        size = {name: row[name] for name in ("width", "height", "fit", "num_frames")}
+        with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+            path = fetch_source(uri, Path(folder), limits)
+            self._given[edit.edit_id] = source_sha256(path)
+            clip = decoder().clip(path, VideoConfig(**size, limits=limits))
+        assert clip.source is not None  # decode_clip gives it
+        if clip.source.num_frames != count:
+            raise SourceError(
+                f"{uri} has {clip.source.num_frames} frames, but the clip that it is an edit of "
+                f"has {count}: give one of as many, or set video.num_frames to its number"
+            )
+        return clip.frames
+
+
+def _checked(method: str, edit: EditWork, frames: Any, count: int) -> Frames:
+    """Frames as a method has to give them.
+
+    Raises:
+        ItemError: they are something else.
+    """
+    shape, kind = getattr(frames, "shape", ()), getattr(frames, "dtype", None)
+    if len(shape) != 4 or shape[0] != count or shape[3] != 3 or kind != "uint8":  # noqa: PLR2004
+        given = "nothing" if frames is None else f"{kind or type(frames).__name__} of shape {shape}"
+        raise ItemError(
+            f"method {method!r} gave {given} for {edit.edit_id!r}, but uint8 of shape ({count}, "
+            "height, width, 3) is needed"
+        )
+    found: Frames = frames
+    return found

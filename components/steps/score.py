@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-METHOD = "tune-a-video"
-"""What made the edits, as in ``scores.method``."""
 READER = "tinyworld/reader"
 """What reads frames for ground truth, as in ``scores.score_model``."""
 
@@ -49,6 +47,8 @@ class ScoreItem:
     video_id: str
     edit_id: str
     edit_key: str
+    method: str
+    """What made the edit."""
     prompt: str
     category: str
     video_uri: str
@@ -186,7 +186,7 @@ class ScoreWorker(ItemWorker):
             "video_id": item.video_id,
             "prompt": item.prompt,
             "category": item.category,
-            "method": METHOD,
+            "method": item.method,
             **{name: scores.get(name) for name in MEASURES},
             "score_model": READER if reads else public_name(settings.model),
             "score_revision": context.reader_revision if reads else context.score_revision,

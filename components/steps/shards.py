@@ -18,9 +18,9 @@ from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
 from components.steps.ledger import Ledger
 from components.steps.losses import is_loss, is_worker_death, refusal
+from components.steps.prepare import PrepareItem, PrepareWorker
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
-from components.steps.tune import TuneItem, TuneWorker
 from components.storage.writer import RowWriter
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,9 @@ _MAX_LOSSES = 20
 
 
 def run_tuning(
-    items: Sequence[TuneItem],
+    items: Sequence[PrepareItem],
     context: StepContext,
-    make_worker: Callable[[StepContext], ItemWorker] = TuneWorker,
+    make_worker: Callable[[StepContext], ItemWorker] = PrepareWorker,
 ) -> Iterator[Outcome]:
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
 
@@ -53,10 +53,10 @@ def run_tuning(
     """
     import ray  # 1.5 s that a finished run need not pay
 
-    ledger = Ledger(context.store())
-    ledger.forget()
+    ledger = Ledger(context.store(), items)
+    ledger.poll()  # none of the rows so far is an outcome of what begins now
     waiting = list(_shards(items, context))
-    running: dict[Any, list[TuneItem]] = {}
+    running: dict[Any, list[PrepareItem]] = {}
     losses = _Losses(context)
     pause = _POLL_SECONDS
     while waiting or running:
@@ -109,7 +109,7 @@ class _Losses:
         self._in_a_row = 0 if outcomes else self._in_a_row
         return outcomes
 
-    def count(self, item: TuneItem, loss: _Loss, *, alone: bool = True) -> int:
+    def count(self, item: PrepareItem, loss: _Loss, *, alone: bool = True) -> int:
         """Count a loss; return how many items it is the end of: 1 when it is too much for this.
 
         Args:
@@ -152,7 +152,7 @@ def _loss(reference: Any) -> _Loss | None:
     return end
 
 
-def _shards(items: Sequence[TuneItem], context: StepContext) -> Iterator[list[TuneItem]]:
+def _shards(items: Sequence[PrepareItem], context: StepContext) -> Iterator[list[PrepareItem]]:
     """Split items evenly: enough shards for all workers, none longer than configured."""
     settings = context.config.ray
     # The runner gives a number; one video each is what is sure to be right without.
@@ -173,7 +173,7 @@ def _fit_task() -> Any:
 
 
 def _fit(
-    shard: list[TuneItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
+    shard: list[PrepareItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
 ) -> _Loss | UserError | None:
     """Run one shard; none means that it went through.
 
@@ -253,14 +253,14 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     setup_worker_logging(context.config)
     ledger = Ledger(context.store())
     ledger.poll()
-    items = ledger.unsettled(items_from_json(train_config["items"], TuneItem))
+    items = ledger.unsettled(items_from_json(train_config["items"], PrepareItem))
     if not items:
         return
     reported = time.monotonic()
     worker: ItemWorker = train_config["make_worker"](context)
     if not context.config.ray.max_restarts:
         worker.commit_each()
-    for task in _tasks([ledger.with_adapter(item) for item in items], context):
+    for task in _tasks([ledger.with_made(item) for item in items], context):
         worker(task)
         # Tells Ray Train's controller that the shard lives; it costs a second or two.
         if time.monotonic() - reported >= _REPORT_SECONDS:
@@ -268,7 +268,7 @@ def tune_shard(train_config: dict[str, Any]) -> None:
             reported = time.monotonic()
 
 
-def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence[TuneItem]]:
+def _tasks(items: Sequence[PrepareItem], context: StepContext) -> Iterator[Sequence[PrepareItem]]:
     """What to give a worker at once: one video, and more and more while they are quick.
 
     The first is alone, and committed alone: a worker that dies at it dies of no other.
@@ -282,7 +282,7 @@ def _tasks(items: Sequence[TuneItem], context: StepContext) -> Iterator[Sequence
         size = min(2 * size, context.config.ray.items_per_task) if quick else 1
 
 
-def _blame(item: TuneItem, deaths: int, crash: str, context: StepContext) -> None:
+def _blame(item: PrepareItem, deaths: int, crash: str, context: StepContext) -> None:
     """Record the failure of the video that was being tuned when its worker died once too often."""
     error = TransientError(
         f"the worker died {deaths} times while at this video: "

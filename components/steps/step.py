@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -33,6 +33,12 @@ class StepContext:
     caption_revision: str = ""
     score_revision: str = ""
     reader_revision: str = ""
+    variants: Mapping[str, StepContext] = field(default_factory=dict)
+    """By name, where a run has several: each with its own configuration, hash and base."""
+
+    def of(self, variant: str) -> StepContext:
+        """The context of a variant."""
+        return self.variants.get(variant, self)
 
     def store(self) -> Store:
         """The run's store."""

@@ -18,7 +18,7 @@ from components.storage.schemas import CONTENT, KEYS, SCHEMAS
 from components.storage.store import ObjectInfo, Store, Unfinished
 from components.storage.tables import Row, append_rows, read_commits, read_table
 
-FOLDERS = ("adapters", "checkpoints", "media", "tables")
+FOLDERS = ("adapters", "artefacts", "checkpoints", "media", "tables")
 """Where anything may be removed."""
 
 _KEPT = re.compile(r"run\.json|(lease|outcomes|report|ray-train|logs)/.*", re.DOTALL)
@@ -164,8 +164,8 @@ class _Rows:
         for table, columns in _ADDRESSES.items():
             for _, rows in read_commits(store, table, columns):
                 self._named.update(*(_forms(row[name]) for row in rows for name in columns))
-        self._finished = {row["adapter_key"] for row in read_table(store, "adapters", ())} & {
-            row["adapter_key"] for row in read_table(store, "latents", ())
+        self._finished = {row["adapter_key"] for row in read_table(store, "adapters", ())} | {
+            row["artefact_key"] for row in read_table(store, "artefacts", ())
         }
         self._replaced = {
             info.path: since

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from typing_extensions import override
 
 from components.errors import UserError
-from components.storage.schemas import SCHEMAS, TABLES_VERSION
+from components.storage.schemas import OF_VERSION_1, READ_VERSIONS, SCHEMAS, TABLES_VERSION
 from components.storage.store import Store
 
 COMMIT_NAME = re.compile(r"part-\d{20}-[0-9a-f]{32}\.parquet")
@@ -91,16 +91,16 @@ def read_part(
     wanted = [name for name in SCHEMAS[table].names if columns is None or name in columns]
     try:
         if columns is not None and size >= _LARGE:
-            return _decode(_Ranges(store, path, size), size, name, SCHEMAS[table], wanted)
+            return _decode(_Ranges(store, path, size), size, name, table, wanted)
         data = store.read_bytes(path)
         _check_digest(data, name)
-        return _decode(io.BytesIO(data), len(data), name, SCHEMAS[table], wanted)
+        return _decode(io.BytesIO(data), len(data), name, table, wanted)
     except FileNotFoundError:
         raise
     except _OtherVersionError as error:
         raise UserError(
             f"{store.root}/{path} is of tables version {error}, but this release reads "
-            f"{TABLES_VERSION}: use the release that wrote it, or another run root"
+            f"{' and '.join(READ_VERSIONS)}: use the release that wrote it, or another run root"
         ) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
@@ -157,25 +157,28 @@ def _check_digest(data: bytes, name: str) -> None:
         raise pa.ArrowInvalid(f"its SHA-256 begins with {part_digest(data)}, its name says other")
 
 
-def _decode(
-    source: io.IOBase, size: int, name: str, schema: pa.Schema, wanted: Sequence[str]
-) -> Part:
+def _decode(source: io.IOBase, size: int, name: str, table: str, wanted: Sequence[str]) -> Part:
     file = pq.ParquetFile(source, page_checksum_verification=True)
     found = file.schema_arrow
     version = (found.metadata or {}).get(b"tav_tables_version", b"none").decode()
-    if version != TABLES_VERSION:
+    if version not in READ_VERSIONS:
         raise _OtherVersionError(version)
+    fixed = OF_VERSION_1.get(table, {}) if version != TABLES_VERSION else {}
     read = file.read(
         columns=[column for column in wanted if column in found.names],
         use_threads=size > _LARGE,
     )
     count = file.metadata.num_rows
-    arrays = [
-        read[column] if column in found.names else pa.nulls(count, schema.field(column).type)
-        for column in wanted
-    ]
+
+    def column(name: str) -> pa.Array | pa.ChunkedArray:
+        if name in fixed:
+            return pa.repeat(fixed[name], count)
+        return (
+            read[name] if name in found.names else pa.nulls(count, SCHEMAS[table].field(name).type)
+        )
+
     # The types are the file's own: only a merge insists on the table's.
-    rows = pa.Table.from_arrays(arrays, names=list(wanted))
+    rows = pa.Table.from_arrays([column(name) for name in wanted], names=list(wanted))
     listed = (file.metadata.metadata or {}).get(_COMMITS.encode())
     commits = tuple((str(one), int(size)) for one, size in json.loads(listed)) if listed else ()
     return Part(rows, commits or ((name, count),), whole=set(found.names) <= set(wanted))

@@ -9,8 +9,14 @@ import pyarrow as pa
 
 from eval.measures import MEASURES
 
-TABLES_VERSION = "1"
-"""Written into each part's schema metadata; a part of another version is refused."""
+TABLES_VERSION = "2"
+"""Written into each part's schema metadata; a part of a version that is not read is refused."""
+READ_VERSIONS = ("1", TABLES_VERSION)
+OF_VERSION_1: dict[str, dict[str, str]] = {
+    "edits": {"method": "tune_a_video"},
+    "scores": {"method": "tune_a_video"},
+}
+"""Columns by table that hold one value in all parts of version 1, when there was one method."""
 
 _PROVENANCE = [
     ("config_hash", pa.string()),
@@ -79,13 +85,32 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         *_MODEL,
         *_PROVENANCE,
     ],
+    "artefacts": [
+        ("artefact_key", pa.string()),
+        ("kind", pa.string()),
+        ("method", pa.string()),
+        ("video_id", pa.string()),
+        ("video_key", pa.string()),
+        ("source_prompt", pa.string()),
+        ("uri", pa.string()),
+        ("sha256", pa.string()),
+        ("nbytes", pa.int64()),
+        ("facts", pa.string()),
+        *_MODEL,
+        *_PROVENANCE,
+    ],
     "edits": [
         ("edit_key", pa.string()),
         ("edit_id", pa.string()),
         ("video_id", pa.string()),
         ("video_key", pa.string()),
+        ("method", pa.string()),
         ("adapter_key", pa.string()),
         ("inversion", pa.string()),
+        ("artefact_key", pa.string()),
+        ("given_uri", pa.string()),
+        ("given_version", pa.string()),
+        ("given_sha256", pa.string()),
         ("source_prompt", pa.string()),
         ("prompt", pa.string()),
         ("category", pa.string()),
@@ -137,6 +162,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "captions": ("video_id", "video_key", "captioner"),
     "adapters": ("video_id", "adapter_key"),
     "latents": ("video_id", "adapter_key", "inversion"),
+    "artefacts": ("video_id", "artefact_key"),
     "edits": ("edit_id", "edit_key"),
     "scores": ("edit_id", "edit_key", "protocol", "score_key"),
 }
@@ -146,6 +172,7 @@ CONTENT: dict[str, str] = {
     "videos": "clip_uri",
     "adapters": "uri",
     "latents": "latents_shape",
+    "artefacts": "uri",
     "edits": "video_uri",
 }
 """The column without which a row stands for nothing: where it is null, the row withdraws those

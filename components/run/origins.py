@@ -1,0 +1,101 @@
+"""What lies outside of a run and a step reads: the manifest's videos, and finished ones.
+
+Each is asked for its version; what is not there becomes a failure row at once.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from components.errors import ItemError
+from components.log import VideoLog
+from components.manifest.edits import VideoEntry
+from components.run.current import State
+from components.run.plan import Plan, ingest_key
+from components.run.view import PlannedEdit
+from components.steps.step import record_failure
+from components.storage.writer import RowWriter
+from components.video.sources import SourceInfo, stat_sources
+
+logger = logging.getLogger(__name__)
+
+Record = Callable[[ItemError, RowWriter], bool]
+"""Records that something is not there; false where that is no failure."""
+
+
+def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:
+    """Ask every address that a step reads for its version.
+
+    Args:
+        state: One reading of the tables.
+        step: By name.
+        retry_failed: Also what failed for good.
+
+    Returns:
+        Versions by address, and how many became failure rows.
+    """
+    asked = [*_asked(state, step, retry_failed=retry_failed)]
+    answers = stat_sources([uri for uri, _ in asked], state.config.video.limits)
+    versions, missing = {}, 0
+    writer = RowWriter(state.store)
+    with writer.work():
+        for (uri, record), answer in zip(asked, answers, strict=True):
+            if isinstance(answer, SourceInfo):
+                versions[uri] = answer.version
+            else:
+                missing += record(answer, writer)
+                writer.flush_due()
+    return versions, missing
+
+
+def _asked(state: State, step: str, *, retry_failed: bool) -> Iterator[tuple[str, Record]]:
+    if step == "ingest":
+        plan = Plan(state.first, retry_failed=retry_failed)
+        for entry in state.manifest.videos:
+            yield entry.uri, functools.partial(_no_source, state, plan, entry)
+    if step == "sample":
+        for view in state.distinct(step):
+            plan = Plan(view, retry_failed=retry_failed)
+            for edit in view.planned_edits.values():
+                if edit.given is not None:
+                    yield edit.given, functools.partial(_not_given, state, plan, edit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Absent:
+    """An item whose source is not there."""
+
+    item_key: str
+    video_id: str
+    attempt: int
+
+
+def _no_source(
+    state: State, plan: Plan, entry: VideoEntry, error: ItemError, writer: RowWriter
+) -> bool:
+    key = ingest_key(entry, "absent", plan.view.clips.video_config(entry))
+    attempt = plan.attempt("ingest", key, entry.video_id)
+    if entry.video_id in plan.view.videos or attempt is None:
+        return False
+    item = _Absent(key, entry.video_id, attempt)
+    outcome = record_failure(writer, "ingest", item, error, state.context())
+    log = VideoLog(logger, step="ingest", video_id=entry.video_id)
+    log.warning("failed: %s", outcome.error)
+    return True
+
+
+def _not_given(
+    state: State, plan: Plan, edit: PlannedEdit, error: ItemError, writer: RowWriter
+) -> bool:
+    attempt = plan.attempt("sample", edit.edit_key, edit.edit_id)
+    if edit.edit_id in plan.view.edits or attempt is None:
+        return False
+    item = _Absent(edit.edit_key, edit.edit_id.partition("/")[0], attempt)
+    context = state.context().of(plan.view.name)
+    outcome = record_failure(writer, "sample", item, error, context, edit.edit_id)
+    log = VideoLog(logger, step="sample", video_id=item.video_id, edit_id=edit.edit_id)
+    log.warning("failed: %s", outcome.error)
+    return True

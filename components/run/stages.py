@@ -1,0 +1,153 @@
+"""The content keys of what a method prepares and makes, for one variant of a run.
+
+Tune-A-Video's keys are those of releases in which it was the only method, so that their rows count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from components.config import RunConfig
+from components.errors import UserError
+from components.records.keys import NUMERICS_VERSION, KeyMaker, content_key
+from components.storage.tables import Row
+from methods.method import ADAPTER, LATENTS, Method, Stage
+
+FIRST_METHOD = "tune_a_video"
+"""The method whose keys came before there were others."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageKey:
+    """One stage of one video."""
+
+    kind: str
+    key: str
+    name: str = ""
+    """Of latents the inversion, whose key is the adapter's."""
+
+    @property
+    def work_key(self) -> str:
+        """What the work is known by in ``failures``: two inversions of one adapter are two."""
+        return content_key(adapter=self.key, inversion=self.name) if self.name else self.key
+
+    def row(self) -> Row:
+        """The same as JSON values."""
+        names = {"kind": self.kind, "key": self.key, "name": self.name}
+        return {**names, "work_key": self.work_key}
+
+
+class StageKeys:
+    """Makes the keys of a video's stages."""
+
+    def __init__(
+        self, method: Method, config: RunConfig, base_revision: str, schedule: str
+    ) -> None:
+        """Encode what all videos share.
+
+        Args:
+            method: Of the variant.
+            config: Of the variant.
+            base_revision: What the base is exactly; empty where the method uses none.
+            schedule: See ``Revisions.schedule``.
+        """
+        self.stages = tuple(method.stages())
+        self._shared = _shared(method, config, base_revision)
+        self._makers = [self._maker(stage, config, method) for stage in self.stages]
+        self.inversion = ""
+        """Names the inversion of this configuration, as in ``latents.inversion``."""
+        for stage in self.stages:
+            if stage.kind == LATENTS:
+                self.inversion = _inversion(stage.parts, schedule)
+
+    def __call__(self, video_key: str, source_prompt: str) -> tuple[StageKey, ...]:
+        """The stages of a video, in order, with those that are not kept."""
+        found: list[StageKey] = []
+        for stage, make in zip(self.stages, self._makers, strict=True):
+            before = found[-1].key if found else ""
+            if stage.kind == LATENTS:
+                found.append(StageKey(LATENTS, before, self.inversion))
+            else:
+                found.append(StageKey(stage.kind, make(video_key, source_prompt, before)))
+        return tuple(found)
+
+    def signature(self) -> frozenset[StageKey]:
+        """What is kept, whatever the video: of two variants with one of these, one may serve."""
+        keys = self("", "")
+        return frozenset(key for key, stage in zip(keys, self.stages, strict=True) if stage.kept)
+
+    def _maker(
+        self, stage: Stage, config: RunConfig, method: Method
+    ) -> Callable[[str, str, str], str]:
+        if stage.kind == LATENTS:
+            if self.stages[0].kind != ADAPTER:
+                raise UserError(
+                    f"method {config.method!r} keeps latents, but tunes no adapter: give the stage "
+                    "a kind of its own"
+                )
+            return lambda _clip, _prompt, before: before
+        if stage.kind == ADAPTER:
+            tuned = KeyMaker(kind=ADAPTER, **self._shared, **stage.parts)
+            return lambda clip, prompt, _: tuned(video_key=clip, source_prompt=prompt)
+        made = KeyMaker(
+            kind=stage.kind,
+            method=config.method,
+            version=method.version,
+            parts=dict(stage.parts),
+            **self._shared,
+        )
+        return lambda clip, prompt, before: made(
+            video_key=clip, source_prompt=prompt, before=before
+        )
+
+
+class EditKeys:
+    """Makes the keys of edits."""
+
+    def __init__(
+        self, method: Method, config: RunConfig, base_revision: str, inversion: str
+    ) -> None:
+        """Encode what all edits share; see ``StageKeys``."""
+        common = {"kind": "edit", "output": config.output, "seed": config.seed}
+        self._by_adapter = config.method == FIRST_METHOD
+        if self._by_adapter:
+            self._key = KeyMaker(**common, inversion=inversion, **method.key_parts())
+        else:
+            self._key = KeyMaker(
+                **_shared(method, config, base_revision) | common,
+                method=config.method,
+                version=method.version,
+                parts=dict(method.key_parts()),
+            )
+
+    def __call__(
+        self, stages: tuple[StageKey, ...], video_key: str, source_prompt: str, prompt: str
+    ) -> str:
+        """The key of an edit.
+
+        Args:
+            stages: Of its video.
+            video_key: Of its clip.
+            source_prompt: What its clip shows.
+            prompt: What it shall show.
+        """
+        if self._by_adapter:
+            return self._key(adapter_key=stages[0].key, prompt=prompt)
+        return self._key(
+            video_key=video_key,
+            source_prompt=source_prompt,
+            before=stages[-1].key if stages else "",
+            prompt=prompt,
+        )
+
+
+def _shared(method: Method, config: RunConfig, base_revision: str) -> dict[str, Any]:
+    of_base = {"base_revision": base_revision, "numerics": NUMERICS_VERSION}
+    return {"seed": config.seed, **(of_base if method.uses_base else {})}
+
+
+def _inversion(parts: Mapping[str, Any], schedule: str) -> str:
+    key = content_key(**parts, **({"schedule": schedule} if schedule else {}))
+    return f"ddim-{parts['invert'].steps}-{key[:8]}"

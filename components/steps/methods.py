@@ -1,0 +1,115 @@
+"""Methods on duty: made of a configuration on the driver, loaded on a worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from components.config import RunConfig
+from components.errors import ItemError, UserError
+from components.records.failures import expected_errors
+from components.records.revisions import hub_revision
+from components.steps.step import StepContext
+from methods.method import Method, Settings
+from methods.registry import UnknownMethodError, find_method
+from tav_model.errors import TavModelError
+
+
+def make_method(config: RunConfig, base_revision: str = "") -> Method:
+    """The method of a variant's configuration. Loads nothing.
+
+    Args:
+        config: Of the variant.
+        base_revision: What ``resolve_revision`` made of ``model.base``.
+
+    Raises:
+        UserError: the method is not installed, or refuses its settings.
+    """
+    try:
+        kind = find_method(config.method)
+        return kind(_settings(kind, config, base_revision))
+    except UnknownMethodError as error:
+        raise UserError(str(error)) from error
+    except ValueError as error:
+        raise UserError(f"method {config.method!r} refuses its settings: {error}") from error
+
+
+def _settings(kind: type[Method], config: RunConfig, base_revision: str) -> Settings:
+    model = config.model
+    if not Path(model.base).is_dir() and base_revision:
+        model = dataclasses.replace(model, revision=hub_revision(base_revision))
+    return Settings(
+        own=config.own[config.method] if config.method in config.own else kind.Config(),
+        model=model,
+        base_revision=base_revision,
+        tune=config.tune,
+        invert=config.invert,
+        sample=config.sample,
+    )
+
+
+class Methods:
+    """The method that is loaded: one at a time, as each may fill the device."""
+
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
+        self._name: str | None = None
+        self._method: Method | None = None
+
+    def of(self, variant: str) -> Method:
+        """The method of a variant, loaded.
+
+        Raises:
+            UserError: model or device cannot be used.
+        """
+        if self._method is not None and self._name == variant:
+            return self._method
+        context = self._context.of(variant)
+        method = make_method(context.config, context.base_revision)
+        former, self._method = self._method, None
+        if former is not None and _loads_alike(former, method):
+            former.settings = method.settings
+            method = former
+        else:
+            del former  # two models at once may be too much
+            self._load(method, context)
+        self._name, self._method = variant, method
+        return method
+
+    def _load(self, method: Method, context: StepContext) -> None:
+        try:
+            method.load()
+        except (OSError, ValueError) as error:
+            name = context.config.method
+            what = f"model.base {context.config.model.base!r}" if method.uses_base else "its model"
+            raise UserError(f"method {name!r}: {what} cannot be loaded: {error}") from error
+
+
+def _loads_alike(one: Method, other: Method) -> bool:
+    def loaded(method: Method) -> tuple[Any, ...]:
+        return type(method), method.settings.model, method.settings.own
+
+    return loaded(one) == loaded(other)
+
+
+@contextmanager
+def foreign_errors(name: str) -> Iterator[None]:
+    """Make of whatever a method raises an error of the item: its code may be anybody's.
+
+    What stops a worker (no room for scratch files, a store that refuses) and what no later item
+    would survive (an error of the device) passes.
+    """
+    with expected_errors():
+        try:
+            yield
+        except (ItemError, UserError, TavModelError):
+            raise
+        except Exception as error:
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            if full or type(error).__name__ == "OutOfMemoryError" or "CUDA error" in str(error):
+                raise
+            raise ItemError(f"method {name!r} failed: {type(error).__name__}: {error}") from error

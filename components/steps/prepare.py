@@ -1,0 +1,261 @@
+"""The tune step's work on one video: what the method prepares of it once, such as a tuned adapter.
+
+`shards.py` runs long preparations on Ray Train, many videos to a worker; short ones are spread as
+the other steps' items are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from components.errors import ItemError
+from components.log import VideoLog
+from components.records.failures import expected_errors
+from components.records.keys import item_seed
+from components.records.provenance import model_columns, provenance
+from components.steps.ledger import Ledger
+from components.steps.methods import Methods, foreign_errors
+from components.steps.step import ItemWorker, Outcome, StepContext
+from components.storage.address import digest_name
+from components.storage.latents import LatentsReader, latents_columns
+from components.storage.store import Store, file_sha256
+from components.storage.tables import Row
+from methods.method import ADAPTER, LATENTS, Artefact, Desk, Source
+from tinyworld.shipped import public_name
+
+if TYPE_CHECKING:
+    from methods.method import Frames
+
+logger = logging.getLogger(__name__)
+
+_ADAPTER_FACTS = ("steps", "num_params", "final_loss", "peak_bytes")
+_LOG_SECONDS = 10.0
+"""At most one progress line per video in this time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrepareItem:
+    """One video to prepare."""
+
+    item_key: str
+    """Of the stage that is at work, at first the first that is wanted."""
+    video_id: str
+    variant: str
+    video_row: Row
+    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
+    source_prompt: str
+    seed_key: str
+    """What the method's draws are seeded with, beside the run's seed."""
+    wanted: list[Row]
+    """``kind``, ``key``, ``name`` and ``work_key`` of each stage to do, in order (see
+    ``stages.StageKey``)."""
+    made: list[Row]
+    """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents."""
+    long: bool
+    """Whether it is work for Ray Train."""
+    attempt: int
+
+
+class PrepareWorker(ItemWorker):
+    """Loads what a method needs once and prepares video after video."""
+
+    step = "tune"
+
+    def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._methods = Methods(context)
+        self._artefacts = Artefacts(self._store)
+        self._ledger: Ledger | None = None
+
+    @override
+    def skip_committed(self, since: int) -> None:
+        self._ledger = Ledger(self._store, since=since)
+
+    @override
+    def _unsettled(self, items: Sequence[PrepareItem]) -> Sequence[PrepareItem]:
+        if self._ledger is None:
+            return items
+        self._ledger.poll()
+        return [self._ledger.with_made(item) for item in self._ledger.unsettled(items)]
+
+    @override
+    def _outcomes(self, items: Sequence[PrepareItem]) -> Iterator[Outcome]:
+        for item in items:
+            yield self._settle(item)
+
+    def _settle(self, item: PrepareItem) -> Outcome:
+        """Prepare a video; what fails is the stage at which it failed."""
+        started = time.perf_counter()
+        left = [row["work_key"] for row in item.wanted]
+        try:
+            with expected_errors():
+                self._work(item, left)
+        except ItemError as error:
+            return self._fail(dataclasses.replace(item, item_key=left[0]), error)
+        return Outcome(item.video_id, None, time.perf_counter() - started)
+
+    def _work(self, item: PrepareItem, left: list[str]) -> None:
+        """Do the stages, and take the key of each that is done from those that are left."""
+        context = self._context.of(item.variant)
+        source = Source(
+            video_id=item.video_id,
+            prompt=item.source_prompt,
+            seed=item_seed(context.config.seed, item.seed_key),
+            load=lambda: self._frames(item),
+        )
+        with self._scratch() as folder:
+            started = time.perf_counter()
+            for artefact in self._prepare(source, item, folder):
+                self._keep(item, artefact, started, context)
+                del left[: len(left) > 1]  # the last one's is also that of what comes after
+                started = time.perf_counter()
+        # Kept until now: a worker that dies at a later stage need not do the first again.
+        if self._writer.flush_due():
+            self._store.delete(_checkpoint(item))
+
+    def _frames(self, item: PrepareItem) -> Frames:
+        from components.steps.ingest import load_clip
+
+        return load_clip(item.video_row, self._context.config.video.limits).frames
+
+    def _prepare(self, source: Source, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
+        method = self._methods.of(item.variant)
+        name = self._context.of(item.variant).config.method
+        prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
+        desk_folder = folder / "desk"
+        desk_folder.mkdir()
+        desk = Desk(
+            folder=desk_folder,
+            checkpoint=_StoredCheckpoint(self._store, _checkpoint(item)),
+            progress=_progress(item.video_id),
+        )
+        kinds = [row["kind"] for row in item.wanted]
+        with foreign_errors(name):
+            artefacts = iter(method.prepare(source, prepared, kinds, desk))
+        for kind in kinds:
+            with foreign_errors(name):
+                artefact = next(artefacts, None)
+            if artefact is None or artefact.kind != kind:
+                given = "nothing" if artefact is None else repr(artefact.kind)
+                raise ItemError(f"method {name!r} was asked for {kind!r} and gave {given}")
+            yield artefact
+            for path in desk_folder.iterdir():
+                path.unlink()
+
+    def _keep(
+        self, item: PrepareItem, artefact: Artefact, started: float, context: StepContext
+    ) -> None:
+        """Write an artefact's object, then the row that names it."""
+        stage = next(row for row in item.wanted if row["kind"] == artefact.kind)
+        row = {"video_id": item.video_id, **self._columns(item, stage, artefact, context)}
+        self._writer.add(table_of(artefact.kind), row | self._origin(started, context))
+        self._writer.flush_due()
+
+    def _columns(
+        self, item: PrepareItem, stage: Row, artefact: Artefact, context: StepContext
+    ) -> Row:
+        """The columns of a stage's own table."""
+        if artefact.kind == LATENTS:
+            assert artefact.latents is not None  # what the kind is for
+            named = {"adapter_key": stage["key"], "inversion": stage["name"]}
+            facts = {"reconstruction_psnr": artefact.facts.get("reconstruction_psnr")}
+            return {**named, **facts, **latents_columns(artefact.latents)}
+        assert artefact.path is not None
+        sha256, nbytes = file_sha256(artefact.path), artefact.path.stat().st_size
+        folder = table_of(artefact.kind)
+        uri = f"{folder}/{digest_name(stage['key'], sha256)}.safetensors"
+        self._store.write_file(uri, artefact.path)
+        clip = {"video_key": item.video_row["video_key"], "source_prompt": item.source_prompt}
+        made = {**clip, "uri": uri, "sha256": sha256, "nbytes": nbytes}
+        if artefact.kind == ADAPTER:
+            facts = {name: artefact.facts.get(name) for name in _ADAPTER_FACTS}
+            return {"adapter_key": stage["key"], **made, **facts}
+        return {
+            "artefact_key": stage["key"],
+            "kind": artefact.kind,
+            "method": context.config.method,
+            "facts": json.dumps(dict(artefact.facts), sort_keys=True),
+            **made,
+        }
+
+    def _origin(self, started: float, context: StepContext) -> Row:
+        config = context.config
+        return {
+            **model_columns(public_name(config.model.base), context.base_revision, config.seed),
+            **provenance(
+                config_hash=context.config_hash, device=config.model.device, started=started
+            ),
+        }
+
+
+class Artefacts:
+    """Reads what videos were prepared with."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._latents = LatentsReader(store)
+
+    def fetch(self, row: Row, folder: Path) -> Any:
+        """What ``methods.method.Prepared`` holds of one artefact.
+
+        Args:
+            row: As in ``PrepareItem.made``.
+            folder: Where its file is put.
+
+        Raises:
+            TransientError: the object or the row is gone, or is not what the row says.
+        """
+        if row["kind"] == LATENTS:
+            return self._latents.read(row["part"], row["key"], row["name"])
+        path = folder / f"{row['key']}.safetensors"
+        self._store.fetch_checked(row["uri"], path, row["sha256"])
+        return path
+
+
+class _StoredCheckpoint:
+    """A long stage's state as an object of the run; see ``methods.method.Checkpoint``."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self._path = path
+
+    def read(self, path: Path) -> bool:
+        try:
+            self._store.fetch(self._path, path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def write(self, path: Path) -> None:
+        self._store.write_file(self._path, path)
+
+
+def _checkpoint(item: PrepareItem) -> str:
+    return f"checkpoints/{item.wanted[0]['key']}.safetensors"
+
+
+def table_of(kind: str) -> str:
+    """The table of a stage's artefacts."""
+    return {ADAPTER: "adapters", LATENTS: "latents"}.get(kind, "artefacts")
+
+
+def _progress(video_id: str) -> Callable[[int, int, float], None]:
+    log = VideoLog(logger, step="tune", video_id=video_id)
+    last = time.monotonic()
+
+    def on_step(step: int, steps: int, loss: float) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _LOG_SECONDS or step == steps:
+            last = time.monotonic()
+            log.info("step %d/%d loss %.4f", step, steps, loss)
+
+    return on_step
