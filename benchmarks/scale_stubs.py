@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,23 +22,22 @@ from components.config import VideoConfig
 from components.errors import SourceError
 from components.steps.caption import CaptionItem, CaptionWorker
 from components.steps.ingest import IngestWorker
-from components.steps.sample import SampleWorker
+from components.steps.methods import Methods
+from components.steps.prepare import PrepareItem, PrepareWorker
+from components.steps.sample import SampleItem, SampleWorker
 from components.steps.score import ScoreItem, ScoreWorker
 from components.steps.step import ItemWorker, Outcome, StepContext
-from components.steps.tune import TuneItem, TuneWorker
-from components.storage.latents import latents_columns
-from components.storage.tables import Row
 from components.video.io import Clip
 from components.video.read import Probe
 from components.video.sources import fetch_source, source_sha256
+from methods.method import LATENTS, Artefact, Desk, Edit, Method, Prepared, Settings, Source
+from methods.tune_a_video import TuneAVideo
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.captioning.blip2 import Blip2Captioner
     from components.run.runner import MakeWorker
-    from components.steps.sample import Sampler
-    from tav_model.load import BaseModel
 
 _FRAMES: NDArray[np.uint8] = np.zeros((2, 8, 8, 3), np.uint8)
 _LATENTS = np.zeros((4, 2, 1, 1), np.float32)
@@ -123,56 +122,67 @@ class StubCaption(CaptionWorker):
         return frame
 
 
-class StubTune(TuneWorker):
-    """Writes adapters of a few bytes and latents of 8 numbers."""
+class StubMethod(TuneAVideo):
+    """Prepares adapters of a few bytes and latents of 8 numbers, and edits by giving two frames."""
 
     @override
-    def _load_base(self) -> BaseModel:
-        return cast("BaseModel", None)
+    def load(self) -> None:
+        pass
 
     @override
-    def _clip(self, item: TuneItem) -> Clip:
-        _fetch(item.video_row["uri"], item.video_row["sha256"])
-        return Clip(frames=_FRAMES, fps=8.0, frame_indices=(0, 1))
-
-    @override
-    def _encode(self, clip: Clip) -> Any:
-        return None
-
-    @override
-    def _adapt(self, item: TuneItem, moments: Any, path: Path) -> Row:
-        self._store.stat(f"checkpoints/{item.item_key}.safetensors")  # to resume from
-        path.write_bytes(b"no adapter of " + item.item_key.encode())
-        return {"num_params": 0, "final_loss": 0.0, "peak_bytes": 0}
-
-    @override
-    def _inverted(self, item: TuneItem, moments: Any, clip: Clip) -> Row:
-        return {"reconstruction_psnr": 0.0, **latents_columns(_LATENTS)}
-
-
-class _Sampler:
-    def load_adapter(self, path: Path) -> None:
-        path.read_bytes()
-
     def check_prompt(self, prompt: str) -> None:
         pass
 
-    def sample(self, start_CFHW: Any, prompts: list[str], seed: int) -> list[Any]:  # noqa: ARG002
-        return [start_CFHW] * len(prompts)
+    @override
+    def prepare(
+        self, source: Source, prepared: Prepared, wanted: Sequence[str], desk: Desk
+    ) -> Iterator[Artefact]:
+        assert len(source.frames) == len(_FRAMES)
+        for kind in wanted:
+            if kind == LATENTS:
+                yield Artefact(kind=kind, latents=_LATENTS, facts={"reconstruction_psnr": 0.0})
+                continue
+            desk.checkpoint.read(desk.folder / "state")  # to resume from
+            path = desk.folder / "adapter"
+            path.write_bytes(b"no adapter of " + source.video_id.encode())
+            facts = {"steps": 0, "num_params": 0, "final_loss": 0.0, "peak_bytes": 0}
+            yield Artefact(kind=kind, path=path, facts=facts)
 
-    def decode(self, latents: Any) -> NDArray[np.uint8]:  # noqa: ARG002
+    @override
+    def edit(self, source: Source, edits: Sequence[Edit], prepared: Prepared) -> Iterator[Any]:
+        for _ in edits:
+            yield _FRAMES
+
+
+class _StubMethods(Methods):
+    @override
+    def of(self, variant: str) -> Method:
+        return StubMethod(Settings(own=None, model=self._context.config.model))
+
+
+class StubTune(PrepareWorker):
+    """Prepares with the stub of a method."""
+
+    def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._methods = _StubMethods(context)
+
+    @override
+    def _frames(self, item: PrepareItem) -> NDArray[np.uint8]:
+        _fetch(item.video_row["uri"], item.video_row["sha256"])
         return _FRAMES
-
-    def encode(self, target: Path, frames: Any, item: Any) -> None:  # noqa: ARG002
-        target.write_bytes(b"no mp4")
 
 
 class StubSample(SampleWorker):
-    """Samples nothing from the adapter and the latents that it fetched."""
+    """Edits with the stub of a method, from the adapter and the latents that it fetched."""
+
+    def __init__(self, context: StepContext) -> None:
+        super().__init__(context)
+        self._methods = _StubMethods(context)
 
     @override
-    def _load(self) -> Sampler:
-        return cast("Sampler", _Sampler())
+    def _encode(self, target: Path, frames: Any, item: SampleItem, crf: int) -> None:
+        target.write_bytes(b"no mp4")
 
 
 class StubScore(ScoreWorker):

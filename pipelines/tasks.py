@@ -20,7 +20,6 @@ from components.results.compare import compare_runs as compare_with
 from components.results.comparison_files import markdown
 from components.results.export import export
 from components.results.report import collect, gallery
-from components.results.scored import Selection
 from components.results.values import score_values
 from components.run.current import State
 from components.run.record import load_run
@@ -153,7 +152,7 @@ def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, f
 def write_gallery(config: RunConfig, page: Path) -> None:
     """Write the gallery as one file that needs no other, with as many videos as it bears."""
     state = load_run(config.run)
-    chosen = Selection(**state.selection())
+    chosen = state.selection()
     data = collect(state.store, chosen, failures=state.open_failures)
     page.write_text(gallery(state.store, data), "utf-8")
 
@@ -216,7 +215,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
 
 
 def _scored(state: State) -> RunScores:
-    return run_scores(state.store, Selection(**state.selection()))
+    return run_scores(state.store, state.selection())
 
 
 def _exported(rows: Sequence[Row], target: Path, suffix: str) -> None:

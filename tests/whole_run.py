@@ -57,13 +57,13 @@ class WholeRun(Run):
         self.commit("videos", **row, clip_uri=self.clip)
 
     def tune(self) -> None:
-        key = self.state.adapter_keys["v"]
+        key = self.state.first.adapter_keys["v"]
         self.adapter = self._object(f"adapters/{key}.safetensors")
         self.commit("adapters", adapter_key=key, uri=self.adapter)
-        self.commit("latents", adapter_key=key, inversion=self.state.inversion)
+        self.commit("latents", adapter_key=key, inversion=self.state.first.inversion)
 
     def sample(self) -> None:
-        key = self.state.planned_edits["v/e"].edit_key
+        key = self.state.first.planned_edits["v/e"].edit_key
         self.edit = self._object(f"media/edits/v/{key}.mp4")
         self.frames = f"media/edits/v/{key}-frames"
         for number in range(3):
@@ -72,9 +72,9 @@ class WholeRun(Run):
         self.commit("edits", edit_id="v/e", edit_key=key, **columns)
 
     def score(self) -> None:
-        edit_key = self.state.planned_edits["v/e"].edit_key
+        edit_key = self.state.first.planned_edits["v/e"].edit_key
         for protocol in self.config.score.protocols:
-            key = self.state.score_key(edit_key, protocol)
+            key = self.state.first.score_key(edit_key, protocol)
             columns = {"edit_id": "v/e", "edit_key": edit_key, "protocol": protocol}
             self.commit("scores", **columns, score_key=key)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from components.results.export import score_table
-from components.results.scored import Selection
 from components.run.current import State
 from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
@@ -33,7 +32,7 @@ def judge(state: State, peace: State) -> dict[str, Any]:
     expected = {
         f"{one.video_id}/{edit.name}" for one in state.manifest.videos for edit in one.edits
     }
-    rows = score_table(state.store, Selection(**state.selection()))
+    rows = score_table(state.store, state.selection())
     scored = Counter(row["edit_id"] for row in rows if row["protocol"] is not None)
     failed = _failed(state)
     found = survey(state.store)
@@ -116,27 +115,30 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
     content: dict[tuple[str, str], Any] = {}
     videos = read_table(store, "videos", ["clip_sha256"])
     clips = {(row["video_id"], row["video_key"]): row["clip_sha256"] for row in videos}
-    for name, row in state.videos.items():
+    for name, row in state.first.videos.items():
         clip = clips[name, row["video_key"]]
         content["video", name] = (row["video_key"], row["sha256"], clip)
-    for name, caption in state.captions.items():
+    for name, caption in state.first.captions.items():
         content["caption", name] = caption
-    for name, row in state.adapters.items():
-        content["adapter", name] = (
-            row["adapter_key"],
-            row["final_loss"],
-            _tensors(store, row["uri"]),
-        )
+    for row in read_table(store, "adapters"):
+        name = f"{row['video_id']} {row['adapter_key']}"
+        content["adapter", name] = (row["final_loss"], _tensors(store, row["uri"]))
     for row in read_table(store, "latents"):
-        content["latents", row["video_id"]] = (row["adapter_key"], row["inversion"], row["latents"])
-    for name, row in state.edits.items():
-        content["edit", name] = (row["edit_key"], row["sha256"], row["prompt"])
+        name = f"{row['video_id']} {row['adapter_key']} {row['inversion']}"
+        content["latents", name] = row["latents"]
+    for row in read_table(store, "artefacts"):
+        name = f"{row['video_id']} {row['artefact_key']}"
+        content["artefact", name] = _tensors(store, row["uri"])
     rows = read_table(store, "scores", list(MEASURES))
     scores = {(row["edit_id"], row["score_key"]): row for row in rows}
-    for (name, protocol), row in state.scores.items():
-        whole = scores[name, row["score_key"]]
-        measures = tuple(whole[measure] for measure in MEASURES)
-        content["score", f"{name} {protocol}"] = (row["score_key"], measures)
+    for variant, view in state.views.items():
+        for name, row in view.edits.items():
+            found = (row["edit_key"], row["sha256"], row["prompt"])
+            content["edit", f"{variant} {name}"] = found
+        for (name, protocol), row in view.scores.items():
+            whole = scores[name, row["score_key"]]
+            measures = tuple(whole[measure] for measure in MEASURES)
+            content["score", f"{variant} {name} {protocol}"] = (row["score_key"], measures)
     for row in state.open_failures:
         content["failure", row["edit_id"] or row["video_id"]] = (row["step"], row["error_type"])
     return content

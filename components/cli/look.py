@@ -70,11 +70,10 @@ def export(run_uri: str, target: str) -> None:
     """Write a run's scored edits as one table, a row for each edit and protocol."""
     from components.results.export import export as write
     from components.results.export import score_table
-    from components.results.scored import Selection
     from components.run.record import load_run
 
     state = load_run(run_uri)
-    rows = score_table(state.store, Selection(**state.selection()))
+    rows = score_table(state.store, state.selection())
     write(rows, target)
     click.echo(f"{len(rows)} row(s) written to {target}")
 
@@ -84,12 +83,11 @@ def export(run_uri: str, target: str) -> None:
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
 def strip(run_uri: str, target: Path) -> None:
     """Draw some frames of each source and its edits as one picture."""
-    from components.results.scored import Selection
     from components.results.strip import strip as draw
     from components.run.record import load_run
 
     state = load_run(run_uri)
-    picture = draw(state.store, Selection(**state.selection()))
+    picture = draw(state.store, state.selection())
     target.write_bytes(picture)
     click.echo(str(target))
 

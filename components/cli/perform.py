@@ -91,10 +91,9 @@ def _print(done: Performed) -> None:
 
     from components.results.export import score_table
     from components.results.score_tables import print_scores
-    from components.results.scored import Selection
 
     if "score" in done.computed:
-        rows = score_table(done.state.store, Selection(**done.state.selection()))
+        rows = score_table(done.state.store, done.state.selection())
         if rows:
             # Wide enough for the table where no terminal says how wide it is.
             print_scores(rows, Console(width=None if sys.stdout.isatty() else 140))

@@ -57,7 +57,7 @@ def parse_run(document: Any, where: str) -> RunConfig:
     config = parse(RunConfig, plain, where, known=names)
     try:
         usual = find_method(config.method).Config
-        own = {
+        own: dict[str, Any] = {
             name: parse(find_method(name).Config, document[name] or {}, f"{where}: {name}")
             for name in names
             if name in document

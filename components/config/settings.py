@@ -256,9 +256,11 @@ class RunConfig:
     model: ModelConfig
     method: str = field(default="tune_a_video", metadata=KEYED_UNLESS_DEFAULT)
     """How edits are made: a method of docs/methods.md, or one that another package adds."""
-    own: Mapping[str, Any] = field(default_factory=dict, metadata=KEYED_UNLESS_DEFAULT)
+    own: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=KEYED_UNLESS_DEFAULT)
     """Sections of methods by name, as ``Method.Config``; in a file each is a section of its own."""
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, metadata=NOT_KEYED)
+    variants: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict, hash=False, metadata=NOT_KEYED
+    )
     """Named sets of overrides of this very configuration, whose edits stand beside each other; none
     is one variant, named as its method. See ``variant_configs``."""
     only: tuple[str, ...] = field(default=(), metadata=NOT_KEYED)

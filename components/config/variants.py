@@ -1,4 +1,4 @@
-"""Variants: named sets of overrides of a run's own configuration, each a whole one when resolved."""
+"""Variants: named overrides of a run's own configuration, each a whole one when resolved."""
 
 from __future__ import annotations
 

@@ -57,21 +57,24 @@ def with_shard_size(context: StepContext, items: Sequence[PrepareItem]) -> StepC
 
 def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float | None:
     seconds = []
-    costs = functools.cache(_cost)
+
+    @functools.cache
+    def costs(variant: str, video: VideoConfig) -> VideoCost:
+        of = context.of(variant)
+        base = base_configs(of.config.model.base, of.base_revision)
+        return VideoCost(of.config, base, video)
+
     for item in items:
-        cost = costs(context.of(item.variant), _size(context.config, item))
+        cost = costs(item.variant, _size(context.config, item))
         config = context.of(item.variant).config
         rates = find_rates(config, find_device(config, None), cost.train_flops)
-        took = rates and cost.tune_seconds(rates, [row["kind"] for row in item.wanted])
+        if rates is None:
+            return None
+        took = cost.tune_seconds(rates, [row["kind"] for row in item.wanted])
         if took is None:
             return None
         seconds.append(took)
     return statistics.fmean(seconds)
-
-
-def _cost(context: StepContext, video: VideoConfig) -> VideoCost:
-    base = base_configs(context.config.model.base, context.base_revision)
-    return VideoCost(context.config, base, video)
 
 
 def _size(config: RunConfig, item: PrepareItem) -> VideoConfig:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from components.config import RunConfig, parse_run, variant_configs
 from components.manifest.load import Manifest
 from components.records.keys import content_key
+from components.results.scored import UNNAMED, Variants
 from components.run.clips import Clips
 from components.run.tables import Tables
 from components.run.view import Revisions, View
@@ -95,6 +96,12 @@ class State:
         if step == "tune":
             return _largest([view for view in views if view.prepares])
         return list({view.signature(step): view for view in reversed(views)}.values())[::-1]
+
+    def selection(self) -> Variants:
+        """What counts now of each variant; a run without any has one without a name."""
+        if not self.config.variants:
+            return {UNNAMED: self.first.selection()}
+        return {name: view.selection() for name, view in self.views.items()}
 
     @functools.cached_property
     def open_failures(self) -> list[Row]:

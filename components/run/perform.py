@@ -8,7 +8,6 @@ from typing import Any
 
 from components.config import RunConfig
 from components.results.report import INDEX, collect, write_report
-from components.results.scored import Selection
 from components.run import check_step
 from components.run.current import State
 from components.run.runner import Runner
@@ -91,5 +90,5 @@ def perform(step: str, config: RunConfig, *, retry_failed: bool = False) -> Perf
 
 
 def _write_report(state: State) -> str:
-    chosen = Selection(**state.selection())
+    chosen = state.selection()
     return write_report(state.store, collect(state.store, chosen, failures=state.open_failures))

@@ -6,8 +6,9 @@ no Ray.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from components.config import VideoConfig
@@ -27,6 +28,7 @@ from components.video.read import READING_VERSION
 from eval.protocols import reads_frames
 from methods.method import ADAPTER, LATENTS
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 READS_CLIPS = ("caption", "tune", "sample", "score")
 """The steps that may read the sources again."""
 
@@ -112,12 +114,12 @@ class Plan:
             return self.ingest_items(versions)
         if step == "sample":
             return self.sample_items(versions)
-        work = {
+        work: dict[str, Callable[[], list[Any]]] = {
             "caption": self.caption_items,
             "tune": self.tune_items,
             "score": self.score_items,
         }
-        return [*work[step]()]
+        return work[step]()
 
     def attempt(self, step: str, item_key: str, item_id: str) -> int | None:
         """Which try comes next, or none when the item has failed for good."""
@@ -235,7 +237,7 @@ class Plan:
                 )
         return items
 
-    def sample_items(self, versions: Mapping[str, str]) -> list[SampleItem]:
+    def sample_items(self, versions: Mapping[str, str] = _NOTHING) -> list[SampleItem]:
         """Videos with the edits that are still to be made of each; see ``plan_items``."""
         items = []
         for entry in self.view.manifest.videos:

@@ -202,9 +202,7 @@ class Runner:
         settled = 0
         bar = self.config.log_format == "text"
         try:
-            cluster.start()
-            cluster.busy = True
-            outcomes = self._outcomes(step, items)
+            outcomes = self._outcomes(step, items, cluster)
             metrics = Metrics(self.config, step) if cluster.started else None
             with Progress(step, count, bar=bar) as progress:
                 for outcome in outcomes:
@@ -230,7 +228,12 @@ class Runner:
             cluster.busy = False
         return True
 
-    def _outcomes(self, step: str, items: list[Any]) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+        cluster.start()
+        cluster.busy = True
+        return self._spread(step, items)
+
+    def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         worker = self._worker(step)
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]

@@ -15,6 +15,7 @@ from components.errors import ItemError
 from components.manifest.edits import expand_edit
 from components.manifest.load import Manifest
 from components.records.keys import content_key
+from components.results.scored import Selection
 from components.run.clips import Clips
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
@@ -217,13 +218,13 @@ class View:
         """The key that an edit's scores under a protocol have or will have."""
         return score_key(edit_key, protocol, self.revisions.of_protocol(protocol))
 
-    def selection(self) -> dict[str, set[str]]:
-        """The edits and scores that count now, as the arguments of what shows them."""
-        return {
-            "edit_ids": set(self.edits),
-            "edit_keys": {row["edit_key"] for row in self.edits.values()},
-            "score_keys": {row["score_key"] for row in self.scores.values()},
-        }
+    def selection(self) -> Selection:
+        """The edits and scores that count now, for what shows them."""
+        return Selection(
+            edit_ids=set(self.edits),
+            edit_keys={row["edit_key"] for row in self.edits.values()},
+            score_keys={row["score_key"] for row in self.scores.values()},
+        )
 
     def signature(self, step: str) -> Any:
         """What a step's work is, whatever the video: equal for variants that share all of it."""

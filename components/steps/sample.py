@@ -27,6 +27,7 @@ from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.store import file_sha256
 from components.storage.tables import Row
+from components.video.io import encode_mp4, write_png_frames
 from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
 from methods.method import Edit, Method, Prepared, Source
@@ -194,13 +195,11 @@ class SampleWorker(ItemWorker):
 
     def _write(self, video: _Video, name: str, frames: Frames) -> Row:
         """Store an edit's objects and return the columns that name them."""
-        from components.video.io import encode_mp4, write_png_frames
-
-        item, output = video.item, video.context.config.output
+        output = video.context.config.output
         frames_uri = None
         with tempfile.TemporaryDirectory(dir=video.folder) as folder:
             path = Path(folder, "edit.mp4")
-            encode_mp4(path, frames, fps=item.fps, crf=output.crf, coded_fps=item.source_fps)
+            self._encode(path, frames, video.item, output.crf)
             sha256 = file_sha256(path)
             video_uri = f"{digest_name(name, sha256)}.mp4"
             self._store.write_file(video_uri, path)
@@ -209,6 +208,9 @@ class SampleWorker(ItemWorker):
                 for picture in write_png_frames(Path(folder, "frames"), frames):
                     self._store.write_file(f"{frames_uri}/{picture.name}", picture)
         return {"video_uri": video_uri, "sha256": sha256, "frames_uri": frames_uri}
+
+    def _encode(self, target: Path, frames: Frames, item: SampleItem, crf: int) -> None:
+        encode_mp4(target, frames, fps=item.fps, crf=crf, coded_fps=item.source_fps)
 
     def _failed(self, edit: EditWork, error: ItemError) -> Outcome:
         return self._fail(edit, error, edit.edit_id)
@@ -302,7 +304,8 @@ def _checked(method: str, edit: EditWork, frames: Any, count: int) -> Frames:
     Raises:
         ItemError: they are something else.
     """
-    shape, kind = getattr(frames, "shape", ()), getattr(frames, "dtype", None)
+    shape: Any = getattr(frames, "shape", ())
+    kind = getattr(frames, "dtype", None)
     if len(shape) != 4 or shape[0] != count or shape[3] != 3 or kind != "uint8":  # noqa: PLR2004
         given = "nothing" if frames is None else f"{kind or type(frames).__name__} of shape {shape}"
         raise ItemError(

@@ -56,7 +56,7 @@ def test_every_model_comes_from_the_hub_once(
         done = compute(document, hub, cache, *PLAIN)
         assert done.returncode == 0, done.stderr
         state = load_run(document["run"])
-        assert len(state.scores) == 3
+        assert len(state.first.scores) == 3
         assert state.open_failures == []
         assert {row["base_revision"] for row in read_table(state.store, "edits")} == {COMMIT}
         assert {row["score_revision"] for row in read_table(state.store, "scores")} == {COMMIT}

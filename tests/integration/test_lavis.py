@@ -257,13 +257,14 @@ def test_a_dead_process_costs_one_video_at_most(
     ]
     write_manifest(document, videos)
     runner = Runner(run_config(document))
+    from components.run.origins import source_versions
     from components.run.plan import Plan
     from components.steps.ingest import IngestWorker
 
-    plan = Plan(runner.state())
-    versions, _ = runner._source_versions(plan)
+    plan = Plan(runner.state().first)
+    versions, _ = source_versions(runner.state(), "ingest", retry_failed=False)
     IngestWorker(runner._context)(plan.ingest_items(versions))
-    items = Plan(runner.state()).caption_items()
+    items = Plan(runner.state().first).caption_items()
     worker = CaptionWorker(runner._context)
     assert isinstance(worker._captioner, LavisCaptioner)
     _kill_at_work(worker._captioner)

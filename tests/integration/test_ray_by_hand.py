@@ -77,4 +77,4 @@ def test_readmes_cluster_is_guarded_by_the_token_of_a_file(
             assert "wants a token: set RAY_AUTH_MODE=token" in refused.stderr
             assert "Traceback" not in refused.stderr
             subprocess.run(submit, env=at_home, check=True)
-    assert set(load_run(document["run"]).videos) == {"fish"}
+    assert set(load_run(document["run"]).first.videos) == {"fish"}

@@ -76,7 +76,7 @@ def test_a_step_runs_as_a_job_and_a_second_call_finds_its_rows(
     config = run_config(document)
     outcome = launch_step("ingest", config, at(dashboard))
     assert (outcome.attempt, outcome.adopted) == (0, False)
-    assert set(load_run(document["run"]).videos) == {"fish"}
+    assert set(load_run(document["run"]).first.videos) == {"fish"}
     log = capfd.readouterr().err
     assert "step=ingest 1 to do" in log
     assert log.count('"computed": {"ingest": 1}') == 1

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from components.run.runner import Runner
+from components.storage.tables import read_table
 from tests.integration.checkpoints import Watch
 from tests.runs import run_config, write_manifest
 
@@ -27,7 +28,7 @@ def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clip
     undisturbed = tiny_run | {"run": tiny_run["run"] + "-undisturbed"}
     runner = Runner(run_config(undisturbed))
     runner.run()
-    (expected,) = runner.state().adapters.values()
+    (expected,) = read_table(runner.store, "adapters")
 
     killed_at: list[int] = []
 
@@ -49,7 +50,7 @@ def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clip
     # From step k of the last checkpoint, and not from the beginning.
     assert after[0] in (killed_at[0] + EVERY, killed_at[0] + 2 * EVERY)
     assert steps == sorted(set(steps))
-    (adapter,) = runner.state().adapters.values()
+    (adapter,) = read_table(runner.store, "adapters")
     assert adapter["final_loss"] == expected["final_loss"]
     # The files themselves may differ: safetensors writes its metadata in no fixed order.
     tensors = load_file(Path(tiny_run["run"]) / adapter["uri"])

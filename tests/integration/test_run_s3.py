@@ -87,10 +87,10 @@ def test_a_run_over_a_bucket(
 
 def assert_whole(state: State) -> None:
     store = open_store(state.store.root)
-    assert {edit for edit, _ in state.scores} == {"fish/cartoon", "fish/hostile"}
-    assert state.edits["fish/hostile"]["prompt"] == HOSTILE
+    assert {edit for edit, _ in state.first.scores} == {"fish/cartoon", "fish/hostile"}
+    assert state.first.edits["fish/hostile"]["prompt"] == HOSTILE
     assert [row["edit_id"] for row in state.open_failures] == ["fish/impossible"]
-    for row in state.edits.values():
+    for row in state.first.edits.values():
         assert store.stat(row["video_uri"]) is not None
     page = store.read_bytes("report/index.html").decode()
     assert "a red fish, cartoon style" in page

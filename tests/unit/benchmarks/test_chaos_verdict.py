@@ -22,16 +22,16 @@ class SoundRun(Run):
     def make(self) -> SoundRun:
         video_key = self._ingest()
         self.commit("captions", video_key=video_key, captioner="manifest", caption="a fish")
-        adapter_key = self.state.adapter_keys["v"]
+        adapter_key = self.state.first.adapter_keys["v"]
         self.adapter = self.named("adapters", save({"a": np.ones(3, np.float32)}), "uri")
         self.commit("adapters", adapter_key=adapter_key, **self.adapter)
-        inversion = self.state.inversion
+        inversion = self.state.first.inversion
         self.commit("latents", adapter_key=adapter_key, inversion=inversion)
-        edit_key = self.state.planned_edits["v/e"].edit_key
+        edit_key = self.state.first.planned_edits["v/e"].edit_key
         self.edit = self.named("edits", b"an edit", "video_uri")
         keys = {"edit_id": "v/e", "edit_key": edit_key}
         self.commit("edits", **keys, **self.edit, frames_uri=None)
-        score_key = self.state.score_key(edit_key, "tav_paper_v1")
+        score_key = self.state.first.score_key(edit_key, "tav_paper_v1")
         self.score = {**keys, "protocol": "tav_paper_v1", "score_key": score_key}
         self.commit("scores", **self.score)
         return self

@@ -19,7 +19,7 @@ from components.run.estimate import plan_run
 from components.steps.step import StepContext
 from tests.sd14 import write_configs
 from tests.unit.components.run.test_plan import Run
-from tests.unit.components.steps.test_shards import tune_item
+from tests.unit.components.steps.test_shards import stage, tune_item
 
 HEAVY = ("torch", "ray", "transformers", "diffusers", "open_clip")
 
@@ -140,7 +140,7 @@ def test_rows_that_are_there_are_not_planned_again(tmp_path: Path) -> None:
     plan = plan_run(run.state)
     assert [step.todo for step in plan.steps.values()] == [0, 0, 1, 1, 1]
     tuning = plan.steps["tune"].seconds
-    run.commit("adapters", adapter_key=run.state.adapter_keys["v"])
+    run.commit("adapters", adapter_key=run.state.first.adapter_keys["v"])
     inversion = plan_run(run.state).steps["tune"].seconds
     assert inversion is not None
     assert tuning is not None
@@ -158,7 +158,7 @@ def test_what_failed_is_planned_if_the_next_run_tries_it_again(tmp_path: Path) -
     run = Run(tmp_path / "run", model=base)
     run.ingest()
     run.caption()
-    key = run.state.adapter_keys["v"]
+    key = run.state.first.adapter_keys["v"]
     run.fail("tune", key, retryable=True)
     assert plan_run(run.state).steps["tune"].todo == 1
     run.fail("tune", key, retryable=False)
@@ -191,7 +191,8 @@ def test_the_runs_shards_are_sized_by_what_their_videos_cost(config_file: Path) 
     assert small is not None
     assert 1 < small < 100
     # Where the adapter is there, only the inversion is left.
-    assert (sized(2, 16, adapter={}) or 0) > 5 * small
+    inversion = [stage("latents", "k", "ddim")]
+    assert (sized(2, 16, wanted=inversion) or 0) > 5 * small
 
 
 def test_a_plan_loads_nothing_heavy(config_file: Path) -> None:

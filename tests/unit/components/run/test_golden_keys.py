@@ -54,11 +54,11 @@ def test_clips_keep_their_keys(settings: dict[str, Any], key: str) -> None:
 def test_results_keep_their_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], keys: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("components.run.current.NUMERICS_VERSION", 2)  # raising it is no mistake
+    monkeypatch.setattr("components.run.stages.NUMERICS_VERSION", 2)  # raising it is no mistake
     run = Run(tmp_path, **changes)
     run.ingest()
     run.caption()
-    state = run.state
+    state = run.view
     adapter, edit = state.adapter_keys["v"], state.planned_edits["v/e"].edit_key
     score = state.score_key(edit, "tav_paper_v1")
     document = {"run": "r", "manifest": "m", "model": {"base": "x"}} | changes

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.config import RunConfig, parse
+from components.config import parse_run, variant_configs
 from components.manifest.edits import EditEntry, VideoEntry
 from components.manifest.load import Manifest
 from components.records.keys import content_key
-from components.run.current import Revisions, State
+from components.run.current import State
 from components.run.plan import Plan
 from components.run.status import run_status
+from components.run.view import Revisions, View
 from components.steps.caption import captioner_name
 from components.storage.latents import LatentsReader, latents_columns
 from components.storage.local import LocalStore
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, root: Path, **changes: Any) -> None:
         document = {"run": str(root), "manifest": "m", "model": {"base": "x"}} | changes
-        self.config = parse(RunConfig, document, "test")
+        self.config = parse_run(document, "test")
         self.store = LocalStore(root)
         edit = EditEntry(name="e", category="style", prompt="{caption}, cartoon style")
         self.entry = VideoEntry(video_id="v", uri="/v.mp4", prompt="a fish", edits=(edit,))
@@ -39,10 +40,15 @@ class Run:
     @property
     def state(self) -> State:
         manifest = Manifest(name="m", videos=(self.entry,))
-        return State(self.config, manifest, self.store, REVISIONS)
+        revisions = dict.fromkeys(variant_configs(self.config, parse_run), REVISIONS)
+        return State(self.config, manifest, self.store, revisions)
+
+    @property
+    def view(self) -> View:
+        return self.state.first
 
     def plan(self, **options: bool) -> Plan:
-        return Plan(self.state, **options)
+        return Plan(self.view, **options)
 
     def commit(self, table: str, **columns: Any) -> None:
         append_rows(self.store, table, [make_row(table, video_id="v", **columns)])
@@ -52,16 +58,16 @@ class Run:
         self.commit("videos", video_key=key, uri="/v.mp4", sha256=SHA256, source_version="1")
 
     def caption(self) -> None:
-        key = self.state.videos["v"]["video_key"]
+        key = self.view.videos["v"]["video_key"]
         self.commit("captions", video_key=key, captioner="manifest", caption="a fish")
 
     def tune(self) -> None:
-        key = self.state.adapter_keys["v"]
+        key = self.view.adapter_keys["v"]
         self.commit("adapters", adapter_key=key)
-        self.commit("latents", adapter_key=key, inversion=self.state.inversion)
+        self.commit("latents", adapter_key=key, inversion=self.view.inversion)
 
     def sample(self) -> None:
-        key = self.state.planned_edits["v/e"].edit_key
+        key = self.view.planned_edits["v/e"].edit_key
         self.commit("edits", edit_id="v/e", edit_key=key)
 
     def fail(self, step: str, key: str, **columns: Any) -> None:
@@ -75,23 +81,24 @@ def a_run(tmp_path: Path) -> Run:
 
 
 def test_each_row_makes_the_next_step_possible(a_run: Run) -> None:
-    (item,) = a_run.plan().ingest_items({"v": "1"})
+    (item,) = a_run.plan().ingest_items({"/v.mp4": "1"})
     assert item.video["num_frames"] == a_run.config.video.num_frames
     assert a_run.plan().tune_items() == []
     a_run.ingest()
-    assert a_run.plan().ingest_items({"v": "1"}) == []
+    assert a_run.plan().ingest_items({"/v.mp4": "1"}) == []
     assert a_run.plan().caption_items() == []  # the manifest gives the prompt
     assert [prompt for _, prompt in a_run.plan().manifest_captions()] == ["a fish"]
     a_run.caption()
     assert a_run.plan().manifest_captions() == []
     (tune,) = a_run.plan().tune_items()
-    assert (tune.source_prompt, tune.adapter) == ("a fish", None)
+    assert (tune.source_prompt, tune.made) == ("a fish", [])
+    assert [row["kind"] for row in tune.wanted] == ["adapter", "latents"]
     a_run.tune()
     assert a_run.plan().tune_items() == []
-    (sample,) = a_run.plan().sample_items()
+    (sample,) = a_run.plan().sample_items({})
     assert [edit["prompt"] for edit in sample.edits] == ["a fish, cartoon style"]
     a_run.sample()
-    assert a_run.plan().sample_items() == []
+    assert a_run.plan().sample_items({}) == []
     (score,) = a_run.plan().score_items()
     assert score.edit_id == "v/e"
     status = run_status(a_run.state)
@@ -101,7 +108,7 @@ def test_each_row_makes_the_next_step_possible(a_run: Run) -> None:
 def test_nothing_is_tuned_on_a_caption_of_an_older_release_that_says_nothing(a_run: Run) -> None:
     a_run.entry = dataclasses.replace(a_run.entry, prompt=None)
     a_run.ingest()
-    key, name = a_run.state.videos["v"]["video_key"], captioner_name(a_run.config.caption, "c")
+    key, name = a_run.view.videos["v"]["video_key"], captioner_name(a_run.config.caption, "c")
     for caption in ("bald bald bald bald", "a photo of", "..."):
         a_run.commit("captions", video_key=key, captioner=name, caption=caption)
         (item,) = a_run.plan().caption_items()
@@ -118,22 +125,24 @@ def test_nothing_is_tuned_on_a_caption_of_an_older_release_that_says_nothing(a_r
 def test_a_prompt_of_the_manifest_is_the_users_word(a_run: Run) -> None:
     a_run.entry = dataclasses.replace(a_run.entry, prompt="a photo of")
     a_run.ingest()
-    key = a_run.state.videos["v"]["video_key"]
+    key = a_run.view.videos["v"]["video_key"]
     a_run.commit("captions", video_key=key, captioner="manifest", caption="a photo of")
     assert [item.source_prompt for item in a_run.plan().tune_items()] == ["a photo of"]
 
 
 def test_a_changed_source_is_read_again(a_run: Run) -> None:
     a_run.ingest()
-    assert len(a_run.plan().ingest_items({"v": "2"})) == 1
+    assert len(a_run.plan().ingest_items({"/v.mp4": "2"})) == 1
 
 
 def test_only_the_inversion_is_missing(a_run: Run) -> None:
     a_run.ingest()
     a_run.caption()
-    a_run.commit("adapters", adapter_key=a_run.state.adapter_keys["v"], uri="a", sha256=SHA256)
+    a_run.commit("adapters", adapter_key=a_run.view.adapter_keys["v"], uri="a", sha256=SHA256)
     (item,) = a_run.plan().tune_items()
-    assert item.adapter == {"adapter_key": item.item_key, "uri": "a", "sha256": SHA256}
+    (adapter,) = item.made
+    assert (adapter["kind"], adapter["uri"], adapter["sha256"]) == ("adapter", "a", SHA256)
+    assert [row["kind"] for row in item.wanted] == ["latents"]
 
 
 @pytest.mark.parametrize(
@@ -157,14 +166,14 @@ def test_keys_hold_what_can_change_the_result(
     for run in (Run(tmp_path), Run(tmp_path, **changes)):
         run.ingest()
         run.caption()
-        keys.append(run.state.adapter_keys["v"])
+        keys.append(run.view.adapter_keys["v"])
     assert (keys[0] != keys[1]) == retunes
 
 
 def test_what_failed_for_good_waits_for_the_user(a_run: Run) -> None:
     a_run.ingest()
     a_run.caption()
-    key = a_run.state.adapter_keys["v"]
+    key = a_run.view.adapter_keys["v"]
     a_run.fail("tune", key, retryable=False)
     assert a_run.plan().tune_items() == []
     assert [item.attempt for item in a_run.plan(retry_failed=True).tune_items()] == [2]
@@ -179,7 +188,7 @@ def test_what_failed_for_good_waits_for_the_user(a_run: Run) -> None:
 def test_what_may_pass_is_tried_up_to_the_bound(a_run: Run) -> None:
     a_run.ingest()
     a_run.caption()
-    key = a_run.state.adapter_keys["v"]
+    key = a_run.view.adapter_keys["v"]
     for attempt in range(1, a_run.config.max_attempts + 1):
         assert [item.attempt for item in a_run.plan().tune_items()] == [attempt]
         assert a_run.plan().retries("tune") == (attempt > 1)
@@ -213,16 +222,21 @@ def test_each_adapter_is_sampled_at_once_in_the_order_of_the_latents(tmp_path: P
         append_rows(run.store, "videos", [make_row("videos", video_key=key, **video)])
         caption = {"video_id": entry.video_id, "captioner": "manifest", "caption": "a fish"}
         append_rows(run.store, "captions", [make_row("captions", video_key=key, **caption)])
-    state = State(run.config, Manifest(name="m", videos=tuple(entries)), run.store, REVISIONS)
+    manifest = Manifest(name="m", videos=tuple(entries))
+
+    def view() -> View:
+        return State(run.config, manifest, run.store, {"tune_a_video": REVISIONS}).first
+
+    keys, inversion = view().adapter_keys, view().inversion
     for names in ("d", "ca", "b"):  # a part each
         rows: dict[str, list[Row]] = {"adapters": [], "latents": []}
         for name in names:
-            columns = {"video_id": name, "adapter_key": state.adapter_keys[name]}
+            columns = {"video_id": name, "adapter_key": keys[name]}
             rows["adapters"].append(make_row("adapters", **columns))
-            rows["latents"].append(make_row("latents", inversion=state.inversion, **columns))
+            rows["latents"].append(make_row("latents", inversion=inversion, **columns))
         for table, committed in rows.items():
             append_rows(run.store, table, committed)
-    items = Plan(state).sample_items()
+    items = Plan(view()).sample_items()
     assert [item.video_id for item in items] == ["d", "a", "c", "b"]
     assert [len(item.edits) for item in items] == [3] * 4
 
@@ -234,10 +248,11 @@ def test_a_schedule_that_is_honoured_now_gives_new_inversions_and_edits_and_no_n
     a_run.caption()
     a_run.tune()
     a_run.sample()
-    assert a_run.state.inversion == "ddim-50-69617e9e"  # as before there was such a thing
+    assert a_run.view.inversion == "ddim-50-69617e9e"  # as before there was such a thing
     named = dataclasses.replace(REVISIONS, schedule="set_alpha_to_one")
-    state = State(a_run.config, a_run.state.manifest, a_run.store, named)
-    assert state.adapters.keys() == {"v"}
-    assert not state.latents
-    assert not state.edits
-    assert state.inversion != a_run.state.inversion
+    revisions = {"tune_a_video": named}
+    view = State(a_run.config, a_run.state.manifest, a_run.store, revisions).first
+    assert [row["kind"] for row in view.made("v")] == ["adapter"]
+    assert [key.kind for key, _ in view.wanted("v")] == ["latents"]
+    assert not view.edits
+    assert view.inversion != a_run.view.inversion

@@ -46,13 +46,13 @@ def test_a_rerun_computes_only_what_changed(document: dict[str, Any], tiny_clips
     document["score"]["protocols"] = ["tav_paper_v1", "rave_v1"]
     result, state = run(document)
     assert counts(result) == {"score": 4}
-    assert {protocol for _, protocol in state.scores} == {"tav_paper_v1", "rave_v1"}
+    assert {protocol for _, protocol in state.first.scores} == {"tav_paper_v1", "rave_v1"}
 
-    before = {row["adapter_key"] for row in state.adapters.values()}
+    before = set(state.first.adapter_keys.values())
     document["tune"] = {"steps": 3}
     result, state = run(document)
     assert counts(result) == {"tune": 2, "sample": 4, "score": 8}
-    assert before.isdisjoint(row["adapter_key"] for row in state.adapters.values())
+    assert before.isdisjoint(state.first.adapter_keys.values())
 
     # Another inversion keeps the adapters.
     document["invert"] = {"steps": 3}
@@ -82,12 +82,12 @@ def test_videos_of_an_older_reader_are_read_once_more_and_all_made_of_them_count
 ) -> None:
     write_manifest(document, tiny_videos(tiny_clips))
     _, state = run(document)
-    keys = {row["video_key"] for row in state.videos.values()}
+    keys = {row["video_key"] for row in state.first.videos.values()}
     as_version_1(state.store)
     runner = PlainRunner(run_config(document))
-    assert len(runner.state().scores) == 3  # shown as they are
+    assert len(runner.state().first.scores) == 3  # shown as they are
     assert counts(runner.run()) == {"ingest": 2}
-    assert {row["video_key"] for row in runner.state().videos.values()} == keys
+    assert {row["video_key"] for row in runner.state().first.videos.values()} == keys
     assert counts(run(document)[0]) == {}
 
 
@@ -107,7 +107,7 @@ def test_edits_play_as_fast_as_their_sources_move_or_as_asked(
     result, state = run(document | {"output": {"fps": 12}})
     assert counts(result) == {"ingest": 2, "sample": 3, "score": 3}
     assert {row["clip_fps"] for row in read_table(state.store, "videos")} == {12}
-    keys = {row["edit_key"] for row in state.edits.values()}
+    keys = {row["edit_key"] for row in state.first.edits.values()}
     assert {row["fps"] for row in read_table(state.store, "edits") if row["edit_key"] in keys} == {
         12
     }

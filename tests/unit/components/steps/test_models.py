@@ -23,7 +23,7 @@ from components.errors import UserError
 from components.records.revisions import resolve_revision
 from components.run.record import find_revisions
 from components.run.runner import Runner
-from components.steps.models import load_base_model
+from components.steps.methods import Methods
 from components.steps.step import StepContext
 from tests.runs import run_config, tiny_document, tiny_videos
 from tests.unit.tav_model.test_tav_check import KINDS as BASE_KINDS
@@ -87,7 +87,7 @@ def test_a_base_that_cannot_be_used(
     context = StepContext(config=run_config(document), config_hash="c")
     if change is not BASE_KINDS["text NaN"][0]:  # a worker that meets it where no driver looked
         with pytest.raises(UserError, match=message):
-            load_base_model(context)
+            Methods(context).of("tune_a_video")
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,14 @@ def test_revisions_name_a_clean_end_that_is_the_files_own(
     document: dict[str, Any], models: Path
 ) -> None:
     runner = Runner(run_config(document))
-    assert runner.revisions.schedule == ""
+    assert runner.revisions["tune_a_video"].schedule == ""
     setting(SCHEDULER, set_alpha_to_one=True)(models)
-    assert find_revisions(runner.config, runner.manifest).schedule == "set_alpha_to_one"
+    assert (
+        find_revisions(runner.config, runner.manifest)["tune_a_video"].schedule
+        == "set_alpha_to_one"
+    )
     (models / SCHEDULER).write_text("{")
-    assert find_revisions(runner.config, runner.manifest).schedule == ""
+    assert find_revisions(runner.config, runner.manifest)["tune_a_video"].schedule == ""
 
 
 def test_old_revisions_are_those_of_the_whole_folder(models: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from components.run.plan import adapter_reference
 from components.steps.sample import SampleItem, SampleWorker
 from components.steps.step import StepContext
 from components.storage.store import Store, file_sha256
@@ -22,15 +21,19 @@ from tests.unit.components.steps.test_tune import tune_context, tune_once
 def item(store: Store, name: str, adapter: dict[str, Any]) -> SampleItem:
     (latents,) = read_table(store, "latents", [], with_part=True)
     edit = {"item_key": f"{name}-edit", "edit_id": f"{name}/e", "video_id": name, "attempt": 1}
+    edit |= {"given": None}
+    inverted = {"kind": "latents", "key": latents["adapter_key"], "name": latents["inversion"]}
     return SampleItem(
         video_id=name,
         video_key="k",
+        variant="tune_a_video",
+        video_row={"num_frames": 4},
         fps=8.0,
         source_fps=12.0,
         source_prompt="a red fish",
-        adapter=adapter,
-        inversion=latents["inversion"],
-        latents_part=latents["part"],
+        seed_key="k",
+        made=[adapter, inverted | {"part": latents["part"]}],
+        stages={"adapter_key": "k", "inversion": latents["inversion"], "artefact_key": None},
         edits=[edit | {"prompt": "a blue fish", "category": "object", "problem": None}],
     )
 
@@ -83,7 +86,7 @@ def test_each_bad_adapter_is_one_failure_and_the_good_one_is_sampled(
     context: StepContext = tune_context(tuned, tiny_models, steps=1)
     store = context.store()
     (row,) = read_table(store, "adapters")
-    good = adapter_reference(row)
+    good = {"kind": "adapter", "key": "k", "name": "", "uri": row["uri"], "sha256": row["sha256"]}
     items = []
     for make in BAD:
         uri = f"adapters/{make.__name__}.safetensors"

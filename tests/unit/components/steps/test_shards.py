@@ -10,25 +10,35 @@ import pytest
 from components.config import RunConfig, parse
 from components.errors import TransientError
 from components.steps.ledger import Ledger
+from components.steps.prepare import PrepareItem
 from components.steps.shards import _MAX_LOSSES, _Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
-from components.steps.tune import TuneItem
 from components.storage.local import LocalStore
-from components.storage.tables import append_rows, read_table
+from components.storage.tables import Row, append_rows, read_table
 from tests.unit.components.storage.test_tables import make_row
 
 
-def tune_item(number: int, **changes: Any) -> TuneItem:
+def stage(kind: str, key: str, name: str = "", work_key: str = "") -> Row:
+    return {"kind": kind, "key": key, "name": name, "work_key": work_key or key}
+
+
+def tune_item(number: int, **changes: Any) -> PrepareItem:
     fields: dict[str, Any] = {
         "item_key": f"k{number}",
         "video_id": f"v{number}",
         "video_row": {},
+        "variant": "tune_a_video",
         "source_prompt": "a fish",
-        "inversion": "ddim",
-        "adapter": None,
+        "seed_key": f"k{number}",
+        "wanted": [
+            stage("adapter", f"k{number}"),
+            stage("latents", f"k{number}", "ddim", f"i{number}"),
+        ],
+        "made": [],
+        "long": True,
         "attempt": 1,
     }
-    return TuneItem(**(fields | changes))
+    return PrepareItem(**(fields | changes))
 
 
 @pytest.mark.parametrize(
@@ -57,9 +67,9 @@ def test_the_ledger_tells_each_new_row_once(tmp_path: Path) -> None:
     store = LocalStore(tmp_path)
     keys = {"video_id": "v0", "adapter_key": "k0"}
     append_rows(store, "latents", [make_row("latents", **keys, inversion="old")])
-    ledger = Ledger(store)
-    ledger.forget()
     items = [tune_item(0), tune_item(1), tune_item(2, attempt=2)]
+    ledger = Ledger(store, items)
+    assert ledger.poll() == []
     assert ledger.unsettled(items) == items  # another inversion does not count
 
     append_rows(store, "adapters", [make_row("adapters", **keys, seconds=5.0)])
@@ -70,11 +80,11 @@ def test_the_ledger_tells_each_new_row_once(tmp_path: Path) -> None:
     append_rows(store, "failures", [make_row("failures", **earlier)])
     first, *failed = ledger.poll()
     assert (first.video_id, first.seconds, first.error) == ("v0", 7.0, None)
-    assert [outcome.video_id for outcome in failed] == ["v1", "v2"]
+    assert [outcome.video_id for outcome in failed] == ["v1"]  # v2's was that of an earlier try
     assert failed[0].error is not None
     assert failed[0].error.endswith(": no")
     assert ledger.poll() == []
-    assert ledger.unsettled(items) == items[2:]  # its failure was that of an earlier try
+    assert ledger.unsettled(items) == items[2:]
 
 
 def test_an_adapter_that_a_dead_worker_committed_is_not_tuned_again(tmp_path: Path) -> None:
@@ -83,12 +93,14 @@ def test_an_adapter_that_a_dead_worker_committed_is_not_tuned_again(tmp_path: Pa
     append_rows(store, "adapters", [row])
     ledger = Ledger(store)
     ledger.poll()
-    reference = {name: row[name] for name in ("adapter_key", "uri", "sha256")}
-    assert ledger.with_adapter(tune_item(0)).adapter == reference
-    assert ledger.with_adapter(tune_item(1)).adapter is None
+    resumed = ledger.with_made(tune_item(0))
+    (made,) = resumed.made
+    assert (made["kind"], made["uri"], made["sha256"]) == ("adapter", row["uri"], row["sha256"])
+    assert [one["kind"] for one in resumed.wanted] == ["latents"]
+    assert ledger.with_made(tune_item(1)) == tune_item(1)
     append_rows(store, "adapters", [row | {"uri": None}])  # withdrawn: its object is gone
     ledger.poll()
-    assert ledger.with_adapter(tune_item(0)).adapter is None
+    assert ledger.with_made(tune_item(0)) == tune_item(0)
 
 
 @pytest.fixture
@@ -136,7 +148,7 @@ def test_a_worker_gets_one_video_and_more_while_they_are_quick(
     context = StepContext(config=parse(RunConfig, document, "test"), config_hash="h")
     items = [tune_item(number) for number in range(16)]
     sizes: list[int] = []
-    done: list[TuneItem] = []
+    done: list[PrepareItem] = []
     for task in _tasks(items, context):
         sizes.append(len(task))
         done += task

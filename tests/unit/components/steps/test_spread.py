@@ -47,6 +47,7 @@ def test_items_travel_as_they_are() -> None:
         video_id="v",
         edit_id="v/e",
         edit_key="e",
+        method="m",
         prompt='a "fish", \u00e4\u6c34',
         category="style",
         video_uri="u",

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from components.config import RunConfig, VideoConfig, parse
 from components.run.plan import clip_reference
 from components.steps.ingest import IngestItem, IngestWorker
+from components.steps.prepare import PrepareItem, PrepareWorker
 from components.steps.step import StepContext
-from components.steps.tune import TuneItem, TuneWorker, psnr
 from components.storage.tables import read_table
 from components.video.sources import stat_source
+from methods.tune_a_video import psnr
 from tav_model.config import ModelConfig, TuneConfig
 from tav_model.load import load_base
 
@@ -64,16 +65,22 @@ def tune_once(
     (row,) = read_table(store, "videos")
     if checkpoint is not None:
         store.write_bytes("checkpoints/k.safetensors", checkpoint)
-    item = TuneItem(
+    item = PrepareItem(
         item_key="k",
         video_id="v",
         video_row=clip_reference(row),
+        variant="tune_a_video",
         source_prompt="a red fish",
-        inversion="ddim-2",
-        adapter=None,
+        seed_key="k",
+        wanted=[
+            {"kind": "adapter", "key": "k", "name": "", "work_key": "k"},
+            {"kind": "latents", "key": "k", "name": "ddim-2", "work_key": "i"},
+        ],
+        made=[],
+        long=True,
         attempt=1,
     )
-    (tuned,) = TuneWorker(context)([item])
+    (tuned,) = PrepareWorker(context)([item])
     assert tuned.error is None
     assert store.stat("checkpoints/k.safetensors") is None
     (adapter,) = read_table(store, "adapters")

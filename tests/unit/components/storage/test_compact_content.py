@@ -16,13 +16,15 @@ from click.testing import CliRunner
 from components.cli.main import main
 from components.errors import TransientError, UserError
 from components.steps.ledger import Ledger
+from components.steps.prepare import PrepareItem
 from components.storage import compact
 from components.storage.compact import MANY_PARTS, compact_grown, compact_table
 from components.storage.latents import LatentsReader, latents_columns
 from components.storage.local import LocalStore
 from components.storage.parts import encode_part, part_digest, read_part
 from components.storage.schemas import CONTENT, SCHEMAS
-from components.storage.tables import append_rows, list_parts, read_commits, read_table
+from components.storage.tables import Row, append_rows, list_parts, read_commits, read_table
+from tests.unit.components.steps.test_shards import tune_item
 from tests.unit.components.storage.test_compact import AT_ONCE, LateStore, append_all, failures
 from tests.unit.components.storage.test_tables import make_row
 
@@ -90,15 +92,20 @@ def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> No
 
 
 def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:
-    ledger = Ledger(store)
-    keys = {"step": "tune", "attempt": 1}
-    for name in "ab":
-        append_rows(store, "failures", [make_row("failures", video_id=name, **keys)])
-    assert [outcome.video_id for outcome in ledger.poll()] == ["a", "b"]
-    append_rows(store, "failures", [make_row("failures", video_id="c", **keys)])
+    items = [tune_item(number) for number in range(3)]
+    ledger = Ledger(store, items)
+
+    def failure(item: PrepareItem) -> Row:
+        names = {"video_id": item.video_id, "item_key": item.item_key}
+        return make_row("failures", step="tune", attempt=1, **names)
+
+    for item in items[:2]:
+        append_rows(store, "failures", [failure(item)])
+    assert [outcome.video_id for outcome in ledger.poll()] == ["v0", "v1"]
+    append_rows(store, "failures", [failure(items[2])])
     for _ in range(2):
         compact_table(store, "failures", grace=AT_ONCE)
-    assert [outcome.video_id for outcome in ledger.poll()] == ["c"]
+    assert [outcome.video_id for outcome in ledger.poll()] == ["v2"]
     assert ledger.poll() == []
 
 
