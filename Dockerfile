@@ -29,6 +29,7 @@ RUN --mount=type=secret,id=uv.toml,target=/etc/uv/uv.toml \
     uv pip install --constraint requirements.lock --requirements pyproject.toml setuptools
 COPY README.md LICENSE ./
 COPY tav_model tav_model
+COPY methods methods
 COPY tinyworld tinyworld
 COPY eval eval
 COPY components components

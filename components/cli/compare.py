@@ -68,11 +68,10 @@ def _compared(
 
 def _scores(run_uri: str) -> RunScores:
     from components.results.compare import run_scores
-    from components.results.scored import Selection
     from components.run.record import load_run
 
     state = load_run(run_uri)
-    return run_scores(state.store, Selection(**state.selection()))
+    return run_scores(state.store, state.selection())
 
 
 def _print(found: Comparison, *, as_json: bool) -> None:

@@ -60,6 +60,7 @@ def item(uri: str, sha256: str, **changes: Any) -> ScoreItem:
         "video_id": "fish",
         "edit_id": "fish/red",
         "edit_key": edit_key,
+        "method": "tune_a_video",
         "prompt": "a red fish",
         "category": "style",
         "video_uri": uri,
@@ -86,7 +87,7 @@ def test_a_scored_edit_is_one_row_with_its_provenance(context: StepContext, tmp_
     assert row["frame_consistency"] == pytest.approx(expected["frame_consistency"], abs=1e-5)
     assert row["textual_alignment"] == pytest.approx(expected["textual_alignment"], abs=1e-5)
     assert row["score_key"] == scored.item_key
-    assert row["method"] == "tune-a-video"
+    assert row["method"] == "tune_a_video"
     assert row["score_model"] == context.config.score.model
     assert row["score_revision"] == REVISION
     assert (row["config_hash"], row["device"], row["category"]) == ("c0ffee", "cpu", "style")
