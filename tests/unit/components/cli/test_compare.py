@@ -14,28 +14,6 @@ from tests.scored_run import scored_run
 BOUND = "tav_paper_v1.frame_consistency"
 
 
-<<<<<<< HEAD
-=======
-def finished(root: Path, consistency: float) -> str:
-    """A run of one video with one edit and its score."""
-    run = WholeRun(root)
-    for step in (run.ingest, run.caption, run.tune, run.sample):
-        step()
-    state = run.state
-    edit_key = state.first.planned_edits["v/e"].edit_key
-    run.commit(
-        "scores",
-        edit_id="v/e",
-        edit_key=edit_key,
-        protocol="tav_paper_v1",
-        score_key=state.first.score_key(edit_key, "tav_paper_v1"),
-        **(dict.fromkeys(MEASURES) | {"frame_consistency": consistency}),
-    )
-    save_run(run.store, run.config, state.manifest, state.revisions)
-    return str(root)
-
-
->>>>>>> 3455c4a (tav compare looks at views)
 def compare(*words: str) -> Result:
     return CliRunner().invoke(main, ["compare", *words])
 
