@@ -149,8 +149,8 @@ def plan_run(
         variants={
             name: VariantPlan(
                 method=works[name].view.config.method,
-                tune_seconds=one.tune_seconds() if one.rates else None,
-                sample_seconds=one.sample_seconds() if one.rates else None,
+                tune_seconds=one.tune_seconds(),
+                sample_seconds=one.sample_seconds(),
                 tune_bytes=one.tune_bytes(),
                 sample_bytes=one.sample_bytes(),
             )

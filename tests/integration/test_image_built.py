@@ -99,7 +99,7 @@ def test_every_module_of_ours_is_there_and_compiled(roots: dict[str, Path]) -> N
     (packages,) = roots["cpu"].glob("opt/venv/lib/python3*/site-packages")
     ours = [
         path.relative_to(REPOSITORY)
-        for top in ("components", "eval", "pipelines", "tav_model", "tinyworld")
+        for top in ("components", "eval", "methods", "pipelines", "tav_model", "tinyworld")
         for path in (REPOSITORY / top).rglob("*.py")
     ]
     assert len(ours) > 100
@@ -116,6 +116,7 @@ def test_laviss_environment_is_found_in_its_target(
         "from components.config import CaptionConfig; "
         "print(find_python(CaptionConfig(backend='lavis')))"
     )
+    tmp_path.chmod(0o755)  # the user without a name has to get in
     told = images.run("lavis", roots["lavis"], 4711, tmp_path, f'python -c "{program}"')
     assert told.split()[-1] == "/opt/venv-lavis/bin/python"
 
