@@ -15,13 +15,13 @@ def scored_run(root: Path, consistency: float) -> str:
     for step in (run.ingest, run.caption, run.tune, run.sample):
         step()
     state = run.state
-    edit_key = state.planned_edits["v/e"].edit_key
+    edit_key = state.first.planned_edits["v/e"].edit_key
     run.commit(
         "scores",
         edit_id="v/e",
         edit_key=edit_key,
         protocol="tav_paper_v1",
-        score_key=state.score_key(edit_key, "tav_paper_v1"),
+        score_key=state.first.score_key(edit_key, "tav_paper_v1"),
         **(dict.fromkeys(MEASURES) | {"frame_consistency": consistency}),
     )
     save_run(run.store, run.config, state.manifest, state.revisions)
