@@ -55,6 +55,8 @@ class Protocol:
     """Ends in its version, ``_v1``."""
     source: str
     """Where the protocol is defined, and what it leaves open."""
+    whole: float = 100.0
+    """What 100 percent are (see ``Measure.percent``)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +104,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
                 source="arXiv 2312.04524 (RAVE), evaluation: all pairs of frames and every frame "
                 "with the edited prompt, as raw cosines. Its model is ViT-B/32.",
                 metrics=_rave,
+                whole=1.0,
             ),
             TruthProtocol(
                 name="tinyworld_v1",

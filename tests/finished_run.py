@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.results.export import COLUMNS
+from components.results.scored import Selection
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row, append_rows
 from components.video.io import encode_mp4
@@ -209,6 +211,30 @@ def write_run(store: Store) -> list[Row]:
         "broken.mp4 cannot be decoded: it is damaged, truncated or no video; play it, then copy it",
     )
     return edits
+
+
+def write_variants(store: Store, names: Sequence[str]) -> dict[str, Selection]:
+    """Commit ``write_run``'s edits in several variants, and select them by name.
+
+    The last shares the first's rows; of the last but one ``car/swap`` is not scored. An edit's
+    frame consistency falls from variant to variant.
+    """
+    found = {names[0]: write_run(store)}
+    for index, name in enumerate(names[1:-1], start=1):
+        found[name] = []
+        for number, edit in enumerate(found[names[0]]):
+            video_id, _, what = edit["edit_id"].partition("/")
+            frames = drawn_clip(0.1 * index + 0.07 * number)
+            same = {"category": edit["category"], "edit_key": f"e{index}-{video_id}-{what}"}
+            made = write_edit(store, video_id, what, edit["prompt"], frames, **same)
+            if (index, made["edit_id"]) != (len(names) - 2, "car/swap"):
+                write_score(store, made, 89 - index - number / 3, 24.5 + index)
+            found[name].append(made)
+    found[names[-1]] = found[names[0]]
+    return {
+        name: Selection(edit_keys={edit["edit_key"] for edit in edits})
+        for name, edits in found.items()
+    }
 
 
 def exported_row(**changes: Any) -> Row:

@@ -13,40 +13,31 @@ import hashlib
 import importlib.resources
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eval.aggregate import Aggregate, Score, aggregate
-from eval.measures import MEASURES, filled
-from eval.report.data import ReportData, ReportRow, ReportScore
+from eval.measures import MEASURES
+from eval.report.cards import Card, ScoreId, Tile, cards
+from eval.report.data import ReportData, ReportRow
+from eval.report.means import Column, aggregates, score_columns, variant_means
 from eval.report.plot import Plot, scatter
-from eval.report.prompts import compare_prompts
 
 if TYPE_CHECKING:
     import jinja2
 
 CATEGORIES = ("object", "background", "style", "other")
 """Those with a colour of their own; any other is drawn as ``other``."""
-
-ScoreId = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """The scores of one protocol by one model."""
-
-    label: str
-    """Two models never share one."""
-    measures: tuple[str, ...]
-    """The columns that it fills."""
+COLOURS = 8
+"""Of variants; with more of them colours return."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One edit in the scatter plot."""
+    """One edit of one variant in the scatter plot."""
 
-    row: int
+    card: int
+    variant: int
     x: float
     y: float
     tone: str
@@ -64,9 +55,14 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
     """
     from markupsafe import Markup  # noqa: PLC0415
 
-    style, script = _own_file("style.css"), _own_file("gallery.js")
-    columns = _score_columns(data.rows)
-    aggregates = _aggregates(data.rows, columns)
+    style, script = _own_file("style.css"), _own_file("players.js") + _own_file("gallery.js")
+    columns = score_columns(data.rows)
+    groups = cards(data)
+    means = [
+        (index, one)
+        for index, name in enumerate(data.variants)
+        for one in aggregates([row for row in data.rows if row.variant == name], columns)
+    ]
     return _template().render(
         data=data,
         media=media,
@@ -75,13 +71,16 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         measures=MEASURES,
         # By label, as the aggregates have them.
         measures_of={column.label: column.measures for column in columns.values()},
-        by_column=[_by_id(row) for row in data.rows],
-        prompts=[compare_prompts(row.source_prompt, row.prompt) for row in data.rows],
+        cards=groups,
+        variants=data.variants,
+        several=len(data.variants) > 1,
+        methods=[_methods(data, name) for name in data.variants],
+        variant_means=variant_means(data, columns),
         categories=sorted({row.category for row in data.rows}),
         videos=len({row.video_id for row in data.rows}),
-        overall=[one for one in aggregates if one.category is None],
-        aggregates=aggregates,
-        plots=_plots(data.rows, columns),
+        overall=[one for _, one in means if one.category is None],
+        aggregates=means,
+        plots=_plots(groups, columns, data.variants),
         compute_seconds=_compute_seconds(data.rows),
         provenance=_provenance(data.rows),
         # Our own files, and hashes of them: nothing here comes from a row.
@@ -97,10 +96,15 @@ def _template() -> jinja2.Template:
     import jinja2  # noqa: PLC0415 - only a report needs it
 
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_own_file),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"number": _number, "duration": _duration, "tone": _tone}
-    return environment.from_string(_own_file("page.html.jinja"))
+    environment.filters["colour"] = _colour
+    return environment.get_template("page.html.jinja")
 
 
 def _own_file(name: str) -> str:
@@ -111,77 +115,51 @@ def _csp_hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _score_id(score: ReportScore) -> ScoreId:
-    return score.protocol, score.score_model, score.score_revision
-
-
-def _by_id(row: ReportRow) -> dict[ScoreId, ReportScore]:
-    return {_score_id(score): score for score in row.scores}
-
-
-def _score_columns(rows: Iterable[ReportRow]) -> dict[ScoreId, Column]:
-    """The scores of each protocol and model that some row has."""
-    found: dict[ScoreId, list[ReportScore]] = {}
-    for row in rows:
-        for score in row.scores:
-            found.setdefault(_score_id(score), []).append(score)
-    models: dict[str, int] = {}
-    for protocol, _, _ in found:
-        models[protocol] = models.get(protocol, 0) + 1
-    columns = {}
-    for identity in sorted(found):
-        protocol, model, revision = identity
-        label = protocol
-        if models[protocol] > 1:
-            revision = revision.removeprefix("sha256:")[:8]
-            label = f"{protocol} · {model.rpartition('/')[2]} @ {revision}"
-        columns[identity] = Column(label, filled(found[identity]))
-    return columns
-
-
-def _aggregates(rows: Iterable[ReportRow], columns: Mapping[ScoreId, Column]) -> list[Aggregate]:
-    scores = []
-    for row in rows:
-        present = _by_id(row)
-        for identity, column in columns.items():
-            score = present.get(identity)
-            values = {name: score.value(name) if score else None for name in MEASURES}
-            scores.append(Score(protocol=column.label, category=row.category, **values))
-    return aggregate(scores)
+def _methods(data: ReportData, variant: str) -> str:
+    """What made a variant's edits, where its name does not say so."""
+    found = {row.method for row in data.rows if row.variant == variant} - {variant}
+    return ", ".join(sorted(found))
 
 
 def _plots(
-    rows: Iterable[ReportRow], columns: Mapping[ScoreId, Column]
+    groups: Iterable[Card], columns: Mapping[ScoreId, Column], variants: Sequence[str]
 ) -> list[tuple[str, Plot, list[Dot]]]:
     plots = []
-    numbered = list(enumerate(rows))
+    numbered = [(index, tile) for index, card in enumerate(groups) for tile in card.tiles]
     for identity, column in columns.items():
         shown = []
-        for index, row in numbered:
-            score = _by_id(row).get(identity)
+        for index, tile in numbered:
+            score = tile.scores.get(identity)
             if score and _finite(score.textual_alignment) and _finite(score.frame_consistency):
-                shown.append((index, row, score))
+                shown.append((index, tile, score))
         if not shown:
             continue
         plot = scatter(
             [(one.textual_alignment or 0.0, one.frame_consistency or 0.0) for *_, one in shown]
         )
         dots = [
-            Dot(index, x, y, _tone(row.category), f"{row.edit_id}: {row.prompt}")
-            for (index, row, _), (x, y) in zip(shown, plot.points, strict=True)
+            _dot(index, tile, place, variants)
+            for (index, tile, _), place in zip(shown, plot.points, strict=True)
         ]
         plots.append((column.label, plot, dots))
     return plots
 
 
+def _dot(card: int, tile: Tile, place: tuple[float, float], variants: Sequence[str]) -> Dot:
+    row, tone, title = tile.row, _tone(tile.row.category), tile.row.edit_id
+    if len(variants) > 1:
+        tone, title = _colour(tile.variant), f"{row.edit_id} · {row.variant}"
+    return Dot(card, tile.variant, *place, tone, f"{title}: {row.prompt}")
+
+
 def _compute_seconds(rows: Iterable[ReportRow]) -> float:
-    """Tuning, once for each video, and sampling."""
-    tuned: dict[str, float] = {}
-    sampled = 0.0
+    """Tuning and sampling, each once where several edits or variants share it."""
+    tuned: dict[tuple[str, str | None], float] = {}
+    sampled: dict[tuple[str, str], float] = {}
     for row in rows:
-        tuned[row.video_id] = row.tune_seconds or 0.0
-        sampled += row.seconds
-    return sampled + sum(tuned.values())
+        tuned[row.video_id, row.adapter_key] = row.tune_seconds or 0.0
+        sampled[row.edit_id, row.edit_key] = row.seconds
+    return sum(sampled.values()) + sum(tuned.values())
 
 
 def _provenance(rows: Iterable[ReportRow]) -> list[tuple[str, list[str]]]:
@@ -200,6 +178,7 @@ def _provenance(rows: Iterable[ReportRow]) -> list[tuple[str, list[str]]]:
             "Scored by",
             {f"{one.protocol}: {one.score_model} @ {one.score_revision}" for one in scores},
         ),
+        ("Methods", {row.method for row in every}),
         ("Configuration", {row.config_hash for row in every}),
         ("Code version", {row.code_version for row in every}),
         ("Libraries", libraries),
@@ -210,7 +189,8 @@ def _provenance(rows: Iterable[ReportRow]) -> list[tuple[str, list[str]]]:
     if times:
         period = f"{times[0]:%Y-%m-%d %H:%M} to {times[-1]:%Y-%m-%d %H:%M} UTC"
         found.append(("Sampled", {period}))
-    return [(name, sorted(values)) for name, values in found if values]
+    usual = ("Methods", {"tune_a_video"})
+    return [(name, sorted(values)) for name, values in found if values and (name, values) != usual]
 
 
 def _finite(value: float | None) -> bool:
@@ -229,6 +209,10 @@ def _duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def _colour(variant: int) -> str:
+    return f"v{variant % COLOURS}"
 
 
 def _tone(category: str) -> str:

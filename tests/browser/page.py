@@ -66,6 +66,26 @@ def column(page: Any, number: int) -> list[str]:
     return found
 
 
+def choices(page: Any) -> list[str]:
+    """The variants that the chooser says are shown."""
+    found: list[str] = page.evaluate(
+        """[...document.querySelectorAll('#chooser [data-choose]')]
+            .filter((chip) => chip.getAttribute('aria-pressed') === 'true')
+            .map((chip) => chip.textContent)"""
+    )
+    return found
+
+
+def shown(page: Any, selector: str) -> list[str]:
+    """The text of what is not hidden of a selection."""
+    found: list[str] = page.evaluate(
+        """selector => [...document.querySelectorAll(selector)]
+            .filter((one) => !one.closest('[hidden]')).map((one) => one.textContent.trim())""",
+        selector,
+    )
+    return found
+
+
 def cards(page: Any) -> list[str]:
     found: list[str] = page.evaluate(
         """[...document.querySelectorAll('.card')].filter((card) => !card.hidden)
