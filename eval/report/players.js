@@ -34,20 +34,30 @@ class Pair {
     return this.all.filter((video) => !video.closest("figure[hidden]"));
   }
 
-  // What a reader does to one video is done to all.
+  // What a reader does to one video is done to all. Their events come later and are no one's wish:
+  // each video counts those that it owes.
   lead(video) {
-    const others = () => this.videos.filter((one) => one !== video);
-    video.addEventListener("play", () => others().forEach((one) => one.paused && !one.ended && one.play().catch(() => {})));
-    video.addEventListener("pause", () => video.ended || others().forEach((one) => one.pause()));
-    video.addEventListener("seeked", () => { video.led = false; });
-    video.addEventListener("seeking", () => {
-      if (video.led) return;
-      for (const one of others()) {
-        const at = (video.currentTime * one.playbackRate) / video.playbackRate;
-        if (Math.abs(one.currentTime - at) < 0.02) continue;
-        one.led = true;
-        one.currentTime = at;
-      }
+    const follow = (event, act) => video.addEventListener(event, () => {
+      if (video.owed[event] > 0) video.owed[event] -= 1;
+      else this.videos.filter((one) => one !== video).forEach(act);
+    });
+    const owe = (one, event) => { one.owed[event] = (one.owed[event] ?? 0) + 1; };
+    video.owed = {};
+    follow("play", (one) => {
+      if (!one.paused || one.ended) return;
+      owe(one, "play");
+      one.play().catch(() => {});
+    });
+    follow("pause", (one) => {
+      if (one.paused || video.ended) return;
+      owe(one, "pause");
+      one.pause();
+    });
+    follow("seeking", (one) => {
+      const at = (video.currentTime * one.playbackRate) / video.playbackRate;
+      if (Math.abs(one.currentTime - at) < 0.02) return;
+      owe(one, "seeking");
+      one.currentTime = at;
     });
   }
 
@@ -87,6 +97,7 @@ class Pair {
     video.preload = "none";
     video.removeAttribute("src");
     video.load();
+    video.owed = {};
   }
 
   restart() {

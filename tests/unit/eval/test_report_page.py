@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.report import Media, ReportData, ReportFailure, ReportRow, ReportScore, render
+from eval.report.cards import cards
+from eval.report.means import score_columns, variant_means
 from eval.report.plot import scatter
 from eval.report.prompts import MAX_WORDS, compare_prompts
 
@@ -199,6 +201,88 @@ def test_two_models_of_one_protocol_are_never_averaged() -> None:
     assert "tav_paper_v1 · clip @ 01234567" in text
     assert "tav_paper_v1 · clip @ fedcba98" in text
     assert "50.6" not in text
+
+
+def varied(*names: str, **scores: list[float | None]) -> ReportData:
+    """One edit in each variant, with its scores."""
+
+    def score(at: int) -> ReportScore:
+        changes: dict[str, Any] = {key: values[at] for key, values in scores.items()}
+        return dataclasses.replace(SCORE, **changes)
+
+    rows = tuple(
+        changed(variant=name, edit_key=name, scores=(score(at),)) for at, name in enumerate(names)
+    )
+    return ReportData(title="demo", variants=names, rows=rows, failures=())
+
+
+def test_the_best_of_each_measure_is_marked_by_what_is_better() -> None:
+    data = varied("a", "b", "c", frame_consistency=[1.0, 3.0, None], flicker=[2.0, 5.0, 2.0])
+    (key,) = columns = score_columns(data.rows)
+    means = variant_means(data, columns)
+    marked = [{name for _, name in one.best} for one in means]
+    assert marked[0] >= {"flicker"}
+    assert marked[1] >= {"frame_consistency"}
+    assert "frame_consistency" not in marked[0] | marked[2]
+    assert "flicker" in marked[2]
+    assert means[2].means[key]["frame_consistency"].missing == 1
+
+
+def test_one_variant_with_a_value_has_nothing_to_be_best_of() -> None:
+    data = varied("a", "b", frame_consistency=[1.0, math.nan], textual_alignment=[None, None])
+    assert all(not one.best for one in variant_means(data, score_columns(data.rows)))
+
+
+def test_edits_that_differ_in_source_or_prompt_are_not_shown_as_one() -> None:
+    data = varied("a", "b", "c")
+    rows = (data.rows[0], changed(data.rows[1], prompt="another"), data.rows[2], data.rows[0])
+    groups = cards(dataclasses.replace(data, rows=rows))
+    assert [[tile.row.variant for tile in card.tiles] for card in groups] == [
+        ["a", "c"],
+        ["b"],
+        ["a"],
+    ]
+
+
+def test_variants_share_a_card_and_means_are_never_over_two_of_them() -> None:
+    data = varied("a", "b", frame_consistency=[80.0, 90.0])
+    text = render(data, MEDIA, now=NOW)
+    assert text.count("<article") == 1
+    assert text.count("<video") == 3
+    assert "85.00" not in text
+
+
+def test_work_that_variants_share_is_counted_once() -> None:
+    data = varied("a", "b")
+    shared = tuple(changed(row, edit_key="e1") for row in data.rows)
+    assert "11 min 02 s" in render(dataclasses.replace(data, rows=shared), MEDIA, now=NOW)
+    assert "12 min 03 s" in render(data, MEDIA, now=NOW)
+    own = (data.rows[0], changed(data.rows[1], adapter_key="a2"))
+    assert "22 min 03 s" in render(dataclasses.replace(data, rows=own), MEDIA, now=NOW)
+
+
+def test_a_raw_cosine_is_drawn_on_a_scale_of_its_own() -> None:
+    raw = dataclasses.replace(
+        SCORE, protocol="rave_v1", frame_consistency=0.93, textual_alignment=0.25
+    )
+    fills = re.findall(r'class="fill" width="([0-9.]+)"', page(changed(scores=(raw,))))
+    assert fills == ["93.0", "25.0"] * 2
+
+
+@given(hostile, hostile)
+def test_no_name_of_a_variant_or_method_becomes_markup(first: str, second: str) -> None:
+    names = ("x", f"{first}1", f"{second}2")
+    data = varied(*names)
+    rows = tuple(changed(row, method=second) for row in data.rows)
+    plain = tuple(changed(row, method="m") for row in varied("x", "y", "z").rows)
+    found = render(dataclasses.replace(data, rows=rows), MEDIA, now=NOW)
+    wanted = render(dataclasses.replace(varied("x", "y", "z"), rows=plain), MEDIA, now=NOW)
+    assert Elements(found).names().count("script") == 1
+    # Where the method has the variant's name it is not said again.
+    small = {"small"}
+    assert [one for one in Elements(found).names() if one not in small] == [
+        one for one in Elements(wanted).names() if one not in small
+    ]
 
 
 def test_a_video_that_is_missing_is_said_to_be() -> None:
