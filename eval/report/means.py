@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from eval.aggregate import Aggregate, Mean, Score, aggregate, mean
+from eval.aggregate import Aggregate, Score, aggregate
 from eval.measures import MEASURES, filled
 from eval.protocols import PROTOCOLS
 from eval.report.cards import ScoreId, score_id
 from eval.report.data import ReportData, ReportRow, ReportScore
+from eval.values import NOTHING, Mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class VariantMeans:
 
     variant: int
     edits: int
-    seconds: Mean
+    seconds: float | None
+    """Mean of sampling an edit."""
     means: Mapping[ScoreId, Mapping[str, Mean]]
     best: frozenset[tuple[ScoreId, str]]
     """The columns in which no variant is better."""
@@ -80,7 +83,7 @@ def variant_means(data: ReportData, columns: Mapping[ScoreId, Column]) -> list[V
             for one in aggregates(rows[name], columns)
             if one.category is None
         }
-        nothing = dict.fromkeys(MEASURES, mean([]))
+        nothing = dict.fromkeys(MEASURES, NOTHING)
         means.append({key: overall.get(one.label, nothing) for key, one in columns.items()})
     best = [
         (index, (key, measure))
@@ -92,7 +95,7 @@ def variant_means(data: ReportData, columns: Mapping[ScoreId, Column]) -> list[V
         VariantMeans(
             variant=index,
             edits=len(rows[name]),
-            seconds=mean(row.seconds for row in rows[name]),
+            seconds=fmean(row.seconds for row in rows[name]) if rows[name] else None,
             means=means[index],
             best=frozenset(where for place, where in best if place == index),
         )
