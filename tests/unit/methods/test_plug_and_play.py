@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,9 @@ def test_the_steps_that_inject(base_folder: Path) -> None:
     own = PlugAndPlayConfig(feature_injection=0.8, attention_injection=0.58)
     assert sum(own.injects(i)[0] for i in range(50)) == 40
     assert sum(own.injects(i)[1] for i in range(50)) == 28  # 50 * 0.58 is 28.999...
-    cost = PlugAndPlay(made(PlugAndPlay, base_folder).settings).cost()
+    cost = made(PlugAndPlay, base_folder).cost()
     assert cost.stages["inversion"].inversion == 999
-    assert (cost.edit.guided, cost.edit.rows) == (3 * 40 + 2 * 10, 3)
+    assert (cost.edit.guided, cost.edit.rows, cost.frames_per_batch) == (3 * 40 + 2 * 10, 3, 8)
     size = ClipSize(num_frames=24, width=512, height=512)
     assert cost.storage["inversion"](size, 8) == 50 * 24 * 4 * 64 * 64 * 4
 
@@ -157,6 +158,24 @@ def test_tinyworlds_own_base_works(frames: Frames, tmp_path: Path) -> None:
     source = clip(frames[:2])
     prepared = prepare(method, source, tmp_path)
     assert edited(method, source, PROMPT, prepared).shape == frames[:2].shape
+
+
+def test_half_precision_keeps_half_the_bytes(
+    base_folder: Path, frames: Frames, tmp_path: Path
+) -> None:
+    settings = made(PlugAndPlay, base_folder, **STEPS).settings
+    model = dataclasses.replace(settings.model, dtype="bf16")
+    method = PlugAndPlay(dataclasses.replace(settings, model=model))
+    method.load()
+    source = clip(frames)
+    prepared = prepare(method, source, tmp_path)
+    latents = load_file(prepared["inversion"])["latents"]
+    assert latents.dtype == torch.float16
+    count, height, width, _ = frames.shape
+    size = ClipSize(num_frames=count, width=width, height=height)
+    stored = method.cost().storage["inversion"](size, 8)
+    assert stored == latents.numel() * latents.element_size()
+    assert edited(method, source, PROMPT, prepared).shape == frames.shape
 
 
 def test_the_inversions_key_holds_what_it_depends_on(base_folder: Path) -> None:
