@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
+ABLATION := runs/ablation
+COUNT ?= 12
+SEED ?= 1
 
 # Ends with 1 where requires-python leaves out the interpreter; its words are for any Python 3.
 define CHECK_PYTHON
@@ -19,7 +22,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lavis demo test soak test-fast lint format bench lock clean
+.PHONY: help setup lavis demo ablation test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +44,13 @@ lavis: $(READY) ## Create the environment that caption.backend=lavis needs, in .
 demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/demo
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
+
+ablation: $(READY) ## Edit COUNT=12 drawn clips with the method and without its parts, and compare
+	$(BIN)/python -m tinyworld.clips $(ABLATION)-clips --random $(COUNT) --seed $(SEED)
+	$(BIN)/tav run --config manifests/runs/ablation.yaml
+	$(BIN)/tav compare $(ABLATION) --to $(ABLATION).png
+	$(BIN)/tav compare $(ABLATION) --to $(ABLATION).md
+	$(BIN)/tav compare $(ABLATION)
 
 test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder

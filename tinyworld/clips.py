@@ -1,4 +1,8 @@
-"""The demo's clips: ``python -m tinyworld.clips OUT`` draws them and writes them as mp4."""
+"""Drawn clips as mp4: ``python -m tinyworld.clips OUT`` writes the demo's.
+
+``--random 12 --seed 1`` writes as many by chance, below OUT/clips, and OUT/manifest.yaml, which
+asks for three edits of each.
+"""
 
 from __future__ import annotations
 
@@ -69,11 +73,22 @@ def _encode(frames_FHWC: npt.NDArray[np.uint8], path: Path) -> None:
 
 def main() -> None:
     """Write the clips and say where they are."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("out", type=Path, help="folder for the mp4 files")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="folder for the mp4 files, or clips and manifest")
+    parser.add_argument("--random", type=int, metavar="COUNT", help="clips by chance, with edits")
+    parser.add_argument("--seed", type=int, default=1, help="of clips and edits by chance")
     options = parser.parse_args()
-    for path in write_clips(options.out):
-        print(path)
+    if options.random is None:
+        for path in write_clips(options.out):
+            print(path)
+        return
+    if options.random < 1 or options.seed < 0:
+        parser.error("--random must be 1 or more, and --seed 0 or more")
+    from tinyworld.dataset import write_dataset  # noqa: PLC0415 - it draws with what is here
+
+    print(write_dataset(options.out, options.random, options.seed))
 
 
 if __name__ == "__main__":

@@ -1,33 +1,51 @@
-"""The ablation's command, from drawn clips to tables and a picture, as little work as can be."""
+"""The paper's ablation from drawn clips to a comparison, as little work as can be."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from eval.ablation.__main__ import main
-from eval.measures import MEASURES
-
 pytestmark = pytest.mark.soak
 
-DEMO = Path(__file__).resolve().parents[2] / "manifests/runs/demo.yaml"
+ROOT = Path(__file__).resolve().parents[2]
+ABLATION = ROOT / "manifests/runs/ablation.yaml"
 
 
-def test_two_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
-    quick = ["tune.steps=1", "invert.steps=1", "sample.steps=1"]
-    out = ["--out", str(tmp_path), "--config", str(DEMO)]
-    main([*out, "--clips", "2", "--without", "inversion", *quick])
-    found = json.loads((tmp_path / "results.json").read_text())
-    assert (found["clips"], found["overrides"]) == (2, quick)
-    assert set(found["means"]) == {"full", "w/o inversion"}
-    assert set(found["differences"]) == {"w/o inversion"}
-    for means in found["means"].values():
-        for name in MEASURES:
+def python(folder: Path, *words: str) -> str:
+    """A module of this checkout, run in a folder; what it printed."""
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_four_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
+    python(tmp_path, "tinyworld.clips", "runs/ablation-clips", "--random", "2")
+    quick = ("tune.steps=1", "invert.steps=1", "sample.steps=1", "ray.workers=1")
+    run = ("components.cli", "run", "--config", str(ABLATION), *quick)
+    python(tmp_path, *run)
+    compare = ("components.cli", "compare", "runs/ablation")
+    python(tmp_path, *compare, "--to", "ablation.png")
+    assert (tmp_path / "ablation.png").stat().st_size > 10_000
+    found = json.loads(python(tmp_path, *compare, "--json"))
+    others = ("no_st_attn", "no_inversion", "no_tuning")
+    assert {one["variant"]: one["against"] for one in found["variants"]} == {
+        "full": None,
+        **dict.fromkeys(others, "full"),
+    }
+    for cell in found["cells"]:
+        if cell["category"] is None:
             # A picture after one step may show no object, which then has no unsteadiness.
-            assert name == "jitter" or means[name]["edits"] == 6
-    # The tuning was shared: one adapter for each clip.
-    assert len(list((tmp_path / "run/adapters").glob("*.safetensors"))) == 2
-    assert "| w/o inversion |" in (tmp_path / "results.md").read_text()
-    assert (tmp_path / "results.png").stat().st_size > 10_000
+            assert cell["measure"] == "jitter" or cell["edits"] == 6
+    assert python(tmp_path, *compare, "--variant", "no_tuning").count("no_inversion") == 0
+    # Full and no_inversion shared their tuning: three adapters for each clip.
+    assert len(list((tmp_path / "runs/ablation/adapters").glob("*.safetensors"))) == 2 * 3

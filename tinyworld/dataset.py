@@ -1,4 +1,4 @@
-"""The clips that are edited and what is asked of each: by chance, but equal for equal seeds."""
+"""Clips by chance and what is asked of each: the same bytes for the same number and seed."""
 
 from __future__ import annotations
 
