@@ -24,6 +24,7 @@ from components.config import RunConfig, VideoConfig, VideoLimits, load_run_conf
 from components.errors import SourceError, TransientError
 from components.manifest.load import load_manifest
 from components.records.revisions import resolve_revision
+from components.results.compare import RunScores, compare_runs
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.models import check_models
 from components.steps.step import StepContext
@@ -33,6 +34,7 @@ from components.storage.tables import append_rows, read_table
 from components.video.sources import stat_source
 from tav_model.config import ModelConfig
 from tests import bad_videos
+from tests.finished_run import exported_row
 from tests.manifest_files import write
 from tests.random_models import build_base_model
 from tests.sample_videos import write_video
@@ -242,3 +244,12 @@ def lacking(folder: Path) -> None:
 def truncated(folder: Path) -> None:
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
+
+
+def comparison(
+    name: str, value: str, limit: str, remedy: str, *, runs: int = 1, **asked: Any
+) -> Kind:
+    """Runs of two variants each, and what is asked of comparing them."""
+    rows = [exported_row(variant=variant) for variant in ("full", "pnp")]
+    tables = {f"run-{n}": RunScores(variants=("full", "pnp"), rows=rows) for n in range(runs)}
+    return Kind(f"compare-{name}", lambda _: compare_runs(tables, **asked), value, limit, remedy)

@@ -40,12 +40,12 @@ def blocks(found: Comparison) -> list[Block]:
     judges: dict[str, set[str]] = {}
     for cell in found.cells:
         judges.setdefault(cell.protocol, set()).add(cell.judge)
-    tables: dict[str, Block] = {}
+    tables: dict[tuple[str, str], Block] = {}
     for cell in found.cells:
         label = cell.protocol or "sampling"
         if len(judges[cell.protocol]) > 1:
             label += f" · {cell.judge.removeprefix('sha256:')[:8] or 'unnamed judge'}"
-        block = tables.setdefault(label, Block(label, [], {}))
+        block = tables.setdefault((cell.protocol, cell.judge), Block(label, [], {}))
         if cell.measure not in block.measures:
             block.measures.append(cell.measure)
         block.rows.setdefault((cell.category, cell.variant), {})[cell.measure] = cell

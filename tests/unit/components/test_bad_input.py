@@ -13,6 +13,8 @@ from components.errors import ItemError, UserError
 from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
+from components.results.compare import RunScores, compare_runs
+from components.results.comparison_files import writer_of
 from components.steps.score import check_protocols
 from components.storage.address import checked_path
 from components.storage.open import open_store
@@ -24,6 +26,7 @@ from tests.bad_input import (
     base_config,
     base_with,
     changed_object,
+    comparison,
     config,
     damaged_part,
     edit,
@@ -234,6 +237,14 @@ KINDS = [
     Kind("uri-out-of-bucket", lambda _: resolve_uri("../../v.mp4", "s3://b/a"), r"'\.\./\.\./v\.mp4'", "out of the bucket", "give its"),
     Kind("model-missing", lambda _: resolve_revision("/no/such/folder"),
          "'/no/such/folder'", "no folder here and no hub id", "give a model's folder"),
+    comparison("measure", "'tav_paper_v1.flicke'", "does not hold", "it has seconds, tav_", bounds={"tav_paper_v1.flicke": 1}),
+    comparison("bound", "is -1", "0 or more", "must be", bounds={"tav_paper_v1.textual_alignment": -1}),
+    comparison("variant", "'pnq'", "no variant", "did you mean 'pnp'", chosen=("pnq",)),
+    comparison("alone", "run-0 has the one variant 'full'", "nothing is compared", "name another run",
+               chosen=("full",), bounds={"seconds": 1}),
+    Kind("compare-suffix", lambda _: writer_of("c.xlsx"), r"'\.xlsx'", "must be one", r"\.md, \.json"),
+    Kind("compare-unscored", lambda _: compare_runs({"r": RunScores(variants=(), rows=())}),
+         "r has no score", "nothing to compare", "`tav status r`"),
 ]
 # fmt: on
 
