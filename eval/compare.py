@@ -194,8 +194,8 @@ class _Draft:
         paired = ~np.isnan(self.values_E) & ~np.isnan(self.against_E)
         less = self.values_E < self.against_E
         more = self.values_E > self.against_E
-        wins, losses = (less, more) if COMPARED[measure].lower_is_better else (more, less)
-        pairs, won, lost = (int(np.count_nonzero(one)) for one in (paired, wins, losses))
+        better, worse = (less, more) if COMPARED[measure].lower_is_better else (more, less)
+        pairs, wins, losses = (int(np.count_nonzero(one)) for one in (paired, better, worse))
         both = [
             float(video_means(one[paired], self.videos_E[paired]).mean()) if pairs else None
             for one in (self.values_E, self.against_E)
@@ -215,9 +215,9 @@ class _Draft:
             mean_of_pairs=both[0],
             against_mean_of_pairs=both[1],
             difference=difference,
-            wins=won,
-            ties=pairs - won - lost,
-            losses=lost,
+            wins=wins,
+            ties=pairs - wins - losses,
+            losses=losses,
         )
 
 
