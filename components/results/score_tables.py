@@ -54,23 +54,24 @@ def _table(label: str, rows: Sequence[Row]) -> Table:
     variants = list(dict.fromkeys(map(variant_of, rows)))
     several = len(variants) > 1
     table = Table(title=plain(label))
-    for name in ("edit", *(["variant"] if several else []), "category", "prompt"):
+    # The prompt of an edit is that of all variants, and there is no room for both.
+    for name in ("edit", "variant", "category") if several else ("edit", "category", "prompt"):
         # Long prompts are cut here and whole in the report and the export.
         table.add_column(name, no_wrap=True, max_width=48)
     shown = shown or list(CLIP_MEASURES)
     for header in (*(MEASURES[name].label.replace(" ", "\n", 1) for name in shown), "Seconds"):
         table.add_column(header.lower(), justify="right", no_wrap=True)
     for row in rows[:MAX_PRINTED]:
-        names = (row["edit_id"], *([variant_of(row)] if several else []), row["category"])
+        names = (variant_of(row), row["category"]) if several else (row["category"], row["prompt"])
         numbers = (number(row[name]) for name in (*shown, "seconds"))
-        table.add_row(*map(plain, (*names, row["prompt"])), *numbers)
+        table.add_row(plain(row["edit_id"]), *map(plain, names), *numbers)
     table.add_section()
     for variant in variants:
         of_one = [found.get((variant, name), NOTHING) for name in shown]
         edits = sum(variant_of(row) == variant for row in rows)
         counted = f"{min(mean.count for mean in of_one)} of {edits} edit(s)"
-        named = [plain(variant)] if several else []
-        table.add_row("mean", *named, "", counted, *(number(one.value) for one in of_one), "")
+        named = plain(variant if several else "")
+        table.add_row("mean", named, counted, *(number(one.value) for one in of_one), "")
     return table
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from components.results.score_tables import MAX_PRINTED, print_scores
 from components.storage.tables import Row
+from eval.measures import CLIP_MEASURES, TRUTH_MEASURES
 from tests.finished_run import exported_row
 
 
@@ -70,3 +71,10 @@ def test_every_variant_has_its_own_mean() -> None:
     assert ("full" in full, "85.00" in full) == (True, True)
     assert ("pnp" in pnp, "65.00" in pnp, "2 of 2 edit(s)" in pnp) == (True, True, True)
     assert "variant" not in printed(rows[::2])
+
+
+def test_numbers_of_several_variants_are_whole_where_nobody_says_how_wide() -> None:
+    truth = dict.fromkeys(CLIP_MEASURES) | dict.fromkeys(TRUTH_MEASURES, 123.45)
+    row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v1", **truth)
+    text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=140)
+    assert text.count("123.45") == len(TRUTH_MEASURES) * 4
