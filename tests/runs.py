@@ -7,12 +7,12 @@ from typing import Any
 
 import yaml
 
-from components.config import RunConfig, parse
+from components.config import RunConfig, parse_run
 from components.run.runner import RunResult
 
 
 def run_config(document: dict[str, Any]) -> RunConfig:
-    return parse(RunConfig, document, "test")
+    return parse_run(document, "test")
 
 
 def write_manifest(document: dict[str, Any], videos: list[dict[str, Any]]) -> None:

@@ -10,12 +10,14 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from components.errors import ItemError
+from components.errors import ItemError, UserError
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
+from components.redact import redacted
 from components.run.current import State
 from components.run.plan import Plan, ingest_key
 from components.run.view import PlannedEdit
+from components.steps.sample import reading_key
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
 from components.video.sources import SourceInfo, stat_sources
@@ -24,6 +26,29 @@ logger = logging.getLogger(__name__)
 
 Record = Callable[[ItemError, RowWriter], bool]
 """Records that something is not there; false where that is no failure."""
+
+
+def check_addresses(state: State) -> None:
+    """Refuse to read several edits from one finished video.
+
+    Raises:
+        UserError: names two of them, and the address.
+    """
+    for name, view in state.views.items():
+        found: dict[str, str] = {}
+        for entry in state.manifest.videos:
+            for edit in entry.edits:
+                edit_id = f"{entry.video_id}/{edit.name}"
+                address = view.method.address(entry.video_id, edit.name)
+                if (
+                    address is not None
+                    and (former := found.setdefault(address, edit_id)) != edit_id
+                ):
+                    raise UserError(
+                        f"variant {name!r}: {edit_id!r} would be read from the same address as "
+                        f"{former!r}, {redacted(address)}: give each edit its own, with {{video}} "
+                        "in it where there are several videos"
+                    )
 
 
 def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:
@@ -90,10 +115,11 @@ def _no_source(
 def _not_given(
     state: State, plan: Plan, edit: PlannedEdit, error: ItemError, writer: RowWriter
 ) -> bool:
-    attempt = plan.attempt("sample", edit.edit_key, edit.edit_id)
+    key = reading_key(edit.edit_key, "absent")
+    attempt = plan.attempt("sample", key, edit.edit_id)
     if edit.edit_id in plan.view.edits or attempt is None:
         return False
-    item = _Absent(edit.edit_key, edit.edit_id.partition("/")[0], attempt)
+    item = _Absent(key, edit.edit_id.partition("/")[0], attempt)
     context = state.context().of(plan.view.name)
     outcome = record_failure(writer, "sample", item, error, context, edit.edit_id)
     log = VideoLog(logger, step="sample", video_id=item.video_id, edit_id=edit.edit_id)

@@ -21,7 +21,7 @@ from components.run.view import PlannedEdit, View
 from components.steps.caption import CaptionItem
 from components.steps.ingest import IngestItem
 from components.steps.prepare import PrepareItem
-from components.steps.sample import SampleItem
+from components.steps.sample import SampleItem, reading_key
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
 from components.video.read import READING_VERSION
@@ -278,16 +278,17 @@ class Plan:
         """Those that are to be made, as fields of ``EditWork``."""
         for one in planned:
             row = self.view.edits.get(one.edit_id)
-            given = None
+            given, key = None, one.edit_key
             if one.given is not None:
                 if (version := versions.get(one.given)) is None:
                     continue
-                given = {"uri": one.given, "version": version}
+                given = {"uri": one.given, "version": version, "edit_key": one.edit_key}
+                key = reading_key(one.edit_key, version)
                 row = row if row is not None and row["given_version"] == version else None
-            attempt = self.attempt("sample", one.edit_key, one.edit_id)
+            attempt = self.attempt("sample", key, one.edit_id)
             if row is None and attempt is not None:
                 yield {
-                    "item_key": one.edit_key,
+                    "item_key": key,
                     "edit_id": one.edit_id,
                     "video_id": video_id,
                     "prompt": one.prompt,

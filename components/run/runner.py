@@ -17,7 +17,7 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.origins import source_versions
+from components.run.origins import check_addresses, source_versions
 from components.run.plan import READS_CLIPS, Plan, StageId, plan_items, stage_ids
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
@@ -100,6 +100,7 @@ class Runner:
         state = self.state()
         self._context = state.context()
         check_sizes(state)
+        check_addresses(state)
 
     def state(self) -> State:
         """A fresh reading of the tables."""

@@ -269,10 +269,16 @@ class View:
             },
         }
         asked = {entry.video_id for entry in self.manifest.videos}
-        return [
-            row
-            for (step, key, item_id), row in self.failures.items()
-            if (key, item_id) in undone.get(step, ())
+        found: dict[tuple[str, ...], Row] = {}
+        for (step, key, item_id), row in sorted(self.failures.items(), key=_time):
+            work = key.partition("-")[0]  # of each finished video its last version's failure
+            if (work, item_id) in undone.get(step, ()):
+                found[step, work, item_id] = row
             # The key of a reading holds the source's version, which no row of ours knows.
-            or (step == "ingest" and item_id in asked and item_id not in self.videos)
-        ]
+            elif step == "ingest" and item_id in asked and item_id not in self.videos:
+                found[step, key, item_id] = row
+        return list(found.values())
+
+
+def _time(failure: tuple[Any, Row]) -> Any:
+    return failure[1]["at"]

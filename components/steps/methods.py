@@ -14,6 +14,7 @@ from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
 from components.records.revisions import hub_revision
 from components.steps.step import StepContext
+from components.storage.address import parse_uri
 from methods.method import Method, Settings
 from methods.registry import UnknownMethodError, find_method
 from tav_model.errors import TavModelError
@@ -31,11 +32,22 @@ def make_method(config: RunConfig, base_revision: str = "") -> Method:
     """
     try:
         kind = find_method(config.method)
-        return kind(_settings(kind, config, base_revision))
+        settings = _settings(kind, config, base_revision)
+        _check_addresses(config.method, settings.own)
+        return kind(settings)
     except UnknownMethodError as error:
         raise UserError(str(error)) from error
     except ValueError as error:
         raise UserError(f"method {config.method!r} refuses its settings: {error}") from error
+
+
+def _check_addresses(method: str, own: Any) -> None:
+    for field in dataclasses.fields(own):
+        if field.metadata.get("address"):
+            try:
+                parse_uri(getattr(own, field.name))
+            except UserError as error:
+                raise UserError(f"{method}.{field.name}: {error}") from error
 
 
 def _settings(kind: type[Method], config: RunConfig, base_revision: str) -> Settings:

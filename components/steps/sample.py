@@ -44,7 +44,7 @@ class EditWork:
     """One edit to be made."""
 
     item_key: str
-    """The edit's key; of a given video, what its content is added to (see ``given_key``)."""
+    """The edit's key; of a given video that of its reading (see ``reading_key``)."""
     edit_id: str
     video_id: str
     prompt: str
@@ -52,7 +52,8 @@ class EditWork:
     problem: str | None
     """Why its template could not be filled in."""
     given: Row | None
-    """``uri`` and ``version`` of the finished video that it is read from."""
+    """``uri`` and ``version`` of the finished video that it is read from, and ``edit_key``, to
+    which its content is added (see ``given_key``)."""
     attempt: int
 
 
@@ -88,6 +89,16 @@ def given_key(edit_key: str, sha256: str) -> str:
         sha256: Of the video.
     """
     return content_key(edit=edit_key, sha256=sha256)
+
+
+def reading_key(edit_key: str, version: str) -> str:
+    """What reading one version of a finished video is known by in ``failures``.
+
+    Args:
+        edit_key: Of the edit, whatever the video holds; the key begins with it.
+        version: Of the video.
+    """
+    return f"{edit_key}-{content_key(version=version)[:12]}"
 
 
 class SampleWorker(ItemWorker):
@@ -171,7 +182,9 @@ class SampleWorker(ItemWorker):
         item, context = video.item, video.context
         config = context.config
         origin = video.origin(edit)
-        key = given_key(edit.item_key, origin["given_sha256"]) if edit.given else edit.item_key
+        key = edit.item_key
+        if edit.given is not None:
+            key = given_key(edit.given["edit_key"], origin["given_sha256"])
         row = {
             "edit_key": key,
             "edit_id": edit.edit_id,
@@ -265,13 +278,22 @@ class _Video:
             yield _checked(self._name, edit, frames, self.item.video_row["num_frames"])
 
     def origin(self, edit: EditWork) -> Row:
-        """The columns that say which finished video an edit was read from."""
+        """The columns that say which finished video an edit was read from.
+
+        Raises:
+            ItemError: the method did not read it.
+        """
         if edit.given is None:
             return dict.fromkeys(("given_uri", "given_version", "given_sha256"))
+        if (sha256 := self._given.get(edit.edit_id)) is None:
+            raise ItemError(
+                f"method {self._name!r} names {edit.given['uri']} as {edit.edit_id!r} and did not "
+                "read it: give what edit.given() returns, or no address"
+            )
         return {
             "given_uri": edit.given["uri"],
             "given_version": edit.given["version"],
-            "given_sha256": self._given[edit.edit_id],
+            "given_sha256": sha256,
         }
 
     def _asked(self, edit: EditWork) -> Edit:

@@ -16,11 +16,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from benchmarks.chaos.plain import PlainRunner
 from components.run.current import State
 from components.run.runner import Runner
 from components.storage.open import open_store
+from components.storage.store import file_sha256
 from tests.integration.s3_server import S3Server
-from tests.runs import run_config
+from tests.runs import counts, run_config, tiny_document, write_manifest
+from tests.sample_videos import grey_frames, write_folder, write_video
 
 HOSTILE = "<script>alert(1)</script> $(touch owned) `id`; rm -rf / | \"x\" & 'y' \\"
 
@@ -125,3 +128,48 @@ def files(folder: Path) -> dict[str, str]:
 
 def holding(told: dict[str, str], what: str) -> list[str]:
     return [name for name, text in told.items() if what in text]
+
+
+def test_finished_edits_in_a_bucket_are_a_variant(
+    tiny_models: Path,
+    tiny_clips: Path,
+    s3_server: S3Server,
+    s3_bucket: str,
+    tmp_path: Path,
+) -> None:
+    client, document = s3_server.client(), tiny_document(tmp_path, tiny_models)
+    theirs = write_video(tmp_path / "a.mp4", 4, size=(64, 64))
+    client.upload_file(str(theirs), s3_bucket, "edits/fish/cartoon.mp4")
+    edits = [
+        {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+        {"id": "gone", "category": "style", "prompt": "{caption}, gone"},
+    ]
+    fish = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
+    write_manifest(document, [fish | {"edits": edits}])
+    videos = f"s3://{s3_bucket}/edits/{{video}}/{{edit}}.mp4"
+    document["variants"] = {
+        "source": {"method": "identity"},
+        "theirs": {"method": "precomputed", "precomputed": {"videos": videos}},
+    }
+    runner = PlainRunner(run_config(document))
+    assert counts(runner.run()) == {"ingest": 1, "sample": 4, "score": 3}
+    state = runner.state()
+    assert set(state.views["source"].edits) == {"fish/cartoon", "fish/gone"}
+    edit = state.views["theirs"].edits["fish/cartoon"]
+    assert edit["given_sha256"] == file_sha256(theirs)
+    (failure,) = state.open_failures
+    assert f"s3://{s3_bucket}/edits/fish/gone.mp4 does not exist" in failure["message"]
+    assert counts(PlainRunner(run_config(document)).run()) == {}
+
+    # A folder of frames in its place, and another object: one is found, one is read again.
+    folder = write_folder(tmp_path / "frames", [f"{n}.png" for n in range(4)], size=(64, 64))
+    for path in folder.iterdir():
+        client.upload_file(str(path), s3_bucket, f"edits/fish/gone.mp4/{path.name}")
+    write_video(theirs, grey_frames(8, 64, 64)[4:])
+    client.upload_file(str(theirs), s3_bucket, "edits/fish/cartoon.mp4")
+    runner = PlainRunner(run_config(document))
+    assert counts(runner.run()) == {"sample": 2, "score": 2}
+    state = runner.state()
+    assert state.views["theirs"].edits["fish/cartoon"]["edit_key"] != edit["edit_key"]
+    assert state.open_failures == []
+    assert counts(PlainRunner(run_config(document)).run()) == {}
