@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.cli.options import BOUNDS, CONFIG, OVERRIDES, RETRY_FAILED, together
+from components.cli.options import BOUNDS, CONFIG, OVERRIDES, RETRY_FAILED, VARIANTS, together
 from components.errors import UserError
 from pipelines.packages import PIPELINES
 
 if TYPE_CHECKING:
+    from components.config import RunConfig
     from pipelines.client import Kubeflow
     from pipelines.work import Work
 
@@ -26,6 +27,7 @@ def pipeline() -> None:
 
 _WORK = together(
     CONFIG,
+    VARIANTS,
     click.option("--pipeline", "name", type=click.Choice(PIPELINES), default="edit_dataset"),
     click.option("--baseline", help="Run to compare with, by --bound (reevaluate)."),
     BOUNDS,
@@ -167,21 +169,20 @@ def _server(host: str, namespace: str | None) -> Kubeflow:
 def _arguments(
     name: str,
     *,
-    config_path: Path,
-    overrides: Sequence[str],
     where: str,
     retry_failed: bool,
     baseline: str | None,
     bounds: Mapping[str, float],
     params: Sequence[str],
+    **run: Any,
 ) -> dict[str, Any]:
     """The pipeline's parameters, checked as far as this machine can."""
-    from components.config import load_run_config, parse
+    from components.config import parse
     from components.launch import Where
     from components.launch.job import portable_document
     from pipelines.carried import carried, carried_text
 
-    config = load_run_config(config_path, tuple(overrides))
+    config = _config(**run)
     try:
         place = json.loads(where)
         parse(Where, place, "--where")
@@ -201,6 +202,12 @@ def _arguments(
     elif baseline or bounds:
         raise click.UsageError(f"--baseline and --bound are of reevaluate, not of {name}")
     return arguments | dict(_param(name, text) for text in params)
+
+
+def _config(config_path: Path, overrides: tuple[str, ...], variants: tuple[str, ...]) -> RunConfig:
+    from components.config import load_run_config
+
+    return load_run_config(config_path, overrides, variants)
 
 
 def _param(pipeline_name: str, text: str) -> tuple[str, Any]:

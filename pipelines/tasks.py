@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from components.config import RunConfig, parse
+from components.config import RunConfig, parse, parse_run, variant_configs
 from components.config import run_config as read_config
 from components.errors import ItemError, UserError
 from components.launch import Where, launch_step
@@ -105,12 +105,16 @@ def check_pins(config: str, pipeline_version: str) -> None:
             f"this image holds version {held}, but pipeline_version asks for {pipeline_version}: "
             "give the image of that version, or another pipeline_version and a baseline made by it"
         )
-    model = run_config(config).model
-    if model.revision is None and "/" in model.base and not Path(model.base).exists():
-        raise UserError(
-            f"model.base {model.base!r} has no model.revision: give the commit of the hub's "
-            "repository, or the model of a benchmark may change under it"
-        )
+    whole = run_config(config)
+    for name, one in variant_configs(whole, parse_run).items():
+        if whole.only and name not in whole.only:
+            continue
+        model, where = one.model, f"variants.{name}: " if whole.variants else ""
+        if model.revision is None and "/" in model.base and not Path(model.base).exists():
+            raise UserError(
+                f"{where}model.base {model.base!r} has no model.revision: give the commit of the "
+                "hub's repository, or the model of a benchmark may change under it"
+            )
 
 
 def run_step(step: str, config: RunConfig, where: str, *, retry_failed: bool) -> dict[str, float]:
@@ -127,7 +131,7 @@ def run_step(step: str, config: RunConfig, where: str, *, retry_failed: bool) ->
     """
     place = parse(Where, json.loads(where), "where")
     launch_step(step, config, place, retry_failed=retry_failed)
-    status = run_status(load_run(config.run))
+    status = run_status(load_run(config.run, config.only))
     found = {"failed_fraction": status.failed_fraction}
     if step in status.steps:
         counts = status.steps[step]
@@ -139,11 +143,12 @@ def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, f
     """Write the run's scored edits as Parquet, and their means as Markdown.
 
     Returns:
-        The mean of every measure over all edits, as ``protocol.measure``.
+        The mean of every measure over all edits, as ``protocol.measure``; of a run with several
+        variants as ``variant.protocol.measure``, also where it is narrowed to one of them.
     """
-    scores = _scored(load_run(config.run))
+    scores = _scored(load_run(config.run, config.only))
     _exported(scores.rows, table, ".parquet")
-    found = _means(scores)
+    found = _means(scores, named=len(config.variants) > 1)
     lines = ["| measure | mean |", "|---|---|", *(f"| {n} | {v:.2f} |" for n, v in found.items())]
     summary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return found
@@ -151,7 +156,7 @@ def publish_scores(config: RunConfig, table: Path, summary: Path) -> dict[str, f
 
 def write_gallery(config: RunConfig, page: Path) -> None:
     """Write the gallery as one file that needs no other, with as many videos as it bears."""
-    state = load_run(config.run)
+    state = load_run(config.run, config.only)
     chosen = state.selection()
     data = collect(state.store, chosen, failures=state.open_failures)
     page.write_text(gallery(state.store, data), "utf-8")
@@ -175,7 +180,7 @@ def compare_runs(config: RunConfig, baseline: str, bounds: str, summary: Path) -
     if first.rstrip("/") == config.run.rstrip("/"):
         raise UserError(f"the baseline is the run itself, {config.run}: give an earlier run")
     runs = {one: _scored(load_run(one)) for one in (first, config.run)}
-    found = compare_with(runs, _bounds(bounds))
+    found = compare_with(runs, _bounds(bounds), config.only)
     summary.write_text(markdown(found), encoding="utf-8")
     return found
 
@@ -206,7 +211,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
     document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
     document["code_version"] = version(PACKAGE)
     try:
-        document["status"] = run_status(load_run(config.run)).document()
+        document["status"] = run_status(load_run(config.run, config.only)).document()
     except (UserError, ItemError) as error:
         document["status"] = str(error)
     path = f"{OUTCOMES}/{name}.json"
@@ -225,12 +230,11 @@ def _exported(rows: Sequence[Row], target: Path, suffix: str) -> None:
     named.replace(target)
 
 
-def _means(scores: RunScores) -> dict[str, float]:
-    """Means over all edits by ``protocol.measure``; of several variants, by each one's name too."""
+def _means(scores: RunScores, *, named: bool) -> dict[str, float]:
+    """Means over all edits by ``protocol.measure``, if asked with the variant's name before it."""
     found = means(score_values(scores.rows), ("variant", "protocol", "measure"))
-    several = len(scores.variants) > 1
     return {
-        f"{variant}.{protocol}.{measure}" if several else f"{protocol}.{measure}": mean.value
+        f"{variant}.{protocol}.{measure}" if named else f"{protocol}.{measure}": mean.value
         for (variant, protocol, measure), mean in found.items()
         if mean.value is not None
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from components.cli.options import BOUNDS
+from components.cli.options import BOUNDS, VARIANTS
 from components.errors import EXIT_USER_ERROR, UserError
 
 if TYPE_CHECKING:
@@ -18,15 +18,13 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_uris", metavar="RUN [RUN]...", nargs=-1, required=True)
-@click.option(
-    "--variant", "chosen", multiple=True, metavar="NAME", help="Compare this one; may be repeated."
-)
+@VARIANTS
 @BOUNDS
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--to", "target", help="A .md, .json, .csv or .png file, in place of printing.")
 def compare(
     run_uris: tuple[str, ...],
-    chosen: tuple[str, ...],
+    variants: tuple[str, ...],
     bounds: dict[str, float],
     as_json: bool,
     target: str | None,
@@ -43,7 +41,7 @@ def compare(
         raise click.UsageError("--json prints and --to writes: give one of them")
     if target:
         writer_of(target)
-    found = _compared(run_uris, bounds, chosen)
+    found = _compared(run_uris, bounds, variants)
     if target:
         write(found, target)
         click.echo(target)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from components.cli.options import VARIANTS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rich.console import Group
     from rich.table import Table
 
     from components.run.pace import Pace
@@ -22,15 +25,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_uri", metavar="RUN")
+@VARIANTS
 @click.option("--watch", is_flag=True, help="Look again and again until nothing is left.")
 @click.option("--every", default=5.0, show_default=True, help="Seconds between two looks.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON, a line for each look.")
-def status(run_uri: str, watch: bool, every: float, as_json: bool) -> None:
+def status(
+    run_uri: str, variants: tuple[str, ...], watch: bool, every: float, as_json: bool
+) -> None:
     """Show where a run stands, how fast it goes and what it took. RUN is a folder or s3:// address.
 
     Reads the tables alone: during a run, after a crash, from another machine.
     """
-    looks = _looks(run_uri, every if watch else None)
+    looks = _looks(run_uri, variants, every if watch else None)
     if as_json:
         for found, paces in looks:
             document = found.document()
@@ -42,20 +48,22 @@ def status(run_uri: str, watch: bool, every: float, as_json: bool) -> None:
 
         with Live(auto_refresh=False) as live:
             for found, paces in looks:
-                live.update(_table(found, paces), refresh=True)
+                live.update(_tables(found, paces), refresh=True)
     else:
         for found, paces in looks:
             print_status(found, paces)
 
 
-def _looks(run_uri: str, every: float | None) -> Iterator[tuple[Status, dict[str, Pace]]]:
+def _looks(
+    run_uri: str, variants: tuple[str, ...], every: float | None
+) -> Iterator[tuple[Status, dict[str, Pace]]]:
     """Look once, or every so many seconds until nothing is left."""
     from components.run.pace import run_pace
     from components.run.record import load_run
     from components.run.status import run_status
 
     while True:
-        state = load_run(run_uri)
+        state = load_run(run_uri, variants)
         found = run_status(state)
         yield found, run_pace(state.store, found)
         if every is None or not any(step.left for step in found.steps.values()):
@@ -65,14 +73,15 @@ def _looks(run_uri: str, every: float | None) -> Iterator[tuple[Status, dict[str
 
 @click.command()
 @click.argument("run_uri", metavar="RUN")
+@VARIANTS
 @click.option("--to", "target", required=True, help="A .parquet, .csv, .jsonl or .md file.")
-def export(run_uri: str, target: str) -> None:
+def export(run_uri: str, variants: tuple[str, ...], target: str) -> None:
     """Write a run's scored edits as one table, a row for each edit and protocol."""
     from components.results.export import export as write
     from components.results.export import score_table
     from components.run.record import load_run
 
-    state = load_run(run_uri)
+    state = load_run(run_uri, variants)
     rows = score_table(state.store, state.selection())
     write(rows, target)
     click.echo(f"{len(rows)} row(s) written to {target}")
@@ -80,13 +89,14 @@ def export(run_uri: str, target: str) -> None:
 
 @click.command()
 @click.argument("run_uri", metavar="RUN")
+@VARIANTS
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
-def strip(run_uri: str, target: Path) -> None:
+def strip(run_uri: str, variants: tuple[str, ...], target: Path) -> None:
     """Draw some frames of each source and its edits as one picture."""
     from components.results.strip import strip as draw
     from components.run.record import load_run
 
-    state = load_run(run_uri)
+    state = load_run(run_uri, variants)
     picture = draw(state.store, state.selection())
     target.write_bytes(picture)
     click.echo(str(target))
@@ -94,49 +104,76 @@ def strip(run_uri: str, target: Path) -> None:
 
 @click.command()
 @click.argument("run_uri", metavar="RUN")
+@VARIANTS
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON lines, one for each item.")
-def failures(run_uri: str, as_json: bool) -> None:
+def failures(run_uri: str, variants: tuple[str, ...], as_json: bool) -> None:
     """List what is missing from a run because it failed, by step and kind of error."""
     from components.run.record import load_run
 
-    groups: dict[tuple[str, str], list[Row]] = {}
-    state = load_run(run_uri)
-    for row in state.open_failures:
+    groups: dict[tuple[str, str], list[tuple[Row, list[str]]]] = {}
+    state = load_run(run_uri, variants)
+    for row, concerned in state.failures:
         if as_json:
-            click.echo(json.dumps(row, default=str))
-        groups.setdefault((row["step"], row["error_type"]), []).append(row)
+            click.echo(json.dumps(row | {"variants": concerned}, default=str))
+        groups.setdefault((row["step"], row["error_type"]), []).append((row, concerned))
     if as_json:
         return
     for (step, kind), rows in groups.items():
         click.echo(f"{step}: {kind}, {len(rows)} item(s)")
-        for row in rows:
+        for row, concerned in rows:
             again = row["retryable"] and row["attempt"] < state.config.max_attempts
             next_run = "tried again by the next run" if again else "needs --retry-failed"
+            whose = f"; of {', '.join(concerned)}" if state.config.variants else ""
             name = row["edit_id"] or row["video_id"]
-            click.echo(f"  {name}  {row['message']} (attempt {row['attempt']}; {next_run})")
+            click.echo(f"  {name}  {row['message']} (attempt {row['attempt']}; {next_run}{whose})")
 
 
 def print_status(found: Status, paces: Mapping[str, Pace] | None = None) -> None:
-    """Print a table of steps, with their pace where it is known."""
+    """Print a table of steps, with their pace where it is known, and one of several variants."""
     from rich.console import Console
 
-    Console().print(_table(found, paces))
+    Console().print(_tables(found, paces))
 
 
-def _table(found: Status, paces: Mapping[str, Pace] | None) -> Table:
+def _tables(found: Status, paces: Mapping[str, Pace] | None) -> Group:
+    from rich.console import Group
+
+    tables = [_steps(found, paces)]
+    return Group(*tables, _variants(found.variants)) if found.variants else Group(*tables)
+
+
+def _steps(found: Status, paces: Mapping[str, Pace] | None) -> Table:
+    timed = ("per hour", "eta", "work", "gpu work") if paces else ()
+    table = _table("step", "total", "done", "failed", "left", *timed)
+    table.caption = _last_commit(paces or {})
+    for name, step in found.steps.items():
+        counts = map(str, (step.total, step.done, step.failed, step.left))
+        table.add_row(name, *counts, *(_times(paces[name]) if paces else ()))
+    return table
+
+
+def _variants(found: Mapping[str, Status]) -> Table:
+    """What is done of each variant's edits and scores; what two variants share counts for both."""
+    counts = ("failed", "left")
+    table = _table("variant", "edits", *counts, "scores", *counts)
+    table.columns[0].no_wrap, table.columns[0].overflow = False, "fold"
+    for name, one in found.items():
+        cells: list[str] = []
+        for step in (one.steps["sample"], one.steps["score"]):
+            cells += [f"{step.done}/{step.total}", str(step.failed), str(step.left)]
+        table.add_row(name, *cells)
+    return table
+
+
+def _table(*heads: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    timed = ("per hour", "eta", "work", "gpu work") if paces else ()
-    table = Table("step", "total", "done", "failed", "left", *timed, box=SIMPLE_HEAD)
-    table.caption = _last_commit(paces or {})
+    table = Table(*heads, box=SIMPLE_HEAD)
     for column in table.columns:
         column.no_wrap = True
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, step in found.steps.items():
-        counts = map(str, (step.total, step.done, step.failed, step.left))
-        table.add_row(name, *counts, *(_times(paces[name]) if paces else ()))
     return table
 
 

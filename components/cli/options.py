@@ -18,6 +18,13 @@ CONFIG = click.option(
 )
 OVERRIDES = click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 RETRY_FAILED = click.option("--retry-failed", is_flag=True, help="Also try what failed for good.")
+VARIANTS = click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="NAME",
+    help="Of the variants this one alone; may be repeated.",
+)
 OUTCOME_AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
 
 

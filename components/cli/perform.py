@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from components.cli.look import print_status
-from components.cli.options import CONFIG, OUTCOME_AS_JSON, OVERRIDES, RETRY_FAILED, together
+from components.cli.options import (
+    CONFIG,
+    OUTCOME_AS_JSON,
+    OVERRIDES,
+    RETRY_FAILED,
+    VARIANTS,
+    together,
+)
 from components.errors import EXIT_FAILED_ITEMS
 
 if TYPE_CHECKING:
     from components.run.perform import Performed
 
 
-_run_options = together(CONFIG, RETRY_FAILED, OUTCOME_AS_JSON, OVERRIDES)
+_run_options = together(CONFIG, VARIANTS, RETRY_FAILED, OUTCOME_AS_JSON, OVERRIDES)
 
 
 @click.command()
@@ -64,6 +71,7 @@ def _perform(
     *,
     config_path: Path,
     overrides: tuple[str, ...],
+    variants: tuple[str, ...],
     retry_failed: bool,
     as_json: bool,
 ) -> None:
@@ -71,7 +79,7 @@ def _perform(
     from components.log import setup_logging
     from components.run.perform import perform
 
-    config = load_run_config(config_path, overrides)
+    config = load_run_config(config_path, overrides, variants)
     verbose = click.get_current_context().find_root().params["verbose"]
     setup_logging(verbose=verbose, config=config)
     done = perform(step, config, retry_failed=retry_failed)

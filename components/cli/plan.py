@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from components.cli.options import CONFIG, OVERRIDES
+from components.cli.options import CONFIG, OVERRIDES, VARIANTS
 from components.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _GB = 1e9
 @click.command()
 @OVERRIDES
 @CONFIG
+@VARIANTS
 @click.option("--device", "device_name", help="A GPU to plan for, such as A100-40GB, not this one.")
 @click.option(
     "--calibration",
@@ -34,6 +35,7 @@ _GB = 1e9
 def plan(
     config_path: Path,
     overrides: tuple[str, ...],
+    variants: tuple[str, ...],
     device_name: str | None,
     calibration: Path | None,
     as_json: bool,
@@ -47,7 +49,7 @@ def plan(
     from components.run.estimate import plan_run
     from components.run.runner import Runner
 
-    config = load_run_config(config_path, overrides)
+    config = load_run_config(config_path, overrides, variants)
     found = plan_run(Runner(config).state(), device_name=device_name, calibration=calibration)
     if as_json:
         click.echo(json.dumps(_document(found)))

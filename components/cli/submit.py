@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from components.cli.options import CONFIG, OUTCOME_AS_JSON, OVERRIDES, RETRY_FAILED
+from components.cli.options import CONFIG, OUTCOME_AS_JSON, OVERRIDES, RETRY_FAILED, VARIANTS
 from components.run import PERFORMED
 
 
@@ -19,6 +19,7 @@ from components.run import PERFORMED
 @click.option("--kuberay", is_flag=True, help="A Ray cluster of its own, on Kubernetes.")
 @CONFIG
 @click.option("--step", type=click.Choice(PERFORMED), default="run", show_default=True)
+@VARIANTS
 @RETRY_FAILED
 @click.option("--attempts", type=int, help="Tries if the job itself is lost.  [default: 1]")
 @click.option("--namespace", help="Kubernetes namespace.  [default: the context's]")
@@ -31,6 +32,7 @@ def submit(
     *,
     config_path: Path,
     overrides: tuple[str, ...],
+    variants: tuple[str, ...],
     step: str,
     retry_failed: bool,
     as_json: bool,
@@ -53,7 +55,7 @@ def submit(
     given = {name: value for name, value in settings.items() if value is not None}
     place = {"mode": "kuberay"} if kuberay else {"mode": "address", "address": address}
     where = parse(Where, {**place, **given}, "options")
-    config = load_run_config(config_path, overrides)
+    config = load_run_config(config_path, overrides, variants)
     outcome = launch_step(step, config, where, retry_failed=retry_failed)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(outcome)))

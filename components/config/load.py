@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
 from components.config.document import parse, read_document
 from components.config.settings import RunConfig
-from components.config.variants import variant_configs, whole_variants
+from components.config.variants import narrowed, variant_configs, whole_variants
 from components.errors import UserError
 from methods.registry import UnknownMethodError, find_method, method_names
 from tinyworld import shipped
 
 
-def load_run_config(path: Path, overrides: tuple[str, ...] = ()) -> RunConfig:
+def load_run_config(
+    path: Path, overrides: tuple[str, ...] = (), variants: Collection[str] = ()
+) -> RunConfig:
     """Read a run's YAML and apply overrides such as ``tune.steps=20``.
+
+    Args:
+        path: The file.
+        overrides: ``key=value``, in order.
+        variants: To narrow the configuration to; none leaves it as it says itself.
 
     Raises:
         UserError: the file is missing or no mapping, or any key or value is wrong; all problems
             are listed at once, each with the key's path, the value and the remedy.
     """
-    return run_config(read_document(path, overrides), str(path))
+    config = run_config(read_document(path, overrides), str(path))
+    return narrowed(config, variants) if variants else config
 
 
 def run_config(document: Any, where: str) -> RunConfig:
@@ -39,7 +48,7 @@ def run_config(document: Any, where: str) -> RunConfig:
     """
     config = _with_absolute_paths(parse_run(document, where))
     variants = whole_variants(config.variants, variant_configs(config, run_config))
-    return dataclasses.replace(config, variants=variants)
+    return narrowed(dataclasses.replace(config, variants=variants), config.only)
 
 
 def parse_run(document: Any, where: str) -> RunConfig:

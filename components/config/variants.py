@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from components.config.document import to_document
@@ -41,19 +41,31 @@ def variant_configs(config: RunConfig, read: ReadConfig) -> dict[str, RunConfig]
     return found
 
 
-def narrowed(config: RunConfig, names: tuple[str, ...]) -> RunConfig:
-    """The configuration for some of its variants alone.
+def narrowed(config: RunConfig, names: Collection[str]) -> RunConfig:
+    """The configuration for some of its variants alone, in its own order.
+
+    Args:
+        config: Of the run.
+        names: The variants; none, or each of them, is all. A run without variants has one, named as
+            its method.
 
     Raises:
         UserError: there is no such variant.
     """
     known = tuple(config.variants) or (config.method,)
     for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-            raise UserError(f"the run has no variant {name!r}: {hint}")
-    return dataclasses.replace(config, only=names)
+        if name in known:
+            continue
+        if not config.variants:
+            raise UserError(
+                f"the run has no variant {name!r}: it names none in its configuration, so its "
+                f"only one is its method, {config.method!r}"
+            )
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+        raise UserError(f"the run has no variant {name!r}: {hint}")
+    only = tuple(name for name in known if name in names)
+    return dataclasses.replace(config, only=() if only == known else only)
 
 
 def whole_variants(

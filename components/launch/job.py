@@ -87,14 +87,15 @@ def portable_document(config: RunConfig) -> dict[str, Any]:
     from tinyworld import shipped
 
     on_cluster = dataclasses.replace(config, ray=dataclasses.replace(config.ray, address="auto"))
-    document: dict[str, Any] = yaml.safe_load(yaml.safe_dump(_plain(to_document(on_cluster))))
+    document: dict[str, Any] = yaml.safe_load(_dumped(_plain(to_document(on_cluster))))
     for section, key, part in (
         ("model", "base", shipped.shipped_model("base")),
         ("caption", "model", shipped.shipped_model("blip2")),
         ("score", "model", shipped.shipped_model("clip")),
     ):
-        if document[section][key] == str(part):
-            document[section][key] = shipped.NAME
+        for one in (document, *document.get("variants", {}).values()):
+            if one.get(section, {}).get(key) == str(part):
+                one[section][key] = shipped.NAME
     return document
 
 
@@ -105,9 +106,14 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def _dumped(document: dict[str, Any]) -> str:
+    """A document as YAML in its own order, which is also the variants'."""
+    return yaml.safe_dump(document, sort_keys=False)
+
+
 def encode(document: dict[str, Any]) -> str:
     """A document as text of letters, digits, ``-``, ``_`` and ``=`` alone."""
-    return base64.urlsafe_b64encode(yaml.safe_dump(document).encode()).decode("ascii")
+    return base64.urlsafe_b64encode(_dumped(document).encode()).decode("ascii")
 
 
 def decode(text: str) -> dict[str, Any]:

@@ -104,14 +104,22 @@ class State:
         return {name: view.selection() for name, view in self.views.items()}
 
     @functools.cached_property
-    def open_failures(self) -> list[Row]:
-        """Failures of work that is still asked for and still not done, the last of each item."""
-        found = {
-            (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
-            for view in self.views.values()
-            for row in view.open_failures
-        }
+    def failures(self) -> list[tuple[Row, list[str]]]:
+        """Failures of work that is still asked for and still not done, the last of each item.
+
+        With each the names of the variants that it concerns: several may wait for one adapter.
+        """
+        found: dict[tuple[str, ...], tuple[Row, list[str]]] = {}
+        for view in self.views.values():
+            for row in view.open_failures:
+                item = (row["step"], row["item_key"], row["edit_id"] or row["video_id"])
+                found.setdefault(item, (row, []))[1].append(view.name)
         return list(found.values())
+
+    @property
+    def open_failures(self) -> list[Row]:
+        """The same rows alone."""
+        return [row for row, _ in self.failures]
 
 
 def _largest(views: list[View]) -> list[View]:

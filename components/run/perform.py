@@ -10,6 +10,7 @@ from components.config import RunConfig
 from components.results.report import INDEX, collect, write_report
 from components.run import check_step
 from components.run.current import State
+from components.run.record import load_run
 from components.run.runner import Runner
 from components.run.status import Status, run_status
 from components.steps import STEPS
@@ -79,7 +80,7 @@ def perform(step: str, config: RunConfig, *, retry_failed: bool = False) -> Perf
     done = runner.run(STEPS if step == "run" else [step])
     report = f"{runner.store.root}/{INDEX}" if runner.store.stat(INDEX) is not None else None
     if step == "run" and (done.changed or any(done.computed.values()) or report is None):
-        report = _write_report(done.state)
+        report = _write_report(done.state, others=True)
     return Performed(
         state=done.state,
         status=done.status,
@@ -89,6 +90,15 @@ def perform(step: str, config: RunConfig, *, retry_failed: bool = False) -> Perf
     )
 
 
-def _write_report(state: State) -> str:
-    chosen = state.selection()
-    return write_report(state.store, collect(state.store, chosen, failures=state.open_failures))
+def _write_report(state: State, *, others: bool = False) -> str:
+    """Write the gallery of the state's variants, or of others that have edits too."""
+    chosen, failures = state.selection(), state.open_failures
+    if others and state.config.only:
+        whole = load_run(state.config.run)
+        chosen = {
+            name: one
+            for name, one in whole.selection().items()
+            if one.edit_ids or name in state.config.only
+        }
+        failures = [row for row, names in whole.failures if chosen.keys() & names]
+    return write_report(state.store, collect(state.store, chosen, failures=failures))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,15 @@ from eval.protocols import reads_frames
 from methods.registry import find_method
 from tinyworld.shipped import shipped_model
 
+logger = logging.getLogger(__name__)
+
 RUN_FILE = "run.json"
 
 
 def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions]:
     """Name the configured models exactly, by variant, those alone that the run asks for.
 
+    Of a run that is narrowed these are its variants' and those of others that share their bases.
     BLIP-2 describes videos without a prompt; tinyworld's reader and CLIP judge under some protocols
     each; some methods use no base.
 
@@ -41,16 +45,27 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     reads = {reads_frames(name) for name in config.score.protocols}
     score = resolve_revision(config.score.model, None) if False in reads else ""
     reader = resolve_revision(str(shipped_model("reader"))) if True in reads else ""
+    variants = variant_configs(config, parse_run)
+    bases = {
+        model: resolve_revision(*model)
+        for name, variant in variants.items()
+        if name in (config.only or variants) and (model := _base(variant)) is not None
+    }
+    shared = Revisions(base="", caption=caption, score=score, reader=reader)
     found = {}
-    for name, variant in variant_configs(config, parse_run).items():
-        base, model = "", variant.model
-        if find_method(variant.method).uses_base:
-            base = resolve_revision(model.base, model.revision)
-        schedule = _schedule(model.base, base) if base else ""
-        found[name] = Revisions(
-            base=base, schedule=schedule, caption=caption, score=score, reader=reader
-        )
+    for name, variant in variants.items():
+        if (model := _base(variant)) is None:
+            found[name] = shared
+        elif (base := bases.get(model)) is not None:
+            found[name] = replace(shared, base=base, schedule=_schedule(model[0], base))
     return found
+
+
+def _base(variant: RunConfig) -> tuple[str, str | None] | None:
+    """The base model that a variant uses, as it is configured."""
+    if not find_method(variant.method).uses_base:
+        return None
+    return variant.model.base, variant.model.revision
 
 
 def _schedule(base: str, revision: str) -> str:
@@ -72,20 +87,67 @@ def _schedule(base: str, revision: str) -> str:
 def save_run(
     store: Store, config: RunConfig, manifest: Manifest, revisions: Mapping[str, Revisions]
 ) -> bool:
-    """Write what `tav status` and `tav export` need beside the tables; say whether it is new."""
-    first = next(iter(revisions.values()))
+    """Write what `tav status` and `tav export` need beside the tables; say whether it is new.
+
+    Args:
+        store: The run's store.
+        config: Of the run. That it is narrowed is not kept.
+        manifest: What to edit.
+        revisions: From ``find_revisions``. Those of a base that it did not look at, as the run is
+            narrowed, stay as the record has them.
+    """
+    former = store.read_bytes(RUN_FILE) if store.stat(RUN_FILE) is not None else b""
+    every = _with_former(config, revisions, former)
     document = {
-        "config": to_document(dataclasses.replace(config, only=())),
+        "config": to_document(replace(config, only=())),
         "manifest": manifest_document(manifest),
-        "revisions": _document(first),
+        "revisions": _document(next(iter(every.values()))),
     }
     if config.variants:
-        document["variants"] = {name: _document(one) for name, one in revisions.items()}
-    data = json.dumps(document, sort_keys=True).encode()  # indented it takes ten times as long
-    if store.stat(RUN_FILE) is not None and store.read_bytes(RUN_FILE) == data:
+        document["variants"] = {name: _document(one) for name, one in every.items()}
+    # Variants keep their order. Indented it takes ten times as long.
+    data = json.dumps(document).encode()
+    if former == data:
         return False
     store.write_bytes(RUN_FILE, data)
     return True
+
+
+def _with_former(
+    config: RunConfig, revisions: Mapping[str, Revisions], record: bytes
+) -> dict[str, Revisions]:
+    """Revisions, and of variants that have none those that an earlier record has."""
+    if len(revisions) == len(config.variants or [config.method]):
+        return dict(revisions)
+    shared, known = next(iter(revisions.values())), _former_bases(record)
+    found = {}
+    for name, variant in variant_configs(config, parse_run).items():
+        one = revisions.get(name) or known.get(_base(variant))
+        if one is not None:
+            found[name] = replace(shared, base=one.base, schedule=one.schedule)
+    return found
+
+
+def _former_bases(record: bytes) -> dict[tuple[str, str | None] | None, Revisions]:
+    """What an earlier record says of each base model."""
+    if not record:
+        return {}
+    document = json.loads(record)
+    try:
+        variants = variant_configs(parse_run(document["config"], RUN_FILE), parse_run)
+        named = _revisions(document, variants)
+        return {_base(variants[name]): one for name, one in named.items() if one.base}
+    except UserError as error:
+        logger.warning("of the run's former models nothing is known any more: %s", error)
+        return {}
+
+
+def _revisions(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, Revisions]:
+    """Of each variant, as a record has them; without a base where no run has looked at it yet."""
+    shared = Revisions(**document["revisions"])
+    found = {name: Revisions(**one) for name, one in document.get("variants", {}).items()}
+    usual = replace(shared, base="", schedule="") if "variants" in document else shared
+    return {name: found.get(name, usual) for name in names}
 
 
 def _document(revisions: Revisions) -> dict[str, Any]:
@@ -107,7 +169,7 @@ def open_run(uri: str) -> Store:
     return store
 
 
-def load_run(uri: str, only: tuple[str, ...] = ()) -> State:
+def load_run(uri: str, only: Collection[str] = ()) -> State:
     """Read a run's own record of what it was asked for, and its tables.
 
     Args:
@@ -120,7 +182,5 @@ def load_run(uri: str, only: tuple[str, ...] = ()) -> State:
     store = open_run(uri)
     document = json.loads(store.read_bytes(RUN_FILE))
     config = narrowed(parse_run(document["config"], RUN_FILE), only)
-    shared = document["revisions"]
-    variants = document.get("variants") or {config.method: shared}
-    revisions = {name: Revisions(**one) for name, one in variants.items()}
+    revisions = _revisions(document, tuple(config.variants) or (config.method,))
     return State(config, from_document(document["manifest"]), store, revisions)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.config import RunConfig, load_run_config, parse
+from components.config import RunConfig, load_run_config, narrowed, parse_run, run_config
 from components.errors import UserError
 from components.launch.__main__ import main
 from components.launch.job import decode, encode, make_job
@@ -28,7 +28,7 @@ VALUES = st.recursive(
 
 def config(**changes: Any) -> RunConfig:
     document = {"run": "s3://b/run", "manifest": "s3://b/m.yaml", "model": {"base": "tinyworld"}}
-    return parse(RunConfig, document | changes, "test")
+    return parse_run(document | changes, "test")
 
 
 @given(st.dictionaries(TEXT, VALUES, max_size=4))
@@ -84,6 +84,48 @@ def test_the_clusters_own_ray_and_models_are_used(tmp_path: Path) -> None:
     assert sent["ray"]["address"] == "auto"
     assert sent["ray"]["workers"] == 3
     assert sent["run"] == str(Path.cwd() / "out")
+
+
+VARIANTS = {"slow": {}, "fast": {"tune": {"steps": 0}}, "none": {"method": "identity"}}
+
+
+def test_jobs_of_other_variants_are_other_jobs() -> None:
+    whole = config(variants=VARIANTS)
+    names = [(), ("slow",), ("fast",), ("slow", "fast")]
+    jobs = {only: make_job("sample", narrowed(whole, only)) for only in names}
+    assert len({job.base_name for job in jobs.values()}) == len(names)
+    for only, job in jobs.items():
+        sent = run_config(decode(job.text)["config"], "the job's configuration")
+        assert (sent.only, list(sent.variants)) == (only, list(VARIANTS))
+    # What comes to the same is adopted.
+    again = make_job("sample", narrowed(whole, ("fast", "slow", "fast")))
+    assert again.base_name == jobs["slow", "fast"].base_name
+    assert make_job("sample", narrowed(whole, tuple(VARIANTS))).base_name == jobs[()].base_name
+
+
+def test_a_variants_shipped_model_is_the_clusters_own(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "{run: out, manifest: m.yaml, model: {base: org/one},"
+        " variants: {theirs: {}, drawn: {model: {base: tinyworld}}}}",
+        encoding="utf-8",
+    )
+    sent = decode(make_job("run", load_run_config(tmp_path / "run.yaml")).text)["config"]
+    assert sent["model"]["base"] == "org/one"
+    assert sent["variants"]["drawn"]["model"]["base"] == "tinyworld"
+
+
+def test_a_method_that_the_cluster_lacks_is_one_clear_message(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sent = decode(make_job("run", config(variants=VARIANTS)).text)
+    for where, document in (
+        ("variants.new", {"variants": {"new": {"method": "identiti"}}}),
+        ("the job's configuration", {"variants": {}, "method": "identiti"}),
+    ):
+        assert main(["run", encode(sent | {"config": sent["config"] | document})]) == 1
+        said = capsys.readouterr().err
+        assert f"{where}: unknown method 'identiti': did you mean 'identity'?" in said
+        assert len(said.splitlines()) == 1
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
