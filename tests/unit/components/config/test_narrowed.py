@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +46,13 @@ def test_an_unknown_variant_is_refused_wherever_it_is_named(
     path = tmp_path / "run.json"
     path.write_text(json.dumps(document()))
     override = f"only={json.dumps([name])}"
-    for refused in (
+    ways: list[Callable[[], RunConfig]] = [
         lambda: narrowed(config(), (name,)),
         lambda: load_run_config(path, variants=(name,)),
         lambda: load_run_config(path, (override,)),
         lambda: run_config(document(only=[name]), "a job"),
-    ):
+    ]
+    for refused in ways:
         with pytest.raises(UserError, match=f"the run has no variant {name!r}: {hint}"):
             refused()
 
