@@ -103,6 +103,7 @@ def whole_run(root: Path) -> WholeRun:
 ORPHANS = [
     f"adapters/{KEY}.safetensors",
     f"adapters/{KEY}-{KEY[:12]}.safetensors",
+    f"artefacts/{KEY}-{KEY[:12]}.safetensors",
     f"media/sources/v-{KEY[:12]}.mp4",
     f"media/edits/v/{KEY}.mp4",
     f"media/edits/v/{KEY}-{KEY[:12]}.mp4",
@@ -117,6 +118,8 @@ UNKNOWN = [
     "adapters/mine.safetensors",
     f"adapters/{KEY}.safetensors.bak",
     f"adapters/{KEY}-{KEY[:11]}.safetensors",
+    f"artefacts/{KEY}.safetensors",
+    f"artefacts/{KEY}-{KEY[:12]}.pt",
     f"lease-{KEY}/00000001.json",
     f"adapters/old/{KEY}.safetensors",
     f"media/{KEY}.mp4",

@@ -9,7 +9,7 @@ from components.results.export import number
 from components.results.values import score_values, variant_of
 from components.storage.tables import Row
 from eval.measures import CLIP_MEASURES, MEASURES
-from eval.values import NOTHING, means
+from eval.values import NOTHING, Mean, means
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,17 +21,23 @@ MAX_PRINTED = 50
 
 
 def print_scores(rows: Sequence[Row], console: Console) -> None:
-    """Print scores and each variant's means over all edits.
+    """Print scores and their means over all edits; of several variants each one's means alone.
 
     Args:
         rows: From ``score_table``.
         console: Where to print. Control characters in ids and prompts are shown as dots.
     """
+    variants = list(dict.fromkeys(map(variant_of, rows)))
     for label, group in _by_protocol(rows).items():
+        if len(variants) > 1:
+            console.print(_means(label, group, variants))
+            continue
         console.print(_table(label, group))
         if len(group) > MAX_PRINTED:
             more = len(group) - MAX_PRINTED
             console.print(f"… and {more} more: `tav export RUN --to scores.csv`")
+    if len(variants) > 1:
+        console.print("Differences, by category and with intervals: `tav compare RUN`")
 
 
 def _by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -47,31 +53,46 @@ def _by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _table(label: str, rows: Sequence[Row]) -> Table:
-    from rich.table import Table
-
-    found = means(score_values(rows), ("variant", "measure"))
-    shown = [name for name in MEASURES if any(name == measure for _, measure in found)]
-    variants = list(dict.fromkeys(map(variant_of, rows)))
-    several = len(variants) > 1
-    table = Table(title=plain(label))
-    # The prompt of an edit is that of all variants, and there is no room for both.
-    for name in ("edit", "variant", "category") if several else ("edit", "category", "prompt"):
-        # Long prompts are cut here and whole in the report and the export.
-        table.add_column(name, no_wrap=True, max_width=48)
-    shown = shown or list(CLIP_MEASURES)
-    for header in (*(MEASURES[name].label.replace(" ", "\n", 1) for name in shown), "Seconds"):
-        table.add_column(header.lower(), justify="right", no_wrap=True)
+    shown, found = _measures(rows)
+    table = _headed(label, ("edit", "category", "prompt"), (*shown, "seconds"))
     for row in rows[:MAX_PRINTED]:
-        names = (variant_of(row), row["category"]) if several else (row["category"], row["prompt"])
-        numbers = (number(row[name]) for name in (*shown, "seconds"))
-        table.add_row(plain(row["edit_id"]), *map(plain, names), *numbers)
+        names = (row["edit_id"], row["category"], row["prompt"])
+        table.add_row(*map(plain, names), *(number(row[name]) for name in (*shown, "seconds")))
     table.add_section()
+    of_all = [found.get((variant_of(rows[0]), name), NOTHING) for name in shown]
+    counted = f"{min(mean.count for mean in of_all)} of {len(rows)} edit(s)"
+    table.add_row("mean", "", counted, *(number(one.value) for one in of_all), "")
+    return table
+
+
+def _means(label: str, rows: Sequence[Row], variants: Sequence[str]) -> Table:
+    shown, found = _measures(rows)
+    table = _headed(label, ("mean of", "edits"), shown)
     for variant in variants:
         of_one = [found.get((variant, name), NOTHING) for name in shown]
         edits = sum(variant_of(row) == variant for row in rows)
-        counted = f"{min(mean.count for mean in of_one)} of {edits} edit(s)"
-        named = plain(variant if several else "")
-        table.add_row("mean", named, counted, *(number(one.value) for one in of_one), "")
+        counted = f"{min(mean.count for mean in of_one)}/{edits}"
+        table.add_row(plain(variant), counted, *(number(one.value) for one in of_one))
+    return table
+
+
+def _measures(rows: Sequence[Row]) -> tuple[list[str], dict[tuple[str, ...], Mean]]:
+    """The measures to show, and means by variant and measure."""
+    found = means(score_values(rows), ("variant", "measure"))
+    shown = [name for name in MEASURES if any(name == measure for _, measure in found)]
+    return shown or list(CLIP_MEASURES), found
+
+
+def _headed(label: str, names: Sequence[str], measures: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(title=plain(label))
+    for name in names:
+        # Long prompts are cut here and whole in the report and the export.
+        table.add_column(name, no_wrap=True, max_width=48)
+    for name in measures:
+        label = MEASURES[name].label.replace(" ", "\n", 1) if name in MEASURES else name
+        table.add_column(label.lower(), justify="right", no_wrap=True)
     return table
 
 

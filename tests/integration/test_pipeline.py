@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from components.results.export import COLUMNS
+from components.run.record import load_run
 from components.storage.local import LocalStore
 from components.storage.schemas import KEYS
 from components.storage.tables import read_table
@@ -174,3 +175,55 @@ def test_a_benchmark_is_computed_anew_and_compared_with_its_baseline(demo: Path)
     assert "1 edit(s) lack it now" in said
     states = [one["state"] for one in outcomes(demo / "bench/again")]
     assert states == ["SUCCEEDED", "FAILED"]
+
+
+VARIANTS: dict[str, Any] = {
+    "no_tuning": {"tune": {"steps": 0}},
+    "half": {"method": "sdedit", "sdedit": {"strength": 0.5}},
+    "source": {"method": "identity"},
+}
+
+
+def test_variants_are_computed_as_tav_run_computes_them(tmp_path: Path) -> None:
+    """Two of them alone at first, then all."""
+    write_clips(tmp_path / "clips")
+    edits = [
+        {"id": "yellow", "category": "object", "replace": {"red": "yellow"}},
+        {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+    ]
+    prompt = "a red fish is circling over the sea"
+    video = {"id": "fish", "uri": "clips/fish.mp4", "prompt": prompt, "edits": edits}
+    write_manifest(tmp_path / "m.yaml", [video])
+    word = f"variants={json.dumps(VARIANTS)}"
+    words = ("run", "--config", str(DEMO), "manifest=m.yaml", f"run={tmp_path / 'plain'}", word)
+    done = tav(*words, *QUICK, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    narrow = ("--variant", "source", "--variant", "half")
+    code, said = pipeline(tmp_path, "m.yaml", "kfp", word, *narrow)
+    assert code == 0, said
+    assert {row["method"] for row in edits_of(tmp_path / "kfp")} == {"sdedit", "identity"}
+    published = artifact(tmp_path, "publish", "summary").read_text("utf-8")
+    assert "| half.tav_paper_v1.frame_consistency |" in published
+    assert "no_tuning." not in published
+    committed = commits(tmp_path / "kfp")
+
+    code, said = pipeline(tmp_path, "m.yaml", "kfp", word)
+    assert code == 0, said
+    now = commits(tmp_path / "kfp")
+    assert {key: now[key] for key in committed} == committed
+    for table in TABLES:
+        assert rows(tmp_path / "kfp", table) == rows(tmp_path / "plain", table), table
+    assert len(edits_of(tmp_path / "kfp")) == len(VARIANTS) * len(edits)
+    assert list(load_run(str(tmp_path / "kfp")).views) == list(VARIANTS)
+    published = artifact(tmp_path, "publish", "summary").read_text("utf-8")
+    for name in VARIANTS:
+        assert f"| {name}.tav_paper_v1.frame_consistency |" in published
+    page = artifact(tmp_path, "report", "gallery").read_text("utf-8")
+    assert all(name in page for name in ("no_tuning", "half", "source"))
+    states = [one["status"]["steps"]["sample"]["total"] for one in outcomes(tmp_path / "kfp")]
+    assert states == [4, 6]
+
+
+def edits_of(run: Path) -> list[dict[str, Any]]:
+    return read_table(LocalStore(run), "edits")

@@ -60,21 +60,48 @@ def test_what_is_not_scored_yet_is_shown() -> None:
     assert "car/boat" in text
 
 
-def test_every_variant_has_its_own_mean() -> None:
+def test_of_several_variants_the_means_are_shown() -> None:
     rows = [
         exported_row(edit_id=f"car/{edit}", variant=variant, frame_consistency=value)
-        for edit, value in (("snow", 90.0), ("sand", 80.0))
-        for variant, value in (("full", value), ("pnp", value - 20))
+        for edit, value in (("snow", 90.0), ("sand", 80.0), ("ice", None))
+        for variant, value in (("full", value), ("pnp", value and value - 20))
     ]
     lines = printed(rows).splitlines()
-    full, pnp = (line for line in lines if "mean" in line)
-    assert ("full" in full, "85.00" in full) == (True, True)
-    assert ("pnp" in pnp, "65.00" in pnp, "2 of 2 edit(s)" in pnp) == (True, True, True)
-    assert "variant" not in printed(rows[::2])
+    (full,) = (line.split() for line in lines if "full" in line)
+    (pnp,) = (line.split() for line in lines if "pnp" in line)
+    assert full[1::2] == ["full", "2/3", "85.00", "-1.50"]
+    assert pnp[1::2] == ["pnp", "2/3", "65.00", "-1.50"]
+    assert "car/" not in "".join(lines)
+    assert "`tav compare RUN`" in lines[-1]
+    one = printed(rows[::2])
+    assert "car/snow" in one
+    assert "tav compare" not in one
 
 
-def test_numbers_of_several_variants_are_whole_where_nobody_says_how_wide() -> None:
+def test_a_run_of_many_variants_ends_in_a_screenful() -> None:
+    names = ("full", "no_tuning", "noise", "plug_and_play", "sdedit", "frame_by_frame", "identity")
+    rows = [
+        exported_row(edit_id=f"car/{number}", variant=name, protocol=protocol)
+        for number in range(12)
+        for name in names
+        for protocol in ("rave_v1", "tav_paper_v1")
+    ]
+    lines = printed(rows, width=80).splitlines()
+    assert len(lines) < 40
+    assert all(any(name in line for line in lines) for name in names)
+
+
+def test_numbers_of_several_variants_are_whole_at_80_columns() -> None:
     truth = dict.fromkeys(CLIP_MEASURES) | dict.fromkeys(TRUTH_MEASURES, 123.45)
     row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v1", **truth)
-    text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=140)
-    assert text.count("123.45") == len(TRUTH_MEASURES) * 4
+    text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=80)
+    assert text.count("123.45") == len(TRUTH_MEASURES) * 2
+    assert "no_inversion" in text
+
+
+def test_a_variant_that_a_protocol_lacks_is_said_to_have_none() -> None:
+    unscored = dict.fromkeys(("protocol", "frame_consistency", "textual_alignment"))
+    text = printed([exported_row(variant="full"), exported_row(variant="pnp", **unscored)])
+    paper, rest = text.split("not scored")
+    assert [line.split()[1:4:2] for line in paper.splitlines() if "pnp" in line] == [["pnp", "0/0"]]
+    assert [line.split()[1:4:2] for line in rest.splitlines() if "pnp" in line] == [["pnp", "0/1"]]

@@ -12,7 +12,7 @@ from components.cli.main import main
 from components.errors import UserError
 from components.steps.ledger import Ledger
 from components.storage.compact import compact_table
-from components.storage.garbage import survey, withdraw
+from components.storage.garbage import Findings, survey, withdraw
 from components.storage.tables import read_table
 from tests.whole_run import (
     NOW,
@@ -147,3 +147,22 @@ def test_a_folder_that_is_no_run_is_left_alone(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "run.json" in result.output
     assert orphan.exists()
+
+
+def test_a_lost_artefact_of_one_variant_is_prepared_again(root: Path) -> None:
+    run = WholeRun(
+        root, variants={"pnp": {"method": "plug_and_play"}, "same": {"method": "identity"}}
+    )
+    run.ingest()
+    run.caption()
+    (stage,) = (key for key, _ in run.state.views["pnp"].wanted("v"))
+    path = run._object(f"artefacts/{stage.key}-{stage.key[:12]}.safetensors")
+    run.commit("artefacts", artefact_key=stage.key, kind=stage.kind, uri=path)
+    assert run.state.views["pnp"].wanted("v") == []
+    assert survey(run.store, older_than=NOW) == Findings([], [], [], 0)
+    run.store.delete(path)
+    (lost,) = survey(run.store).dangling
+    assert (lost.table, lost.address) == ("artefacts", path)
+    withdraw(run.store, [lost])
+    assert survey(run.store).dangling == []
+    assert [key for key, _ in run.state.views["pnp"].wanted("v")] == [stage]
