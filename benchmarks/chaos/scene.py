@@ -15,6 +15,14 @@ from tests.integration.s3_server import S3Server
 BUCKET = "chaos"
 REPOSITORY = Path(__file__).parents[2]
 
+VARIANTS = {
+    "full": {},
+    "noise": {"sample": {"start": "noise"}},
+    "frames": {
+        "method": "frame_by_frame",
+        "frame_by_frame": {"inversion_steps": 2, "steps": 2},
+    },
+}
 COLORS = ("red", "yellow", "blue", "green")
 SHAPES = ("fish", "car", "star")
 
@@ -31,6 +39,8 @@ class Scene:
     """Of these, how many BLIP-2 describes."""
     workers: int
     """Of each step."""
+    variants: bool = False
+    """Whether the run has three, of which two prepare something of their own and one shares it."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -62,7 +72,9 @@ class Scene:
     def done(self) -> int:
         """Rows and objects that an undisturbed run makes at least: see ``Tally``."""
         # A video: its row and clip, an adapter and latents, two edits with their scores.
-        return (2 + 3 + 6) * self.videos
+        one = (2 + 3 + 6) * self.videos
+        # Three variants: an artefact more, and four edits with their scores.
+        return one + (2 + 12) * self.videos if self.variants else one
 
     def prepare(self) -> None:
         """Make models and clips, and put the manifest and its videos into the bucket."""
@@ -85,6 +97,7 @@ class Scene:
     def _config(self, name: str) -> dict[str, Any]:
         models = self.folder / "models"
         return {
+            **({"variants": VARIANTS} if self.variants else {}),
             "run": self.uri(name),
             "manifest": f"s3://{BUCKET}/in/manifest.yaml",
             "model": {"base": str(models / "base")},

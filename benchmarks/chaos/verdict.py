@@ -9,13 +9,19 @@ from typing import Any
 
 from components.results.export import score_table
 from components.run.current import State
+from components.run.view import View
 from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
 from components.storage.store import Store, file_sha256
 from components.storage.tables import read_commits, read_table
 from eval.measures import MEASURES
 
-SHA256 = {"videos": "clip_sha256", "adapters": "sha256", "edits": "sha256"}
+SHA256 = {
+    "videos": "clip_sha256",
+    "adapters": "sha256",
+    "artefacts": "sha256",
+    "edits": "sha256",
+}
 """The column that holds the digest of a row's object."""
 
 
@@ -29,12 +35,21 @@ def judge(state: State, peace: State) -> dict[str, Any]:
     Returns:
         Counts, and ``ok``: whether nothing is wrong. Each list names the items concerned.
     """
+    chosen = state.selection()
     expected = {
-        f"{one.video_id}/{edit.name}" for one in state.manifest.videos for edit in one.edits
+        f"{variant} {one.video_id}/{edit.name}".strip()
+        for variant in chosen
+        for one in state.manifest.videos
+        for edit in one.edits
     }
-    rows = score_table(state.store, state.selection())
-    scored = Counter(row["edit_id"] for row in rows if row["protocol"] is not None)
-    failed = _failed(state)
+    rows = score_table(state.store, chosen)
+    names = [f"{row['variant']} {row['edit_id']}".strip() for row in rows if row["protocol"]]
+    scored = Counter(names)
+    failed = {
+        f"{variant} {name}".strip(): reason
+        for variant, view in zip(chosen, state.views.values(), strict=True)
+        for name, reason in _failed(view).items()
+    }
     found = survey(state.store)
     wrong = _wrong_objects(state.store)
     verdict: dict[str, Any] = {
@@ -60,12 +75,12 @@ def judge(state: State, peace: State) -> dict[str, Any]:
     return verdict
 
 
-def _failed(state: State) -> dict[str, str]:
+def _failed(view: View) -> dict[str, str]:
     """Why each edit is missing, by its id; a video's failure is that of all of its edits."""
-    reasons = {row["edit_id"] or row["video_id"]: row["message"] for row in state.open_failures}
+    reasons = {row["edit_id"] or row["video_id"]: row["message"] for row in view.open_failures}
     return {
         edit_id: reasons[name]
-        for video in state.manifest.videos
+        for video in view.manifest.videos
         for edit in video.edits
         for edit_id in [f"{video.video_id}/{edit.name}"]
         for name in (edit_id, video.video_id)

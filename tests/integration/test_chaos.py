@@ -19,7 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 TARGETS = {"worker", "actor", "raylet", "driver", "gateway"}
 
 
-def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("variants", [1, 3])
+def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path, variants: int) -> None:
     try:
         unpacked()
     except S3UnavailableError as error:
@@ -28,6 +29,7 @@ def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path) -> None:
     # RAY_AUTH_*: the driver starts a Ray of its own.
     environment = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
     size = ["--videos", "4", "--captioned", "0", "--workers", "1", "--plain"]
+    size += ["--variants"] if variants > 1 else []
     done = subprocess.run(
         [*command, "--kills", "8", "--seed", "1", *size],
         cwd=REPOSITORY,
@@ -43,6 +45,6 @@ def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert len(document["kills"]) == 8
     assert {kill["target"] for kill in document["kills"]} == TARGETS
-    assert document["verdict"]["edits"] == 10
-    assert document["verdict"]["scored_once"] == 8
-    assert document["verdict"]["failed_once"] == 2
+    assert document["verdict"]["edits"] == 10 * variants
+    assert document["verdict"]["scored_once"] == 8 * variants
+    assert document["verdict"]["failed_once"] == 2 * variants

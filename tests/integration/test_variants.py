@@ -1,0 +1,112 @@
+"""A run of several variants on a real Ray: each has every edit, and what they share is made once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.config import run_config
+from components.run.runner import Runner, RunResult
+from components.run.status import run_status
+from components.storage.store import file_sha256
+from components.storage.tables import read_table
+from tests.runs import counts, write_manifest
+
+VARIANTS: dict[str, Any] = {
+    "full": {},
+    "no_tuning": {"tune": {"steps": 0}},
+    "noise": {"sample": {"start": "noise"}},
+    "pnp": {
+        "method": "plug_and_play",
+        "plug_and_play": {"steps": 2, "inversion_steps": 2},
+    },
+    "sdedit": {"method": "sdedit", "sdedit": {"steps": 4, "strength": 0.5}},
+    "frames": {
+        "method": "frame_by_frame",
+        "frame_by_frame": {"steps": 2, "inversion_steps": 2},
+    },
+    "identity": {"method": "identity"},
+}
+EDITS = [
+    {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
+    {"id": "snow", "category": "background", "prompt": "{caption}, in the snow"},
+]
+
+
+@pytest.fixture
+def document(tiny_run: dict[str, Any], tiny_clips: Path) -> dict[str, Any]:
+    videos = [
+        {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "prompt": f"a {name}", "edits": EDITS}
+        for name in ("fish", "star")
+    ]
+    write_manifest(tiny_run, videos)
+    return tiny_run | {"variants": dict(VARIANTS)}
+
+
+def run(document: dict[str, Any]) -> tuple[RunResult, Runner]:
+    runner = Runner(run_config(document, "test"))
+    return runner.run(), runner
+
+
+def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
+    document: dict[str, Any],
+) -> None:
+    result, runner = run(document)
+    state = runner.state()
+    assert result.failed_fraction == 0, read_table(runner.store, "failures")
+    # Prepared: full's adapters and latents (noise shares the adapters), no_tuning's latents,
+    # and what plug_and_play and frame_by_frame keep.
+    assert counts(result) == {"ingest": 2, "caption": 2, "tune": 8, "sample": 28, "score": 28}
+    rows = {table: len(read_table(runner.store, table)) for table in ("adapters", "latents")}
+    assert rows == {"adapters": 2, "latents": 4}
+    assert len(read_table(runner.store, "artefacts")) == 4
+    for name, view in state.views.items():
+        assert len(view.edits) == 4, name
+        assert len(view.scores) == 4, name
+        assert {row["method"] for row in view.edits.values()} == {view.config.method}
+        for row in view.edits.values():
+            path = Path(document["run"]) / row["video_uri"]
+            assert file_sha256(path) == row["sha256"]
+    keys = [row["edit_key"] for view in state.views.values() for row in view.edits.values()]
+    assert len(set(keys)) == 28
+    status = run_status(state)
+    assert status.steps["sample"].total == status.steps["sample"].done == 28
+
+    again, _ = run(document)
+    assert counts(again) == {}
+    assert not again.used_ray
+
+    # A finished edit of another variant is an edit like any other.
+    edits = Path(document["run"]) / "{edit}"
+    for view in [state.views["pnp"]]:
+        for edit_id, row in view.edits.items():
+            target = Path(document["run"]).with_name("theirs") / f"{edit_id}.mp4"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((Path(document["run"]) / row["video_uri"]).read_bytes())
+    pattern = str(edits.parent.with_name("theirs") / "{video}" / "{edit}.mp4")
+    document["variants"]["theirs"] = {"method": "precomputed", "precomputed": {"videos": pattern}}
+    document["variants"]["causal"] = {"model": {"attention_mode": "causal"}}
+    document["variants"]["longer"] = {"invert": {"steps": 3}}
+    more, runner = run(document)
+    # Another attention has adapters of its own; another inversion keeps full's.
+    assert counts(more) == {"tune": 4, "sample": 12, "score": 12}
+    assert len(read_table(runner.store, "adapters")) == 4
+    assert len(read_table(runner.store, "latents")) == 8
+    theirs = runner.state().views["theirs"]
+    assert {row["method"] for row in theirs.edits.values()} == {"precomputed"}
+
+
+def test_a_variant_that_fails_leaves_the_others_alone(document: dict[str, Any]) -> None:
+    document["variants"] = {
+        "full": {},
+        "diverging": {"tune": {"learning_rate": 1e30}},
+        "identity": {"method": "identity"},
+    }
+    result, runner = run(document)
+    state = runner.state()
+    assert {row["step"] for row in state.open_failures} == {"tune"}
+    assert result.failed_fraction == pytest.approx(1 / 3)
+    assert [len(view.edits) for view in state.views.values()] == [4, 0, 4]
+    assert [view.open_failures != [] for view in state.views.values()] == [False, True, False]
