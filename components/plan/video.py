@@ -119,7 +119,10 @@ class VideoCost:
         if self._base is None:
             return PROCESS_BYTES["cpu"] + 12.0 * self._pixels()
         unet = self.unet
-        step = passes.rows * unet.working * self._number
+        assert self.cost is not None
+        frames = self._video.num_frames
+        share = min(self.cost.frames_per_batch or frames, frames) / frames
+        step = passes.rows * share * unet.working * self._number
         if passes.train:
             numbers = unet.saved
             if self._config.tune.gradient_checkpointing:

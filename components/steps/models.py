@@ -74,6 +74,7 @@ def _check_base(context: StepContext, method: Method, *, planning: bool) -> list
         settings = schedule_settings(configs["scheduler"])
         for name, steps in method.schedule_steps().items():
             check_steps(settings, steps, name)
+        method.check_schedule(settings)
         if (folder := _base_folder(context, planning=planning)) is None:
             return []
         if planning and not has_weights(folder):
@@ -143,11 +144,9 @@ def _check_scorer(context: StepContext) -> None:
 
 @contextmanager
 def _refusing(setting: str, model: str) -> Iterator[None]:
-    from tav_model.errors import BaseModelError
-
     try:
         yield
-    except BaseModelError as error:
+    except ValueError as error:
         raise UserError(f"{setting} {model!r} cannot be used: {error}") from error
 
 
