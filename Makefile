@@ -5,7 +5,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
-ABLATION := runs/ablation
 COUNT ?= 12
 SEED ?= 1
 
@@ -22,7 +21,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lavis demo ablation test soak test-fast lint format bench lock clean
+.PHONY: help setup lavis demo ablation comparison test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,11 +45,13 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
 ablation: $(READY) ## Edit COUNT=12 drawn clips with the method and without its parts, and compare
-	$(BIN)/python -m tinyworld.clips $(ABLATION)-clips --random $(COUNT) --seed $(SEED)
-	$(BIN)/tav run --config manifests/runs/ablation.yaml
-	$(BIN)/tav compare $(ABLATION) --to $(ABLATION).png
-	$(BIN)/tav compare $(ABLATION) --to $(ABLATION).md
-	$(BIN)/tav compare $(ABLATION)
+comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
+ablation comparison:
+	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED)
+	$(BIN)/tav run --config manifests/runs/$@.yaml
+	$(BIN)/tav compare runs/$@ --to runs/$@.png
+	$(BIN)/tav compare runs/$@ --to runs/$@.md
+	$(BIN)/tav compare runs/$@
 
 test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
