@@ -37,7 +37,8 @@ def find_method(name: str) -> type[Method]:
         near = difflib.get_close_matches(name, points, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise UnknownMethodError(
-            f"unknown method {name!r}: {hint}installed methods: {', '.join(method_names())}"
+            f"unknown method {name!r}: {hint}installed methods: {', '.join(method_names())}; "
+            "another package's needs that package on this machine too"
         )
     point = points[name]
     try:

@@ -105,10 +105,11 @@ def _variants(found: RunPlan) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    heads = ("variant", "method", "tune hours", "sample hours", "tune memory", "sample memory")
-    table = Table(*heads, box=SIMPLE_HEAD, caption="each as if it were alone; – is not known")
-    for column in table.columns[2:]:
-        column.justify = "right"
+    table = Table(box=SIMPLE_HEAD, caption="each as if it were alone; – is not known")
+    for head in ("variant", "method"):
+        table.add_column(head, overflow="fold")  # names are never cut
+    for head in ("tune\nhours", "sample\nhours", "tune\nmemory", "sample\nmemory"):
+        table.add_column(head, justify="right", no_wrap=True)
     for name, one in found.variants.items():
         hours = [_hours(one.tune_seconds), _hours(one.sample_seconds)]
         table.add_row(name, one.method, *hours, _size(one.tune_bytes), _size(one.sample_bytes))

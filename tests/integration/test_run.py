@@ -39,11 +39,7 @@ def test_a_run_from_python_as_documented_makes_everything_once(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
     write_manifest(tiny_run, tiny_videos(tiny_clips))
-    (tmp_path / "my-run.yaml").write_text(yaml.safe_dump(tiny_run), encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
-    (tmp_path / "program.py").write_text(code, encoding="utf-8")
-    command = [sys.executable, "program.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = documented(0, tiny_run, tmp_path)
     # star has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
     assert "{'ingest': 2, 'caption': 1, 'tune': 2, 'sample': 3, 'score': 3}" in done.stdout
     assert "3 scored, 0.0 failed" in done.stdout
@@ -56,6 +52,25 @@ def test_a_run_from_python_as_documented_makes_everything_once(
     assert not any(again.computed.values())
     assert not again.used_ray
     assert again.problem is None
+
+
+def test_variants_from_python_as_documented(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
+) -> None:
+    write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
+    lines = documented(1, tiny_run, tmp_path).stdout.splitlines()
+    for name in ("full", "no_tuning"):
+        assert f"{name} 2 edits by tune_a_video" in lines
+        assert sum(f" {name} tav_paper_v1 " in line for line in lines) == 2
+
+
+def documented(number: int, run: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program of the documentation on a run's configuration."""
+    (folder / "my-run.yaml").write_text(yaml.safe_dump(run), encoding="utf-8")
+    programs = re.findall(r"```python\n(.*?)```", DOCUMENTED.read_text("utf-8"), re.DOTALL)
+    (folder / "program.py").write_text(programs[number], encoding="utf-8")
+    command = [sys.executable, "program.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
 
 
 def assert_complete(state: State, root: Path) -> None:

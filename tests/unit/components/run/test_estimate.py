@@ -72,6 +72,26 @@ def test_a_plan_before_the_first_run(config_file: Path) -> None:
     assert not Path(config_file.parent, "run").exists()
 
 
+def test_variants_are_named_whole_on_a_narrow_terminal(config_file: Path) -> None:
+    long = "as_" + "long_as_a_name_may_be_" * 2 + "x" * 17
+    variants = {
+        long: {},
+        "pnp": {"method": "plug_and_play"},
+        "frames": {"method": "frame_by_frame"},
+        "none": {"method": "identity"},
+    }
+    said = planned(config_file, "--device", "H100", f"variants={json.dumps(variants)}")
+    assert said.exit_code == 0, said.output
+    assert "…" not in said.output
+    table = [line for line in said.output.splitlines() if not line.startswith(("device", "rates"))]
+    names = "".join(line.split()[0] for line in table if line.strip())
+    assert long in names
+    for name, method in (("pnp", "plug_and_play"), ("frames", "frame_by_frame")):
+        assert any(line.split()[:2] == [name, method] for line in table), said.output
+    narrowed = planned(config_file, f"variants={json.dumps(variants)}", "--variant", "none")
+    assert "plug_and_play" not in narrowed.output
+
+
 def test_the_words(config_file: Path) -> None:
     shown = planned(config_file, "--device", "A100-80GB")
     assert shown.exit_code == 0
