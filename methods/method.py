@@ -244,7 +244,8 @@ class Method(ABC):
         """Load what the method computes with. Called once, before anything below.
 
         Raises:
-            ValueError, OSError: a model or device cannot be used: the run stops with the message.
+            ValueError, OSError: a model or device cannot be used. Whatever it raises stops the run
+                with one message.
         """
 
     def check_prompt(self, prompt: str) -> None:  # noqa: B027 - any prompt may do
@@ -277,5 +278,5 @@ class Method(ABC):
             prepared: The clip's artefacts, those of all stages that are kept.
 
         Returns:
-            For each edit its frames, (F, H, W, 3) uint8 RGB, as many as the clip has.
+            For each edit its frames, uint8 RGB of the clip's shape (F, H, W, 3).
         """

@@ -10,7 +10,7 @@ from typing import Any
 from components.config import RunConfig, VideoConfig
 from components.plan.rates import Rates
 from components.records.models import model_config
-from components.steps.methods import make_method
+from components.steps.methods import answering, make_method
 from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
 from tav_model.cost import UNetCost, unet_cost
@@ -60,7 +60,8 @@ class VideoCost:
         """
         self._config, self._base, self._video = config, base, video
         method = make_method(config)
-        self.cost: Cost | None = method.cost()
+        with answering(config.method):
+            self.cost: Cost | None = method.cost()
         self.kinds = tuple(stage.kind for stage in method.stages() if stage.kept)
         """Of the stages that are kept."""
         if base is not None:

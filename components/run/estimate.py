@@ -19,6 +19,7 @@ from components.run.sizes import check_sizes
 from components.run.status import run_status
 from components.run.view import View
 from components.steps import STEPS
+from components.steps.methods import answering
 from components.steps.models import check_models
 from components.storage.tables import read_table
 
@@ -226,7 +227,8 @@ class _Costs:
         self._of = functools.cache(functools.partial(VideoCost, config, base))
         clips = work.view.clips
         self.sizes = {clips.video_config(entry) for entry in work.view.manifest.videos}
-        self.uncounted = work.view.method.cost() is None
+        with answering(config.method):
+            self.uncounted = work.view.method.cost() is None
         self.rates: Rates | None = None
         if base is not None and self.sizes:
             largest = max(self._of(size).train_flops for size in self.sizes)

@@ -17,6 +17,7 @@ from components.redact import redacted
 from components.run.current import State
 from components.run.plan import Plan, ingest_key
 from components.run.view import PlannedEdit
+from components.steps.methods import answering
 from components.steps.sample import reading_key
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
@@ -39,7 +40,8 @@ def check_addresses(state: State) -> None:
         for entry in state.manifest.videos:
             for edit in entry.edits:
                 edit_id = f"{entry.video_id}/{edit.name}"
-                address = view.method.address(entry.video_id, edit.name)
+                with answering(view.config.method):
+                    address = view.method.address(entry.video_id, edit.name)
                 if (
                     address is not None
                     and (former := found.setdefault(address, edit_id)) != edit_id

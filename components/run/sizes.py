@@ -5,6 +5,8 @@ from __future__ import annotations
 from components.config import VideoConfig
 from components.errors import UserError
 from components.run.current import State
+from components.run.view import View
+from components.steps.methods import answering
 from methods.method import ClipSize
 
 
@@ -22,7 +24,7 @@ def check_sizes(state: State) -> None:
         f"first): the nearest that fits is {_words(fits)}"
         for name, view in state.views.items()
         for video, video_id in videos.items()
-        if (fits := view.method.nearest(size := _size(video))) != size
+        if (fits := _nearest(view, size := _size(video))) != size
     ]
     if problems:
         raise UserError(
@@ -30,6 +32,11 @@ def check_sizes(state: State) -> None:
                 ["clips that a method cannot take; set video, or frames of the video:", *problems]
             )
         )
+
+
+def _nearest(view: View, size: ClipSize) -> ClipSize:
+    with answering(view.config.method):
+        return view.method.nearest(size)
 
 
 def _size(video: VideoConfig) -> ClipSize:

@@ -5,7 +5,8 @@ Tune-A-Video's keys are those of releases in which it was the only method, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from methods.method import ADAPTER, LATENTS, Method, Stage
 
 FIRST_METHOD = "tune_a_video"
 """The method whose keys came before there were others."""
+_KIND = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class StageKeys:
             schedule: See ``Revisions.schedule``.
         """
         self.stages = tuple(method.stages())
+        _check_kinds(config.method, [stage.kind for stage in self.stages])
         self._shared = _shared(method, config, base_revision)
         self._makers = [self._maker(stage, config, method) for stage in self.stages]
         self.inversion = ""
@@ -66,7 +69,7 @@ class StageKeys:
         """The stages of a video, in order, with those that are not kept."""
         found: list[StageKey] = []
         for stage, make in zip(self.stages, self._makers, strict=True):
-            before = found[-1].key if found else ""
+            before = found[-1].work_key if found else ""
             if stage.kind == LATENTS:
                 found.append(StageKey(LATENTS, before, self.inversion))
             else:
@@ -82,13 +85,8 @@ class StageKeys:
         self, stage: Stage, config: RunConfig, method: Method
     ) -> Callable[[str, str, str], str]:
         if stage.kind == LATENTS:
-            if self.stages[0].kind != ADAPTER:
-                raise UserError(
-                    f"method {config.method!r} keeps latents, but tunes no adapter: give the stage "
-                    "a kind of its own"
-                )
             return lambda _clip, _prompt, before: before
-        if stage.kind == ADAPTER:
+        if stage.kind == ADAPTER and config.method == FIRST_METHOD:
             tuned = KeyMaker(kind=ADAPTER, **self._shared, **stage.parts)
             return lambda clip, prompt, _: tuned(video_key=clip, source_prompt=prompt)
         made = KeyMaker(
@@ -138,8 +136,23 @@ class EditKeys:
         return self._key(
             video_key=video_key,
             source_prompt=source_prompt,
-            before=stages[-1].key if stages else "",
+            before=stages[-1].work_key if stages else "",
             prompt=prompt,
+        )
+
+
+def _check_kinds(method: str, kinds: Sequence[str]) -> None:
+    if wrong := [kind for kind in kinds if not _KIND.fullmatch(kind)]:
+        raise UserError(
+            f"method {method!r} has a stage of kind {wrong[0]!r}: name it with 1 to 64 of "
+            "A-Z a-z 0-9 _"
+        )
+    if twice := [kind for number, kind in enumerate(kinds) if kind in kinds[:number]]:
+        raise UserError(f"method {method!r} has two stages of kind {twice[0]!r}: rename one")
+    if LATENTS in kinds and kinds[:2] != [ADAPTER, LATENTS]:
+        raise UserError(
+            f"method {method!r} keeps latents, but not right after an adapter, which comes first: "
+            "give the stage a kind of its own"
         )
 
 
@@ -150,4 +163,5 @@ def _shared(method: Method, config: RunConfig, base_revision: str) -> dict[str, 
 
 def _inversion(parts: Mapping[str, Any], schedule: str) -> str:
     key = content_key(**parts, **({"schedule": schedule} if schedule else {}))
-    return f"ddim-{parts['invert'].steps}-{key[:8]}"
+    steps = getattr(parts.get("invert"), "steps", None)
+    return f"ddim-{steps}-{key[:8]}" if steps else f"own-{key[:8]}"

@@ -19,7 +19,7 @@ from components.results.scored import Selection
 from components.run.clips import Clips
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
-from components.steps.methods import make_method
+from components.steps.methods import answering, make_method
 from components.steps.sample import given_key
 from components.steps.score import score_key
 from components.storage.tables import Row
@@ -85,8 +85,9 @@ class View:
         self.tables = tables
         self.revisions = revisions
         self.method: Method = make_method(config, revisions.base)
-        self._stage_keys = StageKeys(self.method, config, revisions.base, revisions.schedule)
-        self._edit_keys = EditKeys(self.method, config, revisions.base, self.inversion)
+        with answering(config.method):
+            self._stage_keys = StageKeys(self.method, config, revisions.base, revisions.schedule)
+            self._edit_keys = EditKeys(self.method, config, revisions.base, self.inversion)
 
     @property
     def manifest(self) -> Manifest:

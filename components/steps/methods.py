@@ -34,11 +34,13 @@ def make_method(config: RunConfig, base_revision: str = "") -> Method:
         kind = find_method(config.method)
         settings = _settings(kind, config, base_revision)
         _check_addresses(config.method, settings.own)
-        return kind(settings)
+        with answering(config.method):
+            method = kind(settings)
+            if method.batch < 1:
+                raise ValueError(f"batch is {method.batch}, but must be at least 1")
+            return method
     except UnknownMethodError as error:
         raise UserError(str(error)) from error
-    except ValueError as error:
-        raise UserError(f"method {config.method!r} refuses its settings: {error}") from error
 
 
 def _check_addresses(method: str, own: Any) -> None:
@@ -95,10 +97,14 @@ class Methods:
     def _load(self, method: Method, context: StepContext) -> None:
         try:
             method.load()
-        except (OSError, ValueError) as error:
+        except UserError:
+            raise
+        except (Exception, SystemExit) as error:
             name = context.config.method
             what = f"model.base {context.config.model.base!r}" if method.uses_base else "its model"
-            raise UserError(f"method {name!r}: {what} cannot be loaded: {error}") from error
+            # Those that are asked of it explain themselves.
+            kind = "" if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: "
+            raise UserError(f"method {name!r}: {what} cannot be loaded: {kind}{error}") from error
 
 
 def _loads_alike(one: Method, other: Method) -> bool:
@@ -106,6 +112,22 @@ def _loads_alike(one: Method, other: Method) -> bool:
         return type(method), method.settings.model, method.settings.own
 
     return loaded(one) == loaded(other)
+
+
+@contextmanager
+def answering(name: str) -> Iterator[None]:
+    """Make an error of the whole run of what a method raises when the driver asks it something."""
+    try:
+        yield
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"method {name!r} refuses its settings: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"method {name!r} failed when it was asked: {type(error).__name__}: {error}: mend it, "
+            "or leave it out"
+        ) from error
 
 
 @contextmanager
@@ -120,7 +142,7 @@ def foreign_errors(name: str) -> Iterator[None]:
             yield
         except (ItemError, UserError, TavModelError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             if full or type(error).__name__ == "OutOfMemoryError" or "CUDA error" in str(error):
                 raise

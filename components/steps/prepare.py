@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from typing_extensions import override
 
 from components.errors import ItemError
@@ -27,6 +28,7 @@ from components.steps.methods import Methods, foreign_errors
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader, latents_columns
+from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
 from methods.method import ADAPTER, LATENTS, Artefact, Desk, Source
@@ -144,12 +146,10 @@ class PrepareWorker(ItemWorker):
         for kind in kinds:
             with foreign_errors(name):
                 artefact = next(artefacts, None)
-            if artefact is None or artefact.kind != kind:
-                given = "nothing" if artefact is None else repr(artefact.kind)
-                raise ItemError(f"method {name!r} was asked for {kind!r} and gave {given}")
-            yield artefact
+                checked = _checked(name, artefact, kind, desk_folder)
+            yield checked
             for path in desk_folder.iterdir():
-                path.unlink()
+                remove(path)
 
     def _keep(
         self, item: PrepareItem, artefact: Artefact, started: float, context: StepContext
@@ -165,11 +165,11 @@ class PrepareWorker(ItemWorker):
     ) -> Row:
         """The columns of a stage's own table."""
         if artefact.kind == LATENTS:
-            assert artefact.latents is not None  # what the kind is for
+            assert artefact.latents is not None  # as checked
             named = {"adapter_key": stage["key"], "inversion": stage["name"]}
             facts = {"reconstruction_psnr": artefact.facts.get("reconstruction_psnr")}
             return {**named, **facts, **latents_columns(artefact.latents)}
-        assert artefact.path is not None
+        assert artefact.path is not None  # likewise
         sha256, nbytes = file_sha256(artefact.path), artefact.path.stat().st_size
         folder = table_of(artefact.kind)
         uri = f"{folder}/{digest_name(stage['key'], sha256)}.safetensors"
@@ -195,6 +195,48 @@ class PrepareWorker(ItemWorker):
                 config_hash=context.config_hash, device=config.model.device, started=started
             ),
         }
+
+
+def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
+    """An artefact as a method has to give it, with facts of Python's own types.
+
+    Raises:
+        ItemError, SafetensorError: it is something else.
+    """
+    from safetensors import safe_open
+
+    if not isinstance(artefact, Artefact) or artefact.kind != kind:
+        named = getattr(artefact, "kind", None)
+        given = "nothing" if artefact is None else repr(named or type(artefact).__name__)
+        raise ItemError(f"method {method!r} was asked for {kind!r} and gave {given}")
+    if kind == LATENTS:
+        shape: Any = getattr(artefact.latents, "shape", ())
+        if len(shape) != 4 or not isinstance(artefact.latents, np.ndarray):  # noqa: PLR2004
+            raise ItemError(
+                f"method {method!r} gave {type(artefact.latents).__name__} of shape {shape} as its "
+                "latents, but a NumPy array (C, F, H, W) is needed"
+            )
+    else:
+        path = artefact.path
+        if path is None or folder not in path.parents or path.is_symlink() or not path.is_file():
+            raise ItemError(
+                f"method {method!r} gave {path} as its {kind!r}, but a file in desk.folder is "
+                "needed"
+            )
+        with safe_open(path, framework="numpy"):  # its header is read, and its length compared
+            pass
+    facts = {
+        name: value if value is None else _number(value) for name, value in artefact.facts.items()
+    }
+    return dataclasses.replace(artefact, facts=facts)
+
+
+def _number(value: Any) -> float | int:
+    """A number of NumPy's or PyTorch's as Python's own."""
+    own = value.item() if hasattr(value, "item") else value
+    if not isinstance(own, int | float):
+        raise TypeError(f"a fact is {value!r}, but must be a number")
+    return own
 
 
 class Artefacts:

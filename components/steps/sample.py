@@ -275,7 +275,7 @@ class _Video:
         for edit in batch:
             with foreign_errors(self._name):
                 frames = next(made, None)
-            yield _checked(self._name, edit, frames, self.item.video_row["num_frames"])
+            yield _checked(self._name, edit, frames, self.item.video_row)
 
     def origin(self, edit: EditWork) -> Row:
         """The columns that say which finished video an edit was read from.
@@ -320,7 +320,7 @@ class _Video:
         return clip.frames
 
 
-def _checked(method: str, edit: EditWork, frames: Any, count: int) -> Frames:
+def _checked(method: str, edit: EditWork, frames: Any, clip: Row) -> Frames:
     """Frames as a method has to give them.
 
     Raises:
@@ -328,11 +328,12 @@ def _checked(method: str, edit: EditWork, frames: Any, count: int) -> Frames:
     """
     shape: Any = getattr(frames, "shape", ())
     kind = getattr(frames, "dtype", None)
-    if len(shape) != 4 or shape[0] != count or shape[3] != 3 or kind != "uint8":  # noqa: PLR2004
+    wanted = (clip["num_frames"], clip["height"], clip["width"], 3)
+    if tuple(shape) != wanted or kind != "uint8":
         given = "nothing" if frames is None else f"{kind or type(frames).__name__} of shape {shape}"
         raise ItemError(
-            f"method {method!r} gave {given} for {edit.edit_id!r}, but uint8 of shape ({count}, "
-            "height, width, 3) is needed"
+            f"method {method!r} gave {given} for {edit.edit_id!r}, but uint8 of the clip's shape "
+            f"{wanted} is needed"
         )
     found: Frames = frames
     return found

@@ -1,0 +1,175 @@
+"""Keys of stages and edits: what is equal is shared, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typing_extensions import override
+
+from components.config import RunConfig
+from components.errors import UserError
+from components.run.stages import EditKeys, StageKeys
+from methods.frame_by_frame import FrameByFrame
+from methods.method import Edit, Frames, Method, Prepared, Settings, Source, Stage
+from methods.tune_a_video import TuneAVideo
+from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+
+
+@dataclass(frozen=True)
+class Own:
+    strength: float = 0.5
+
+
+class Two(Method):
+    """Prepares two things, one after the other."""
+
+    Config = Own
+    first: dict[str, Any] = {}  # noqa: RUF012
+    kinds: tuple[str, ...] = ("a", "b")
+
+    @override
+    def stages(self) -> Sequence[Stage]:
+        rest = [Stage(kind=kind, parts={"x": 1}) for kind in self.kinds[1:]]
+        return [Stage(kind=self.kinds[0], parts=self.first), *rest]
+
+    @override
+    def edit(self, source: Source, edits: Sequence[Edit], prepared: Prepared) -> Iterator[Frames]:
+        raise NotImplementedError
+
+
+def changed(**attributes: Any) -> type[Method]:
+    return type("Changed", (Two,), attributes)
+
+
+class Keys:
+    """The keys of one video under a method."""
+
+    def __init__(
+        self,
+        kind: type[Method] = Two,
+        name: str = "two",
+        *,
+        base: str = "base",
+        clip: str = "clip",
+        prompt: str = "a fish",
+        **changes: Any,
+    ) -> None:
+        own = changes.pop("own", kind.Config())
+        model = ModelConfig(base="x")
+        config = RunConfig(run="r", manifest="m", model=model, method=name, **changes)
+        sections = {one: getattr(config, one) for one in ("tune", "invert", "sample")}
+        method = kind(Settings(own=own, model=model, **sections))
+        self._keys = StageKeys(method, config, base, "")
+        self.stages = self._keys(clip, prompt)
+        edits = EditKeys(method, config, base, self._keys.inversion)
+        self.edit = edits(self.stages, clip, prompt, "a red fish")
+        self.all = {key.work_key for key in self.stages} | {self.edit}
+
+
+def test_equal_parts_have_equal_keys() -> None:
+    assert Keys().all == Keys().all
+    assert len(Keys().all) == 3
+    assert Keys(own=Own(strength=0.7)).stages == Keys().stages, "no stage depends on it"
+    assert Keys(own=Own(strength=0.7)).edit != Keys().edit
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"kind": changed(version=2)},
+        {"name": "another"},
+        {"base": "another"},
+        {"clip": "another"},
+        {"prompt": "another"},
+        {"seed": 7},
+        {"kind": changed(first={"y": 1})},
+        {"kind": changed(first={"y": InvertConfig(steps=7)})},
+        {"kind": changed(kinds=("c", "d"))},
+        {"kind": changed(uses_base=False)},
+    ],
+    ids=str,
+)
+def test_whatever_the_first_stage_depends_on_is_in_all_keys(other: dict[str, Any]) -> None:
+    assert Keys().all.isdisjoint(Keys(**other).all)
+
+
+def test_a_method_without_a_base_does_not_ask_which_it_is() -> None:
+    kind = changed(uses_base=False)
+    assert Keys(kind, base="a").all == Keys(kind, base="b").all
+
+
+@pytest.mark.parametrize("kind", [TuneAVideo, FrameByFrame, Two])
+def test_two_methods_never_share_a_key(kind: type[Method]) -> None:
+    """Of one and the same class under two names, too: only one of them may be what it was."""
+    assert Keys(kind, "tune_a_video").all.isdisjoint(Keys(kind, "a_fork").all)
+    assert Keys(kind, "a_fork").all.isdisjoint(Keys(kind, "another_fork").all)
+    assert Keys(kind, "a_fork").all == Keys(kind, "a_fork").all
+
+
+def test_a_fork_of_tune_a_video_has_its_own_version_and_inversions() -> None:
+    fork = type("Fork", (TuneAVideo,), {"version": 2})
+    assert Keys(TuneAVideo, "fork").all.isdisjoint(Keys(fork, "fork").all)
+    one, other = (Keys(fork, "fork", invert=InvertConfig(steps=steps)) for steps in (5, 6))
+    assert one.stages[0] == other.stages[0]
+    assert one.stages[1] != other.stages[1]
+    assert one.edit != other.edit
+
+
+def test_a_stage_after_latents_depends_on_the_inversion() -> None:
+    class Third(TuneAVideo):
+        @override
+        def stages(self) -> Sequence[Stage]:
+            return [*super().stages(), Stage(kind="third", parts={})]
+
+    one, other = (Keys(Third, "third", invert=InvertConfig(steps=steps)) for steps in (5, 6))
+    assert one.stages[2] != other.stages[2]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 5]),
+            st.sampled_from([5, 6]),
+            st.sampled_from(["inversion", "noise"]),
+        ),
+        min_size=2,
+        max_size=2,
+    )
+)
+def test_tune_a_videos_stages_are_shared_exactly_where_their_settings_are(
+    settings: list[tuple[int, int, Any]],
+) -> None:
+    one, other = (
+        Keys(
+            TuneAVideo,
+            "tune_a_video",
+            tune=TuneConfig(steps=tuned),
+            invert=InvertConfig(steps=inverted),
+            sample=SampleConfig(start=start),
+        )
+        for tuned, inverted, start in settings
+    )
+    same = [a == b for a, b in zip(*settings, strict=True)]
+    assert (one.stages[0] == other.stages[0]) == same[0]
+    assert (one.stages[1] == other.stages[1]) == (same[0] and same[1])
+    assert (one.edit == other.edit) == all(same)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "words"),
+    [
+        (("a b",), "kind 'a b': name it with 1 to 64"),
+        (("",), "kind ''"),
+        (("a", "a"), "two stages of kind 'a': rename one"),
+        (("latents",), "latents, but not right after an adapter"),
+        (("adapter", "b", "latents"), "latents, but not right after an adapter"),
+    ],
+)
+def test_stages_that_cannot_be_kept_are_refused(kinds: tuple[str, ...], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        Keys(changed(kinds=kinds))
