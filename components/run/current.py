@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 from components.config import RunConfig, parse_run, variant_configs
 from components.manifest.load import Manifest
@@ -95,7 +96,10 @@ class State:
             return views[:1]
         if step == "tune":
             return _largest([view for view in views if view.prepares])
-        return list({view.signature(step): view for view in reversed(views)}.values())[::-1]
+        found: dict[Any, View] = {}
+        for view in views:
+            found.setdefault(view.signature(step), view)
+        return list(found.values())
 
     def selection(self) -> Variants:
         """What counts now of each variant; a run without any has one without a name."""

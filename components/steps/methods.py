@@ -13,6 +13,7 @@ from components.config import RunConfig
 from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
 from components.records.revisions import hub_revision
+from components.redact import redacted
 from components.steps.step import StepContext
 from components.storage.address import parse_uri
 from methods.method import Method, Settings
@@ -103,8 +104,8 @@ class Methods:
             name = context.config.method
             what = f"model.base {context.config.model.base!r}" if method.uses_base else "its model"
             # Those that are asked of it explain themselves.
-            kind = "" if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: "
-            raise UserError(f"method {name!r}: {what} cannot be loaded: {kind}{error}") from error
+            why = str(error) if isinstance(error, (OSError, ValueError)) else _told(error)
+            raise UserError(f"method {name!r}: {what} cannot be loaded: {why}") from error
 
 
 def _loads_alike(one: Method, other: Method) -> bool:
@@ -125,8 +126,7 @@ def answering(name: str) -> Iterator[None]:
         raise UserError(f"method {name!r} refuses its settings: {error}") from error
     except (Exception, SystemExit) as error:
         raise UserError(
-            f"method {name!r} failed when it was asked: {type(error).__name__}: {error}: mend it, "
-            "or leave it out"
+            f"method {name!r} failed when it was asked: {_told(error)}: mend it, or leave it out"
         ) from error
 
 
@@ -146,4 +146,10 @@ def foreign_errors(name: str) -> Iterator[None]:
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             if full or type(error).__name__ == "OutOfMemoryError" or "CUDA error" in str(error):
                 raise
-            raise ItemError(f"method {name!r} failed: {type(error).__name__}: {error}") from error
+            raise ItemError(f"method {name!r} failed: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    """An error of anybody's as text that may stand in a log."""
+    text = str(error).encode("utf-8", errors="backslashreplace").decode()
+    return redacted(f"{type(error).__name__}: {text}")

@@ -27,7 +27,6 @@ _DIGEST = "(-[0-9a-f]{12})?"
 """Runs of earlier releases have none."""
 _OBJECTS = {
     "adapters": re.compile(rf"adapters/{_KEY}{_DIGEST}\.safetensors"),
-    "artefacts": re.compile(rf"artefacts/{_KEY}{_DIGEST}\.safetensors"),
     "videos": re.compile(r"media/sources/[^/]+-[0-9a-f]{12}\.mp4"),
     "artefacts": re.compile(rf"artefacts/{_KEY}-[0-9a-f]{{12}}\.safetensors"),
     "edits": re.compile(rf"media/edits/[^/]+/{_KEY}({_DIGEST}\.mp4|-frames/[^/]+\.png)"),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
-from components.config import VideoConfig
+from benchmarks.chaos.plain import PlainRunner
+from components.config import VideoConfig, run_config
+from components.errors import UserError
 from components.storage.local import LocalStore
 from components.storage.tables import read_table
 from components.video.isolated import decoder
-from tests.method_packages import documented, install
-from tests.runs import tiny_document, tiny_videos, write_manifest
+from tests.method_packages import documented, importable, install
+from tests.runs import counts, tiny_document, tiny_videos, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +37,8 @@ def test_the_documented_method_runs_beside_tune_a_video(
     }
     videos = tiny_videos(tiny_clips)
     write_manifest(document, videos[:1])
-    run(document, tmp_path, site)
+    done = {"ingest": 1, "tune": 2, "sample": 6, "score": 6}
+    assert run(document, site) == done
     store = LocalStore(Path(document["run"]))
     edits = read_table(store, "edits")
     assert sorted(row["method"] for row in edits) == ["fade"] * 4 + ["tune_a_video"] * 2
@@ -56,29 +55,17 @@ def test_the_documented_method_runs_beside_tune_a_video(
     assert sum(spread < 1 for spread in spreads) == 2
     flat = frames(store, edits[int(np.argmin(spreads))]["video_uri"])
     assert abs(flat.mean(axis=(0, 1, 2)) - clip.mean(axis=(0, 1, 2))).max() < 4
-    run(document, tmp_path, site)
-    assert read_table(store, "edits") == edits
+    assert run(document, site) == {}
 
-    told = run(document | {"fade": {"strength": 3}}, tmp_path, site, code=1)
-    assert "strength is 3.0, but must be 0 to 1: try 0.5" in told
-    told = run(document, tmp_path, None, code=1)
-    assert "unknown method 'fade'" in told
+    with pytest.raises(UserError, match=r"strength is 3\.0, but must be 0 to 1: try 0\.5"):
+        run(document | {"fade": {"strength": 3}}, site)
+    with pytest.raises(UserError, match="unknown method 'fade'"):
+        run(document, None)
 
 
-def run(document: dict[str, Any], folder: Path, site: Path | None, code: int = 0) -> str:
-    """Run in a process of its own, as a user's; return what it says on standard error."""
-    config = folder / "run.yaml"
-    config.write_text(yaml.safe_dump(document), encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.chaos.plain", str(config)],
-        env=os.environ | ({"PYTHONPATH": str(site)} if site else {}),
-        cwd=Path(__file__).parents[4],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr[-3000:]
-    return done.stderr
+def run(document: dict[str, Any], site: Path | None) -> dict[str, int]:
+    with importable(*([site] if site else [])):
+        return counts(PlainRunner(run_config(document, "test")).run())
 
 
 def frames(store: LocalStore, path: str) -> np.ndarray[Any, Any]:

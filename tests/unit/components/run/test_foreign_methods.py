@@ -15,13 +15,12 @@ from benchmarks.chaos.plain import PlainRunner
 from components.cli.main import main
 from components.config import run_config
 from components.errors import UserError
-from components.run.current import State
-from components.storage.tables import read_table
 from methods.registry import UnknownMethodError, find_method, method_names
 from tests.method_packages import importable, install, project
-from tests.runs import counts, tiny_document, write_manifest
+from tests.runs import tiny_document, write_manifest
 
 WAYWARD = """
+import dataclasses
 import os
 import sys
 from dataclasses import dataclass
@@ -156,40 +155,6 @@ class Wayward(Method):
             yield frames
 """
 
-FAILURES = {
-    "none": r"TypeError: 'NoneType' object is not iterable",
-    "yields-none": r"gave nothing for 'fish/",
-    "few": r"gave uint8 of shape \(3, 64, 64, 3\) .* the clip's shape \(4, 64, 64, 3\) is needed",
-    "floats": r"gave float64 of shape",
-    "odd": r"shape \(4, 63, 63, 3\)",
-    "small": r"shape \(4, 32, 32, 3\)",
-    "grey": r"shape \(4, 64, 64\) ",
-    "tensor": r"gave torch.uint8 of",
-    "list": r"gave list of",
-    "text": r"gave str of",
-    "raise": r"method 'wayward' failed: RuntimeError: out of ideas .*s3://\*\*\*@b/c",
-    "exit": r"failed: SystemExit: enough",
-    "file": r"failed: FileNotFoundError: .*/no/such/file",
-    "memory": r"failed: MemoryError",
-    "stop": r"failed: RuntimeError: generator raised StopIteration",
-    "prompt": r"failed: KeyError",
-    "unread": r"names .*tav_wayward\.py as 'fish/.* and did not read it",
-    "prepare-raise": r"method 'wayward' failed: RuntimeError: it broke",
-    "prepare-exit": r"failed: SystemExit: 3",
-    "prepare-nothing": r"failed: TypeError: 'NoneType' object is not iterable",
-    "prepare-few": r"was asked for 'first' and gave nothing",
-    "prepare-kind": r"was asked for 'first' and gave 'third'",
-    "prepare-tuple": r"was asked for 'first' and gave 'tuple'",
-    "prepare-pathless": r"gave None as its 'first', but a file in desk\.folder is needed",
-    "prepare-gone": r"gave .*/gone as its 'first'",
-    "prepare-folder": r"gave .*/desk as its 'first'",
-    "prepare-outside": r"gave .*tav_wayward\.py as its 'first'",
-    "prepare-link": r"gave .*/link as its 'first'",
-    "prepare-pickle": r"failed: SafetensorError",
-    "prepare-fact": r"failed: TypeError: a fact is <object",
-    "prepare-second": r"failed: RuntimeError: the second broke",
-}
-"""What the failure rows of each say."""
 REFUSED = {
     "made": r"method 'wayward' failed when it was asked: TypeError: made wrongly",
     "stages": r"failed when it was asked: KeyError: 'no such stage'",
@@ -219,7 +184,7 @@ def wayward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, Any]:
     document = tiny_document(tmp_path, tiny_models)
     document["model"]["base"] = "no/such-base-is-asked-for"
-    edits = [{"id": name, "prompt": f"a {name} fish"} for name in ("first", "second", "third")]
+    edits = [{"id": name, "prompt": f"a {name} fish"} for name in ("first", "second")]
     fish = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(document, [fish | {"edits": edits}])
     return document
@@ -227,46 +192,6 @@ def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, A
 
 def variants(*names: str) -> dict[str, Any]:
     return {name: {"method": "wayward", "wayward": {"how": name}} for name in names}
-
-
-def messages(state: State, variant: str) -> dict[str, str]:
-    return {
-        row["edit_id"] or row["video_id"]: row["message"]
-        for row in state.views[variant].open_failures
-    }
-
-
-def test_whatever_a_method_does_becomes_failure_rows_and_the_rest_is_done(
-    document: dict[str, Any], wayward: Path
-) -> None:
-    good = ("well", "second", "less", "prepare-well")
-    document["variants"] = variants(*FAILURES, *good)
-    runner = PlainRunner(run_config(document, "test"))
-    result = runner.run()
-    state = runner.state()
-    ids = {"fish/first", "fish/second", "fish/third"}
-    for name in ("well", "less", "prepare-well"):
-        assert set(state.views[name].edits) == ids, name
-        assert len(state.views[name].scores) == 3
-    # An edit that fails takes none of its batch with it.
-    assert set(state.views["second"].edits) == {"fish/first", "fish/third"}
-    assert "not that one" in messages(state, "second")["fish/second"]
-    for name, words in FAILURES.items():
-        found = messages(state, name)
-        asked = {"fish/first"} if name == "unread" else ids
-        assert set(found) == ({"fish"} if name.startswith("prepare") else asked), name
-        for message in found.values():
-            assert re.search(words, message), (name, message)
-            assert "secret" not in message
-        assert set(state.views[name].edits) == ids - asked
-    for row in read_table(state.store, "failures"):
-        assert "secret" not in row["traceback"]
-    # Each stage that was done counts, those before one that failed too.
-    kinds = [(row["kind"], row["facts"]) for row in read_table(state.store, "artefacts")]
-    assert sorted(kinds) == [("first", '{"a": 0.5, "b": null}')] * 2 + [("second", "{}")]
-    assert result.status.variants["well"].failed_fraction == 0
-    again = PlainRunner(run_config(document, "test")).run()
-    assert counts(again) == {}, "what failed for good is not tried again"
 
 
 @pytest.mark.parametrize("how", REFUSED)
@@ -293,7 +218,7 @@ def test_a_method_that_cannot_be_loaded_stops_the_run_with_one_message(
     runner = PlainRunner(run_config(document, "test"))
     with pytest.raises(UserError, match=words):
         runner.run()
-    assert len(runner.state().views["well"].edits) == 3, "what came before it is kept"
+    assert len(runner.state().views["well"].edits) == 2, "what came before it is kept"
     assert runner.state().open_failures == []
 
 
@@ -327,7 +252,7 @@ def test_an_unknown_setting_is_an_error_though_the_class_does_not_say_so(
     document: dict[str, Any], wayward: Path
 ) -> None:
     with pytest.raises(
-        UserError, match=r"wayward: 1 problem.*hwo: unknown key; did you mean 'how'"
+        UserError, match=r"(?s)wayward: 1 problem.*hwo: unknown key; did you mean 'how'"
     ):
         run_config(document | {"wayward": {"hwo": "well"}}, "test")
 
