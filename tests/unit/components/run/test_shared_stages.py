@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,52 @@ def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, A
 def run(document: dict[str, Any]) -> tuple[RunResult, State]:
     runner = PlainRunner(run_config(document, "test"))
     return runner.run(), runner.state()
+
+
+def test_an_adapter_serves_all_variants_that_differ_in_inversion_and_sampling(
+    document: dict[str, Any],
+) -> None:
+    document["variants"] = {
+        "noise": {"sample": {"start": "noise"}},
+        "full": {},
+        "no_tuning": {"tune": {"steps": 0}},
+        "longer": {"invert": {"steps": 3}},
+        "same": {"seed": 33},
+    }
+    state = PlainRunner(run_config(document, "test")).state()
+    # What noise needs full has; longer needs another inversion of the same adapter.
+    assert [view.name for view in state.distinct("tune")] == ["full", "no_tuning", "longer"]
+    assert [view.name for view in state.distinct("sample")] == [
+        "noise",
+        "full",
+        "no_tuning",
+        "longer",
+    ]
+    result, state = run(document)
+    assert counts(result) == {"ingest": 1, "tune": 3, "sample": 4, "score": 4}
+    (adapter,) = read_table(state.store, "adapters")
+    latents = Counter(row["adapter_key"] for row in read_table(state.store, "latents"))
+    assert latents[adapter["adapter_key"]] == 2, "full's and longer's"
+    assert len(latents) == 2, "and that of the initial weights"
+    assert len(read_table(state.store, "edits")) == 4
+    assert state.views["same"].edits == state.views["full"].edits
+    for view in state.views.values():
+        assert len(view.edits) == len(view.scores) == 1
+    assert read_table(state.store, "failures") == []
+    assert counts(run(document)[0]) == {}
+
+    # One more variant computes its own share.
+    document["variants"]["guided"] = {"sample": {"guidance_scale": 3}}
+    assert counts(run(document)[0]) == {"sample": 1, "score": 1}
+    # A method that tunes nothing meets them without touching what they have.
+    document["variants"]["frames"] = {
+        "method": "frame_by_frame",
+        "frame_by_frame": {"inversion_steps": 2, "steps": 2},
+    }
+    result, state = run(document)
+    assert counts(result) == {"tune": 1, "sample": 1, "score": 1}
+    assert read_table(state.store, "adapters") == [adapter]
+    assert len(read_table(state.store, "artefacts")) == 1
 
 
 def test_a_lost_artefact_is_found_withdrawn_and_prepared_anew(document: dict[str, Any]) -> None:
