@@ -213,6 +213,8 @@ KINDS = [
     config("variant-shared", {"variants": {"a": {"video": {"fit": "pad"}}}}, r"variants\.a\.video", "share it", "set it for the run"),
     config("variant-of-variants", {"variants": {"a": {"variants": {}}}}, r"a\.variants", "share it", "make another"),
     config("variant-own", {"variants": {"a": {"own": {}}}}, r"a\.own", "share it|unknown", "may change"),
+    config("only", {"only": ["pnp"]}, "no variant 'pnp'", "names none in its configuration", "only one is its method, 'tune_a_video'"),
+    config("only of variants", {"variants": {"full": {}, "pnp": {}}, "only": ["pmp"]}, "run has no variant", "'pmp'", "did you mean 'pnp'"),
     config("method", {"method": "sdedt"}, "unknown method 'sdedt'", "did you mean 'sdedit'", "installed methods: "),
     config("method-of-variant", {"variants": {"a": {"method": "pnp"}}}, r"variants\.a: unknown method 'pnp'", "installed", "plug_and_play"),
     config("method-section", {"sdedt": {}}, "sdedt", "unknown key", "mean 'sdedit'"),

@@ -103,8 +103,14 @@ def test_a_narrowed_run_computes_its_variants_and_keeps_the_others(
 ) -> None:
     document = tiny_document(tmp_path, tiny_models)
     write_manifest(document, tiny_videos(tiny_clips)[:1])
-    half = {"method": "sdedit", "sdedit": {"strength": 0.5}}
-    variants: dict[str, Any] = {"half-noised": half, "each-frame": {"method": "frame_by_frame"}}
+    half = {"method": "sdedit", "sdedit": {"strength": 0.5, "steps": 4}}
+    variants: dict[str, Any] = {
+        "half-noised": half,
+        "each-frame": {
+            "method": "frame_by_frame",
+            "frame_by_frame": {"steps": 2, "inversion_steps": 2},
+        },
+    }
     path = tmp_path / "run.yaml"
     path.write_text(yaml.safe_dump(document | {"variants": variants}, sort_keys=False))
     monkeypatch.setattr(components.run.perform, "Runner", PlainRunner)
