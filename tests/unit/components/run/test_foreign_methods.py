@@ -15,9 +15,11 @@ from benchmarks.chaos.plain import PlainRunner
 from components.cli.main import main
 from components.config import run_config
 from components.errors import UserError
+from components.run.current import State
+from components.storage.tables import read_table
 from methods.registry import UnknownMethodError, find_method, method_names
 from tests.method_packages import importable, install, project
-from tests.runs import tiny_document, write_manifest
+from tests.runs import counts, tiny_document, write_manifest
 
 WAYWARD = """
 import dataclasses
@@ -55,7 +57,7 @@ class Wayward(Method):
         kinds = {"kind": ["../a"], "kinds": ["a", "a"], "latents": ["latents"]}.get(self.how)
         if self.how.startswith("prepare"):
             kinds = ["first", "second"]
-        return [Stage(kind=kind, parts={}) for kind in kinds or []]
+        return [Stage(kind=kind, parts={"own": self.settings.own}) for kind in kinds or []]
 
     def key_parts(self):
         return {"own": {1, 2}} if self.how == "keys" else super().key_parts()
@@ -155,6 +157,40 @@ class Wayward(Method):
             yield frames
 """
 
+FAILURES = {
+    "none": r"TypeError: 'NoneType' object is not iterable",
+    "yields-none": r"gave nothing for 'fish/",
+    "few": r"gave uint8 of shape \(3, 64, 64, 3\) .* the clip's shape \(4, 64, 64, 3\) is needed",
+    "floats": r"gave float64 of shape",
+    "odd": r"shape \(4, 63, 63, 3\)",
+    "small": r"shape \(4, 32, 32, 3\)",
+    "grey": r"shape \(4, 64, 64\) ",
+    "tensor": r"gave torch.uint8 of",
+    "list": r"gave list of",
+    "text": r"gave str of",
+    "raise": r"method 'wayward' failed: RuntimeError: out of ideas .*s3://\*\*\*@b/c",
+    "exit": r"failed: SystemExit: enough",
+    "file": r"failed: FileNotFoundError: .*/no/such/file",
+    "memory": r"failed: MemoryError",
+    "stop": r"failed: RuntimeError: generator raised StopIteration",
+    "prompt": r"failed: KeyError",
+    "unread": r"names .*tav_wayward\.py as 'fish/.* and did not read it",
+    "prepare-raise": r"method 'wayward' failed: RuntimeError: it broke",
+    "prepare-exit": r"failed: SystemExit: 3",
+    "prepare-nothing": r"failed: TypeError: 'NoneType' object is not iterable",
+    "prepare-few": r"was asked for 'first' and gave nothing",
+    "prepare-kind": r"was asked for 'first' and gave 'third'",
+    "prepare-tuple": r"was asked for 'first' and gave 'tuple'",
+    "prepare-pathless": r"gave None as its 'first', but a file in desk\.folder is needed",
+    "prepare-gone": r"gave .*/gone as its 'first'",
+    "prepare-folder": r"gave .*/desk as its 'first'",
+    "prepare-outside": r"gave .*tav_wayward\.py as its 'first'",
+    "prepare-link": r"gave .*/link as its 'first'",
+    "prepare-pickle": r"failed: SafetensorError",
+    "prepare-fact": r"failed: TypeError: a fact is <object",
+    "prepare-second": r"failed: RuntimeError: the second broke",
+}
+"""What the failure rows of each say."""
 REFUSED = {
     "made": r"method 'wayward' failed when it was asked: TypeError: made wrongly",
     "stages": r"failed when it was asked: KeyError: 'no such stage'",
@@ -192,6 +228,47 @@ def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, A
 
 def variants(*names: str) -> dict[str, Any]:
     return {name: {"method": "wayward", "wayward": {"how": name}} for name in names}
+
+
+def messages(state: State, variant: str) -> dict[str, str]:
+    return {
+        row["edit_id"] or row["video_id"]: row["message"]
+        for row in state.views[variant].open_failures
+    }
+
+
+def test_whatever_a_method_does_becomes_failure_rows_and_the_rest_is_done(
+    document: dict[str, Any], wayward: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = ("well", "second", "less", "prepare-well")
+    document["variants"] = variants(*FAILURES, *good)
+    runner = PlainRunner(run_config(document, "test"))
+    result = runner.run()
+    state = runner.state()
+    ids = {"fish/first", "fish/second"}
+    for name in ("well", "less", "prepare-well"):
+        assert set(state.views[name].edits) == ids, name
+        assert len(state.views[name].scores) == 2
+    # An edit that fails takes none of its batch with it.
+    assert set(state.views["second"].edits) == {"fish/first"}
+    assert "not that one" in messages(state, "second")["fish/second"]
+    for name, words in FAILURES.items():
+        found = messages(state, name)
+        asked = {"fish/first"} if name == "unread" else ids
+        assert set(found) == ({"fish"} if name.startswith("prepare") else asked), name
+        for message in found.values():
+            assert re.search(words, message), (name, message)
+            assert "secret" not in message
+        assert set(state.views[name].edits) == ids - asked
+    for row in read_table(state.store, "failures"):
+        assert "secret" not in row["traceback"]
+    assert "secret" not in caplog.text
+    # Each stage that was done counts, those before one that failed too.
+    kinds = [(row["kind"], row["facts"]) for row in read_table(state.store, "artefacts")]
+    assert sorted(kinds) == [("first", '{"a": 0.5, "b": null}')] * 2 + [("second", "{}")]
+    assert result.status.variants["well"].failed_fraction == 0
+    again = PlainRunner(run_config(document, "test")).run()
+    assert counts(again) == {}, "what failed for good is not tried again"
 
 
 @pytest.mark.parametrize("how", REFUSED)
@@ -243,7 +320,7 @@ def test_clips_that_a_method_cannot_take_are_refused_with_the_nearest_that_fit(
     PlainRunner(run_config(document, "test"))
     manifest = Path(document["manifest"])
     videos = yaml.safe_load(manifest.read_text("utf-8"))["videos"]
-    write_manifest(document, [*videos, videos[0] | {"id": "other", "video": {"num_frames": 9}}])
+    write_manifest(document, [*videos, videos[0] | {"id": "other", "frames": {"num_frames": 9}}])
     with pytest.raises(UserError, match=r"9 frames of 96x64 \(video 'other' first\)"):
         PlainRunner(run_config(document, "test"))
 
