@@ -21,10 +21,11 @@ from typing_extensions import override
 from components.config import VideoConfig
 from components.errors import SourceError
 from components.steps.caption import CaptionItem, CaptionWorker
+from components.steps.editing import SampleItem
 from components.steps.ingest import IngestWorker
 from components.steps.methods import Methods
 from components.steps.prepare import PrepareItem, PrepareWorker
-from components.steps.sample import SampleItem, SampleWorker
+from components.steps.sample import SampleWorker
 from components.steps.score import ScoreItem, ScoreWorker
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.video.io import Clip

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.config import RunConfig, VideoConfig
+from components.config import RunConfig
 from components.plan.devices import Device, find_device
-from components.plan.fit import problems, task_memory
-from components.plan.rates import Rates, find_rates
-from components.plan.shards import START_SECONDS, shard_size
-from components.plan.video import VideoCost, base_configs
+from components.plan.fit import task_memory
+from components.plan.rates import Rates
+from components.plan.shards import START_SECONDS
+from components.run.costs import VariantCosts, VariantWork, known_max, known_sum
 from components.run.current import State
-from components.run.plan import Plan
 from components.run.sizes import check_sizes
 from components.run.status import run_status
-from components.run.view import View
 from components.steps import STEPS
-from components.steps.methods import answering
 from components.steps.models import check_models
 from components.storage.tables import read_table
 
@@ -116,8 +112,8 @@ def plan_run(
     check_sizes(state)
     device = find_device(state.config, device_name)
     limit = task_memory(state.config, device)
-    works = {view.name: _Work(view) for view in state.views.values()}
-    costs = {name: _Costs(work, device, calibration) for name, work in works.items()}
+    works = {view.name: VariantWork(view) for view in state.views.values()}
+    costs = {name: VariantCosts(work, device, calibration) for name, work in works.items()}
     first = next(iter(costs.values()))
     tuned = [view.name for view in state.distinct("tune")]
     sampled = [view.name for view in state.distinct("sample")]
@@ -126,10 +122,10 @@ def plan_run(
         steps[step].seconds = item * steps[step].todo
     rated = any(one.rates is not None for one in costs.values())
     if rated:
-        steps["tune"].seconds = _sum(costs[name].tune_seconds() for name in tuned)
-        steps["sample"].seconds = _sum(costs[name].sample_seconds() for name in sampled)
-    steps["tune"].peak_bytes = _max(costs[name].tune_bytes() for name in tuned)
-    steps["sample"].peak_bytes = _max(costs[name].sample_bytes() for name in sampled)
+        steps["tune"].seconds = known_sum(costs[name].tune_seconds() for name in tuned)
+        steps["sample"].seconds = known_sum(costs[name].sample_seconds() for name in sampled)
+    steps["tune"].peak_bytes = known_max(costs[name].tune_bytes() for name in tuned)
+    steps["sample"].peak_bytes = known_max(costs[name].sample_bytes() for name in sampled)
     notes += [
         f"what {name} ({works[name].view.config.method}) takes is not known: nobody has counted it"
         for name, one in costs.items()
@@ -169,130 +165,7 @@ def _lanes(config: RunConfig, device: Device | None) -> float:
     return settings.workers * settings.gpus_per_worker or 1
 
 
-class _Work:
-    """What the next run would compute of each step for one variant, with the size of each clip."""
-
-    def __init__(self, view: View) -> None:
-        self.view = view
-        self.ingest = self.caption = self.score = 0
-        self.ingested: list[VideoConfig] = []
-        """Sizes of the clips that the run still has to read."""
-        self.tune: list[tuple[VideoConfig, tuple[str, ...]]] = []
-        """Videos, and the kinds of stages that are missing."""
-        self.sample: list[tuple[VideoConfig, int]] = []
-        """Videos with edits to be made, and how many."""
-        plan = Plan(view)
-        lost = {
-            (row["step"], row["edit_id"] or row["video_id"])
-            for row in view.open_failures
-            if plan.attempt(row["step"], row["item_key"], row["edit_id"] or row["video_id"]) is None
-        }
-        kinds = tuple(stage.kind for stage in view.method.stages() if stage.kept)
-        protocols = view.config.score.protocols
-        for entry in view.manifest.videos:
-            name, size = entry.video_id, view.clips.video_config(entry)
-            if any((step, name) in lost for step in STEPS[:3]):
-                continue
-            if name not in view.videos:
-                self.ingest += 1
-                self.ingested.append(size)
-            self.caption += name not in view.captions
-            wanted = kinds
-            if name in view.stages:
-                wanted = tuple(key.kind for key, _ in view.wanted(name))
-            if wanted:
-                self.tune.append((size, wanted))
-            ids = [f"{name}/{edit.name}" for edit in entry.edits]
-            ids = [one for one in ids if ("sample", one) not in lost]
-            if missing := sum(one not in view.edits for one in ids):
-                self.sample.append((size, missing))
-            self.score += sum(
-                (one, protocol) not in view.scores
-                for one in ids
-                if ("score", one) not in lost
-                for protocol in protocols
-            )
-
-
-class _Costs:
-    """What one variant's work takes."""
-
-    def __init__(self, work: _Work, device: Device | None, calibration: Path | None) -> None:
-        self.view, self._work = work.view, work
-        config = work.view.config
-        base = None
-        if work.view.method.uses_base:
-            base = base_configs(config.model.base, work.view.revisions.base)
-        self._base = base
-        self._of = functools.cache(functools.partial(VideoCost, config, base))
-        clips = work.view.clips
-        self.sizes = {clips.video_config(entry) for entry in work.view.manifest.videos}
-        with answering(config.method):
-            self.uncounted = work.view.method.cost() is None
-        self.rates: Rates | None = None
-        if base is not None and self.sizes:
-            largest = max(self._of(size).train_flops for size in self.sizes)
-            self.rates = find_rates(config, device, largest, calibration)
-
-    def tune_seconds(self) -> float | None:
-        """Of all videos; none where it is not known."""
-        if self.rates is None:
-            return None if self._work.view.method.uses_base else 0.0
-        return _sum(self._of(size).tune_seconds(self.rates, k) for size, k in self._work.tune)
-
-    def sample_seconds(self) -> float | None:
-        """Of all edits; none where it is not known."""
-        if self.rates is None:
-            return None if self._work.view.method.uses_base else 0.0
-        each = [(self._of(size).sample_seconds(self.rates), n) for size, n in self._work.sample]
-        return _sum(None if one is None else one * count for one, count in each)
-
-    def tune_bytes(self) -> float | None:
-        """Peak of a worker."""
-        return _max(self._of(size).tune_bytes() for size in self.sizes)
-
-    def sample_bytes(self) -> float | None:
-        """Peak of a worker."""
-        return _max(self._of(size).sample_bytes() for size in self.sizes)
-
-    def tune_storage(self) -> float:
-        """Bytes of what is prepared."""
-        return sum(self._of(size).video_bytes(kinds) for size, kinds in self._work.tune)
-
-    def sample_storage(self) -> float:
-        """Bytes of edits."""
-        return sum(self._of(size).edit_bytes() * count for size, count in self._work.sample)
-
-    def previews(self, work: _Work) -> float:
-        """Bytes of the clips' previews."""
-        return sum(self._of(size).edit_bytes() for size in work.ingested)
-
-    def shards(self) -> int:
-        """Ray Train jobs."""
-        if not any(stage.long for stage in self.view.method.stages()):
-            return 0
-        count, seconds = len(self._work.tune), self.tune_seconds()
-        size = shard_size(self.view.config, seconds / count if seconds and count else None)
-        return -(-count // size)
-
-    def problems(self, limit: float) -> Iterator[str]:
-        """What does not fit into a worker's memory."""
-        for size in sorted(self.sizes, key=lambda one: (one.num_frames, one.width, one.height)):
-            yield from problems(self.view.config, self._base, size, limit)
-
-
-def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum of what is known; none where something is there and nothing is known."""
-    every = list(values)
-    known = [value for value in every if value is not None]
-    return sum(known) if known or not every else None
-
-
-def _max(values: Iterable[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _steps(state: State, works: Mapping[str, _Work]) -> dict[str, StepPlan]:
+def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan]:
     def todo(step: str) -> int:
         found = [works[view.name] for view in state.distinct(step)]
         if step == "sample":
@@ -323,6 +196,6 @@ def _measured_steps(state: State) -> Mapping[str, float]:
     return means
 
 
-def _problems(costs: Iterable[_Costs], limit: float | None) -> Iterator[str]:
+def _problems(costs: Iterable[VariantCosts], limit: float | None) -> Iterator[str]:
     for one in costs if limit is not None else ():
         yield from one.problems(limit or 0.0)

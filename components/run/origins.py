@@ -17,8 +17,8 @@ from components.redact import redacted
 from components.run.current import State
 from components.run.plan import Plan, ingest_key
 from components.run.view import PlannedEdit
+from components.steps.editing import reading_key
 from components.steps.methods import answering
-from components.steps.sample import reading_key
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
 from components.video.sources import SourceInfo, stat_sources

@@ -19,8 +19,8 @@ from components.results.scored import Selection
 from components.run.clips import Clips
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
+from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
-from components.steps.sample import given_key
 from components.steps.score import score_key
 from components.storage.tables import Row
 from eval.protocols import reads_frames

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from components.steps.sample import SampleItem, SampleWorker
+from components.steps.editing import SampleItem
+from components.steps.sample import SampleWorker
 from components.steps.step import StepContext
 from components.storage.store import Store, file_sha256
 from components.storage.tables import read_table
