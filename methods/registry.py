@@ -8,9 +8,10 @@ import functools
 import inspect
 import re
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from methods.method import Method
+if TYPE_CHECKING:
+    from methods.method import Method
 
 GROUP = "tav.methods"
 """A package adds a method with an entry point of this group: ``name = "module:Class"``."""
@@ -59,6 +60,8 @@ def find_method(name: str) -> type[Method]:
         raise UnknownMethodError(
             f"method {name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
         ) from error
+    from methods.method import Method  # with NumPy, which names and manifests need not wait for
+
     if not (inspect.isclass(found) and issubclass(found, Method)) or inspect.isabstract(found):
         raise UnknownMethodError(
             f"method {name!r} ({point.value}) is no class derived from methods.method.Method that "

@@ -31,7 +31,7 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
     assert rows == {
         **dict.fromkeys(("videos", "captions", "adapters", "latents"), 12),
         **dict.fromkeys(("edits", "scores"), 24),
-        "failures": 0,
+        **dict.fromkeys(("artefacts", "failures"), 0),
     }
     assert scan(tmp_path, SHAPE)["peak_driver_bytes"] > 1 << 20
 

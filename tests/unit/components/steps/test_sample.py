@@ -28,7 +28,7 @@ def item(store: Store, name: str, adapter: dict[str, Any]) -> SampleItem:
         video_id=name,
         video_key="k",
         variant="tune_a_video",
-        video_row={"num_frames": 4},
+        video_row={"num_frames": 4, "width": 64, "height": 64},
         fps=8.0,
         source_fps=12.0,
         source_prompt="a red fish",
