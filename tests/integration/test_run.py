@@ -35,6 +35,7 @@ def run(document: dict[str, Any]) -> tuple[RunResult, State]:
     return runner.run(), runner.state()
 
 
+@pytest.mark.soak
 def test_a_run_from_python_as_documented_makes_everything_once(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_run_from_python_as_documented_makes_everything_once(
     assert again.problem is None
 
 
+@pytest.mark.soak
 def test_variants_from_python_as_documented(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:

@@ -1,4 +1,7 @@
-"""A run of several variants on a real Ray: each has every edit, what they share is made once."""
+"""A run of several variants: each has every edit, and what they share is made once.
+
+Without Ray; `benchmarks.chaos --variants` and Kubeflow's runner compute variants on it.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
-from components.run.runner import Runner, RunResult
+from components.run.runner import RunResult
 from components.run.status import run_status
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
-from tests.runs import counts, write_manifest
+from tests.runs import counts, tiny_document, write_manifest
 
 VARIANTS: dict[str, Any] = {
     "full": {},
@@ -36,17 +40,18 @@ EDITS = [
 
 
 @pytest.fixture
-def document(tiny_run: dict[str, Any], tiny_clips: Path) -> dict[str, Any]:
+def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, Any]:
     videos = [
         {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "prompt": f"a {name}", "edits": EDITS}
         for name in ("fish", "star")
     ]
-    write_manifest(tiny_run, videos)
-    return tiny_run | {"variants": dict(VARIANTS)}
+    document = tiny_document(tmp_path, tiny_models)
+    write_manifest(document, videos)
+    return document | {"variants": dict(VARIANTS)}
 
 
-def run(document: dict[str, Any]) -> tuple[RunResult, Runner]:
-    runner = Runner(run_config(document, "test"))
+def run(document: dict[str, Any]) -> tuple[RunResult, PlainRunner]:
+    runner = PlainRunner(run_config(document, "test"))
     return runner.run(), runner
 
 
@@ -76,7 +81,6 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
 
     again, _ = run(document)
     assert counts(again) == {}
-    assert not again.used_ray
 
     document["variants"]["causal"] = {"model": {"attention_mode": "causal"}}
     document["variants"]["longer"] = {"invert": {"steps": 3}}
