@@ -25,7 +25,8 @@ from components.steps.caption import CaptionItem, CaptionWorker
 from components.steps.editing import SampleItem
 from components.steps.ingest import IngestWorker
 from components.steps.methods import Methods
-from components.steps.prepare import PrepareItem, PrepareWorker
+from components.steps.preparation import PrepareItem
+from components.steps.prepare import PrepareWorker
 from components.steps.sample import SampleWorker
 from components.steps.score import ScoreItem, ScoreWorker
 from components.steps.step import ItemWorker, Outcome, StepContext

@@ -11,7 +11,7 @@ from components.config import RunConfig, VideoConfig
 from components.plan.devices import find_device
 from components.plan.rates import find_rates
 from components.plan.video import VideoCost, base_configs
-from components.steps.prepare import PrepareItem
+from components.steps.preparation import PrepareItem
 from components.steps.step import StepContext
 
 START_SECONDS = 60.0

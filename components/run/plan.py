@@ -21,7 +21,7 @@ from components.run.view import PlannedEdit, View
 from components.steps.caption import CaptionItem
 from components.steps.editing import SampleItem, reading_key
 from components.steps.ingest import IngestItem
-from components.steps.prepare import PrepareItem
+from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
 from components.video.read import READING_VERSION

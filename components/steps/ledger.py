@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from components.steps.preparation import PrepareItem
 from components.steps.step import Outcome
 from components.storage.schemas import CONTENT
 from components.storage.store import Store
 from components.storage.tables import Row, list_parts, read_commits
 from methods.method import ADAPTER, LATENTS
-
-if TYPE_CHECKING:
-    from components.steps.prepare import PrepareItem
 
 StageId = tuple[str, str, str, str]
 """Video, and the stage's kind, key and name."""

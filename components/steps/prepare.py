@@ -11,7 +11,6 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from components.records.keys import item_seed
 from components.records.provenance import model_columns, provenance
 from components.steps.ledger import Ledger
 from components.steps.methods import Methods, foreign_errors
+from components.steps.preparation import PrepareItem
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader, latents_columns
@@ -42,29 +42,6 @@ logger = logging.getLogger(__name__)
 _ADAPTER_FACTS = ("steps", "num_params", "final_loss", "peak_bytes")
 _LOG_SECONDS = 10.0
 """At most one progress line per video in this time."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PrepareItem:
-    """One video to prepare."""
-
-    item_key: str
-    """Of the stage that is at work, at first the first that is wanted."""
-    video_id: str
-    variant: str
-    video_row: Row
-    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
-    source_prompt: str
-    seed_key: str
-    """What the method's draws are seeded with, beside the run's seed."""
-    wanted: list[Row]
-    """``kind``, ``key``, ``name`` and ``work_key`` of each stage to do, in order (see
-    ``stages.StageKey``)."""
-    made: list[Row]
-    """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents."""
-    long: bool
-    """Whether it is work for Ray Train."""
-    attempt: int
 
 
 class PrepareWorker(ItemWorker):

@@ -18,7 +18,8 @@ from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
 from components.steps.ledger import Ledger
 from components.steps.losses import is_loss, is_worker_death, refusal
-from components.steps.prepare import PrepareItem, PrepareWorker
+from components.steps.preparation import PrepareItem
+from components.steps.prepare import PrepareWorker
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.writer import RowWriter

@@ -10,7 +10,7 @@ import pytest
 from components.config import RunConfig, parse
 from components.errors import TransientError
 from components.steps.ledger import Ledger
-from components.steps.prepare import PrepareItem
+from components.steps.preparation import PrepareItem
 from components.steps.shards import _MAX_LOSSES, _Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
 from components.storage.local import LocalStore

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from components.config import RunConfig, VideoConfig, parse
 from components.run.plan import clip_reference
 from components.steps.ingest import IngestItem, IngestWorker
-from components.steps.prepare import PrepareItem, PrepareWorker
+from components.steps.preparation import PrepareItem
+from components.steps.prepare import PrepareWorker
 from components.steps.step import StepContext
 from components.storage.tables import read_table
 from components.video.sources import stat_source

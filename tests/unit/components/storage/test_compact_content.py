@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from components.cli.main import main
 from components.errors import TransientError, UserError
 from components.steps.ledger import Ledger
-from components.steps.prepare import PrepareItem
+from components.steps.preparation import PrepareItem
 from components.storage import compact
 from components.storage.compact import MANY_PARTS, compact_grown, compact_table
 from components.storage.latents import LatentsReader, latents_columns
