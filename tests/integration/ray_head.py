@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,21 +64,27 @@ def ray_head(**changes: str) -> Iterator[str]:
 
 
 def _wait_for(address: str, head: subprocess.Popen[bytes], log: Path) -> None:
-    import time
+    """Return when the head takes jobs: its dashboard answers, and its agent has come up."""
+    until = time.monotonic() + START_S
+    while not _takes_jobs(address):
+        assert head.poll() is None, log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(1)
 
+
+def _takes_jobs(address: str) -> bool:
+    """Whether a job could be submitted; it is taken away again."""
     from components.errors import UserError
     from components.launch.ray_jobs import RayJobs
 
-    until = time.monotonic() + START_S
-    while True:
-        try:
-            RayJobs(address)
-        except UserError:
-            assert head.poll() is None, log.read_text()
-            assert time.monotonic() < until, log.read_text()
-            time.sleep(1)
-        else:
-            return
+    try:
+        client = RayJobs(address)._client
+        job = client.submit_job(entrypoint="true")
+    except (UserError, RuntimeError):
+        return False
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.5)
+    return client.delete_job(job)
 
 
 def _end(head: subprocess.Popen[bytes]) -> None:

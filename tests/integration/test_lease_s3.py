@@ -15,6 +15,8 @@ from tests.integration.s3_server import S3Server
 from tests.lease_drivers import HOLD, race
 
 SHORT = 2.0
+RIDES_OUT = 12.0
+"""More than the longest pause between two tries of a request (5 s): else an owner may be asleep."""
 
 
 @pytest.mark.parametrize("dead", [False, True])
@@ -34,18 +36,18 @@ def test_a_lease_outlives_an_outage_of_the_server(s3_bucket: str, s3_server: S3S
     """Neither does its owner lose it, nor does another one get it."""
     root = f"s3://{s3_bucket}/run"
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, root, str(SHORT)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, root, str(RIDES_OUT)], stdout=subprocess.PIPE, text=True
     ) as driver:
         assert driver.stdout is not None
         assert driver.stdout.readline() == "held\n"
         s3_server.kill_gateway()
         try:
-            time.sleep(2 * SHORT)
+            time.sleep(RIDES_OUT + 1)
         finally:
             s3_server.start_gateway()
         with (
             pytest.raises(LeaseHeldError, match=f"pid {driver.pid} on"),
-            Lease(open_store(root), SHORT),
+            Lease(open_store(root), RIDES_OUT),
         ):
             pass
         assert driver.poll() is None

@@ -51,7 +51,7 @@ def at(dashboard: str, **settings: Any) -> Where:
     return Where(mode="address", address=dashboard, **settings)
 
 
-def wait_until(met: Callable[[], bool], seconds: float = 90) -> None:
+def wait_until(met: Callable[[], bool], seconds: float = 300) -> None:
     until = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < until
