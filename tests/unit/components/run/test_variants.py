@@ -17,6 +17,7 @@ from components.run.status import run_status
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
 from tests.runs import counts, tiny_document, write_manifest
+from tests.sample_videos import write_video
 
 VARIANTS: dict[str, Any] = {
     "full": {},
@@ -45,9 +46,17 @@ def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, A
         {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "prompt": f"a {name}", "edits": EDITS}
         for name in ("fish", "star")
     ]
+    for video in videos:
+        folder = tmp_path / "edits" / str(video["id"])
+        folder.mkdir(parents=True)
+        for edit in EDITS:
+            write_video(folder / f"{edit['id']}.mp4", 4, size=(64, 64))
+    theirs = {"videos": str(tmp_path / "edits" / "{video}" / "{edit}.mp4")}
     document = tiny_document(tmp_path, tiny_models)
     write_manifest(document, videos)
-    return document | {"variants": dict(VARIANTS)}
+    return document | {
+        "variants": VARIANTS | {"theirs": {"method": "precomputed", "precomputed": theirs}}
+    }
 
 
 def run(document: dict[str, Any]) -> tuple[RunResult, PlainRunner]:
@@ -63,7 +72,7 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
     assert result.failed_fraction == 0, read_table(runner.store, "failures")
     # Prepared: full's adapters and latents (noise shares the adapters), no_tuning's latents,
     # and what plug_and_play and frame_by_frame keep.
-    assert counts(result) == {"ingest": 2, "tune": 8, "sample": 28, "score": 28}
+    assert counts(result) == {"ingest": 2, "tune": 8, "sample": 32, "score": 32}
     rows = {table: len(read_table(runner.store, table)) for table in ("adapters", "latents")}
     assert rows == {"adapters": 2, "latents": 4}
     assert len(read_table(runner.store, "artefacts")) == 4
@@ -75,9 +84,9 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
             path = Path(document["run"]) / row["video_uri"]
             assert file_sha256(path) == row["sha256"]
     keys = [row["edit_key"] for view in state.views.values() for row in view.edits.values()]
-    assert len(set(keys)) == 28
+    assert len(set(keys)) == 32
     status = run_status(state)
-    assert status.steps["sample"].total == status.steps["sample"].done == 28
+    assert status.steps["sample"].total == status.steps["sample"].done == 32
 
     again, _ = run(document)
     assert counts(again) == {}
