@@ -84,7 +84,7 @@ def _takes_jobs(address: str) -> bool:
         return False
     while not client.get_job_status(job).is_terminal():
         time.sleep(0.5)
-    return client.delete_job(job)
+    return bool(client.delete_job(job))
 
 
 def _end(head: subprocess.Popen[bytes]) -> None:
