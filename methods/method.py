@@ -6,6 +6,7 @@ loads it once and edits clip after clip. docs/methods.md shows how to add one.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,9 +42,33 @@ class Settings:
     """Of a hub model, ``revision`` is the commit that the run's keys hold."""
     base_revision: str = ""
     """What ``model.base`` is exactly: a hub commit or a folder's digest."""
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """Likewise of the models that ``own`` names, by field (see ``model_fields``). There, too, the
+    field of a hub model's revision holds the commit."""
     tune: TuneConfig = field(default_factory=TuneConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
+
+
+def model_fields(config: Any) -> dict[str, str]:
+    """The fields of a method's section that name models, and those of their revisions.
+
+    A field with ``metadata={"model": "revision"}`` holds a folder or a hub id, and the field
+    ``revision`` beside it a branch, tag or commit of it, or None.
+
+    Args:
+        config: A ``Method.Config``, or one's class.
+    """
+    found = {f.name: f.metadata.get("model") for f in dataclasses.fields(config)}
+    return {name: revision for name, revision in found.items() if revision}
+
+
+def without_places(own: Any) -> Any:
+    """A method's section for keys: where its models lie does not matter, only what they are."""
+    gone: dict[str, Any] = {}
+    for name, revision in model_fields(own).items():
+        gone |= {name: "-", revision: None}
+    return dataclasses.replace(own, **gone) if gone else own
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,7 +230,7 @@ class Method(ABC):
 
     def key_parts(self) -> Mapping[str, Any]:
         """Settings that an edit depends on, beside its stages, prompt, clip, seed and output."""
-        return {"own": self.settings.own}
+        return {"own": without_places(self.settings.own)}
 
     def schedule_steps(self) -> Mapping[str, int]:
         """Numbers of steps on the base's noise schedule, by the setting that gives each."""
@@ -220,6 +245,30 @@ class Method(ABC):
         Raises:
             ValueError: names value, limit and remedy.
         """
+
+    def check_own_models(self) -> None:  # noqa: B027 - most have none
+        """Refuse models that the section names, by their configs alone.
+
+        Raises:
+            ValueError, OSError: names what is wrong and the remedy.
+        """
+
+    def weights(self) -> Mapping[str, Mapping[str, str]]:
+        """What is loaded of the models that the section names.
+
+        Returns:
+            By the field that names a model: folders in it, and what the file of weights in each is
+            called without its ending. They are looked through before any work.
+        """
+        return {}
+
+    def least_bytes(self, numbers: Mapping[str, int]) -> float | None:  # noqa: ARG002 - for others
+        """Memory of the device that weights alone take; none where it is not known.
+
+        Args:
+            numbers: How many there are, by folder of ``weights``.
+        """
+        return None
 
     def nearest(self, size: ClipSize) -> ClipSize:
         """The size that the method takes and that is nearest to this one: itself where it fits."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tav_model.errors import BaseModelError
@@ -31,6 +32,44 @@ def resolve_base(base: str, revision: str | None = None) -> Path:
         BaseModelError: neither a folder nor a hub id, a revision was given for a folder, or the hub
             does not give the files.
     """
+    patterns: list[str] = []
+    for variant in (None, "fp16"):
+        patterns += _patterns(STEMS, variant)
+        folder = _find_folder(base, revision, patterns)
+        if all(_has_weights(folder / part, stem) for part, stem in STEMS.items()):
+            break
+    return folder
+
+
+def resolve_model(model: str, revision: str | None, parts: Mapping[str, str]) -> Path:
+    """Find the folder of a model of any parts, downloading what is not cached of a hub model.
+
+    Args:
+        model: folder in a diffusers layout, or a hub id `owner/name`.
+        revision: branch, tag or commit of a hub id.
+        parts: folders with weights, "" for the model's own, and their files' names without ending.
+
+    Returns:
+        The local folder.
+
+    Raises:
+        BaseModelError: see `resolve_base`.
+    """
+    return _find_folder(model, revision, _patterns(parts, None))
+
+
+def _patterns(parts: Mapping[str, str], variant: str | None) -> list[str]:
+    """The files of these parts, and what has no weights."""
+    found = ["model_index.json", "scheduler/*.json"]
+    found += [f"tokenizer/*.{kind}" for kind in ("json", "txt", "model")]
+    middle = "" if variant is None else f".{variant}"
+    for part, stem in parts.items():
+        names = ("config.json", *file_names(stem, variant), f"{stem}{middle}-*-of-*.safetensors")
+        found += [f"{part}/{name}" if part else name for name in names]
+    return found
+
+
+def _find_folder(base: str, revision: str | None, patterns: Sequence[str]) -> Path:
     folder = Path(base).expanduser()
     if folder.is_dir():
         if revision is not None:
@@ -43,21 +82,11 @@ def resolve_base(base: str, revision: str | None = None) -> Path:
     from huggingface_hub import snapshot_download  # noqa: PLC0415 (heavy, and only needed here)
     from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
-    patterns = ["model_index.json", "scheduler/*.json", "tokenizer/*.json", "tokenizer/*.txt"]
-    patterns += [f"{part}/config.json" for part in STEMS]
-    for variant in (None, "fp16"):
-        middle = "" if variant is None else f".{variant}"
-        for part, stem in STEMS.items():
-            patterns += [f"{part}/{name}" for name in file_names(stem, variant)]
-            patterns.append(f"{part}/{stem}{middle}-*-of-*.safetensors")
-        try:
-            folder = Path(snapshot_download(base, revision=revision, allow_patterns=patterns))
-        except (OSError, ValueError, HfHubHTTPError) as err:
-            msg = f"base {base!r} at revision {revision or 'main'} cannot be downloaded: {err}"
-            raise BaseModelError(msg) from err
-        if all(_has_weights(folder / part, stem) for part, stem in STEMS.items()):
-            break
-    return folder
+    try:
+        return Path(snapshot_download(base, revision=revision, allow_patterns=list(patterns)))
+    except (OSError, ValueError, HfHubHTTPError) as err:
+        msg = f"base {base!r} at revision {revision or 'main'} cannot be downloaded: {err}"
+        raise BaseModelError(msg) from err
 
 
 def _has_weights(folder: Path, stem: str) -> bool:

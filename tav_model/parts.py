@@ -102,6 +102,25 @@ def read_config(path: Path) -> dict[str, Any]:
     return document
 
 
+def model_file(model: str, revision: str | None, name: str) -> dict[str, Any]:
+    """Read a JSON object of a model; of a hub model this file alone is downloaded.
+
+    Args:
+        model: folder or hub id.
+        revision: branch, tag or commit of a hub id.
+        name: the file's place in the model.
+
+    Raises:
+        BaseModelError: there is no such file, or it holds no JSON object.
+        OSError, ValueError: the hub does not give it.
+    """
+    if Path(model).is_dir():
+        return read_config(Path(model, name))
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 (heavy, and only needed here)
+
+    return read_config(Path(hf_hub_download(model, name, revision=revision)))
+
+
 def check_folder_configs(folder: Path) -> None:
     """Check the configs of a base model's folder; see ``check_parts``.
 

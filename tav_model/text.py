@@ -1,22 +1,25 @@
 """Prompts to text embeddings. Nothing is cut off in silence."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
 from tav_model.errors import PromptError
 from tav_model.load import BaseModel
 
 
-def check_prompt(tokenizer: CLIPTokenizer, prompt: str, *, allow_empty: bool = False) -> None:
+def check_prompt(
+    tokenizer: Any, prompt: str, *, allow_empty: bool = False, limit: int | None = None
+) -> None:
     """Refuse a prompt that the text encoder cannot read whole.
 
     Args:
-        tokenizer: the base model's tokenizer.
+        tokenizer: the model's tokenizer, of transformers.
         prompt: any text.
         allow_empty: the empty prompt stands for "no text" in inversion and guidance.
+        limit: tokens that the text encoder reads, where the tokenizer does not say it.
 
     Raises:
         PromptError: the prompt is empty, or has more tokens than the text encoder reads.
@@ -25,7 +28,7 @@ def check_prompt(tokenizer: CLIPTokenizer, prompt: str, *, allow_empty: bool = F
         msg = f"the prompt {prompt!r} is empty. Give a description of the video."
         raise PromptError(msg)
     ids = tokenizer(prompt, truncation=False, verbose=False).input_ids
-    limit = tokenizer.model_max_length
+    limit = tokenizer.model_max_length if limit is None else limit
     if len(ids) > limit:
         cut = tokenizer.decode(ids[limit - 1 : -1])
         msg = (

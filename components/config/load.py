@@ -82,6 +82,8 @@ _FIELDS = {field.name for field in dataclasses.fields(RunConfig)}
 
 
 def _with_absolute_paths(config: RunConfig) -> RunConfig:
+    from methods.method import model_fields  # with NumPy, which names need not wait for
+
     def whole(name: str) -> str:
         local = "://" not in name and not name.startswith(("local-dir:", "hf-hub:"))
         return str(Path(name).expanduser().absolute()) if local else name
@@ -89,13 +91,18 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
     def model(name: str, part: Literal["base", "blip2", "clip"]) -> str:
         if name == shipped.NAME:
             return str(shipped.shipped_model(part))
+        return folder(name)
+
+    def folder(name: str) -> str:
         # What is no folder here is a hub id.
         return whole(name) if Path(name).expanduser().is_dir() else name
 
     def section(own: Any) -> Any:
-        """A method's section: its fields say which of them are addresses."""
+        """A method's section: its fields say which of them are addresses, and which models."""
         names = [f.name for f in dataclasses.fields(own) if f.metadata.get("address")]
-        return dataclasses.replace(own, **{name: whole(getattr(own, name)) for name in names})
+        paths = {name: whole(getattr(own, name)) for name in names}
+        models = {name: folder(getattr(own, name)) for name in model_fields(own)}
+        return dataclasses.replace(own, **paths, **models)
 
     python = config.caption.lavis_python
     return dataclasses.replace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
@@ -21,13 +20,9 @@ def model_config(setting: str, model: str, revision: str, name: str) -> dict[str
     Raises:
         UserError: the file is missing or holds no JSON object, or the hub does not answer.
     """
-    from tav_model.parts import read_config
+    from tav_model.parts import model_file
 
     try:
-        if Path(model).is_dir():
-            return read_config(Path(model, name))
-        from huggingface_hub import hf_hub_download
-
-        return read_config(Path(hf_hub_download(model, name, revision=hub_revision(revision))))
+        return model_file(model, hub_revision(revision), name)
     except (OSError, ValueError) as error:
         raise UserError(f"cannot read {name} of {setting} {model!r}: {error}") from error

@@ -16,6 +16,7 @@ from components.run.plan import Plan
 from components.run.view import View
 from components.steps import STEPS
 from components.steps.methods import answering
+from components.steps.models import least_bytes
 
 
 class VariantWork:
@@ -78,6 +79,8 @@ class VariantCosts:
         self.sizes = {clips.video_config(entry) for entry in work.view.manifest.videos}
         with answering(config.method):
             self.uncounted = work.view.method.cost() is None
+            self.weights = least_bytes(work.view.method) if self.uncounted else None
+            """Bytes that weights alone take where nobody has counted the rest, if known."""
         self.rates: Rates | None = None
         if base is not None and self.sizes:
             largest = max(self._of(size).train_flops for size in self.sizes)
@@ -86,15 +89,19 @@ class VariantCosts:
     def tune_seconds(self) -> float | None:
         """Of all videos; none where it is not known."""
         if self.rates is None:
-            return None if self._work.view.method.uses_base else 0.0
+            return None if self._unknown else 0.0
         return known_sum(self._of(size).tune_seconds(self.rates, k) for size, k in self._work.tune)
 
     def sample_seconds(self) -> float | None:
         """Of all edits; none where it is not known."""
         if self.rates is None:
-            return None if self._work.view.method.uses_base else 0.0
+            return None if self._unknown else 0.0
         each = [(self._of(size).sample_seconds(self.rates), n) for size, n in self._work.sample]
         return known_sum(None if one is None else one * count for one, count in each)
+
+    @property
+    def _unknown(self) -> bool:
+        return self.uncounted or self.view.method.uses_base
 
     def tune_bytes(self) -> float | None:
         """Peak of a worker."""
@@ -126,6 +133,12 @@ class VariantCosts:
 
     def problems(self, limit: float) -> Iterator[str]:
         """What does not fit into a worker's memory."""
+        if self.weights is not None and self.weights > limit:
+            yield (
+                f"the weights of {self.view.config.method} alone take {self.weights / 1e9:.1f} GB, "
+                f"but a worker has {limit / 1e9:.1f} GB: use a device with more memory, a smaller "
+                "model, or what the method offers (dtype, offload)"
+            )
         for size in sorted(self.sizes, key=lambda one: (one.num_frames, one.width, one.height)):
             yield from problems(self.view.config, self._base, size, limit)
 

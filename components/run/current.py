@@ -66,6 +66,7 @@ class State:
                 config=view.config,
                 config_hash=content_key(config=view.config),
                 base_revision=view.revisions.base,
+                own_revisions=view.revisions.models,
                 caption_revision=shared.caption,
                 score_revision=shared.score,
                 reader_revision=shared.reader,

@@ -128,6 +128,7 @@ def plan_run(
     steps["sample"].peak_bytes = known_max(costs[name].sample_bytes() for name in sampled)
     notes += [
         f"what {name} ({works[name].view.config.method}) takes is not known: nobody has counted it"
+        + ("" if one.weights is None else f"; its weights alone take {one.weights / 1e9:.1f} GB")
         for name, one in costs.items()
         if one.uncounted
     ]

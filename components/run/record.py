@@ -16,9 +16,11 @@ from components.manifest.load import to_document as manifest_document
 from components.records.models import model_config
 from components.run.current import State
 from components.run.view import Revisions
+from components.steps.methods import own_section
 from components.storage.open import open_store
 from components.storage.store import Store
 from eval.protocols import reads_frames
+from methods.method import model_fields
 from methods.registry import find_method
 from tinyworld.shipped import shipped_model
 
@@ -46,26 +48,45 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     score = resolve_revision(config.score.model, None) if False in reads else ""
     reader = resolve_revision(str(shipped_model("reader"))) if True in reads else ""
     variants = variant_configs(config, parse_run)
-    bases = {
-        model: resolve_revision(*model)
-        for name, variant in variants.items()
-        if name in (config.only or variants) and (model := _base(variant)) is not None
-    }
+    used = {name: _models(variant) for name, variant in variants.items()}
+    asked = [used[name].values() for name in config.only or variants]
+    known = {model: resolve_revision(*model) for models in asked for model in models}
     shared = Revisions(base="", caption=caption, score=score, reader=reader)
     found = {}
-    for name, variant in variants.items():
-        if (model := _base(variant)) is None:
-            found[name] = shared
-        elif (base := bases.get(model)) is not None:
-            found[name] = replace(shared, base=base, schedule=_schedule(model[0], base))
+    for name, models in used.items():
+        if known.keys() >= set(models.values()):
+            own = {setting: known[model] for setting, model in models.items()}
+            base = own.pop(_BASE, "")
+            schedule = _schedule(models[_BASE][0], base) if base else ""
+            found[name] = replace(shared, base=base, schedule=schedule, models=own)
     return found
 
 
-def _base(variant: RunConfig) -> tuple[str, str | None] | None:
-    """The base model that a variant uses, as it is configured."""
-    if not find_method(variant.method).uses_base:
-        return None
-    return variant.model.base, variant.model.revision
+_BASE = "model.base"
+
+
+def _models(variant: RunConfig) -> dict[str, tuple[str, str | None]]:
+    """The models that a variant's method uses, as they are configured: name and revision.
+
+    By field of its section, and the base as ``model.base``.
+    """
+    kind = find_method(variant.method)
+    own = own_section(kind, variant)
+    found: dict[str, tuple[str, str | None]] = {
+        name: (getattr(own, name), getattr(own, revision))
+        for name, revision in model_fields(own).items()
+    }
+    if kind.uses_base:
+        found[_BASE] = variant.model.base, variant.model.revision
+    return found
+
+
+_Named = tuple[tuple[str, tuple[str, str | None]], ...]
+
+
+def _named(variant: RunConfig) -> _Named:
+    """The same, to find what is known of exactly these models."""
+    return tuple(sorted(_models(variant).items()))
 
 
 def _schedule(base: str, revision: str) -> str:
@@ -119,24 +140,26 @@ def _with_former(
     """Revisions, and of variants that have none those that an earlier record has."""
     if len(revisions) == len(config.variants or [config.method]):
         return dict(revisions)
-    shared, known = next(iter(revisions.values())), _former_bases(record)
+    shared, known = next(iter(revisions.values())), _former_models(record)
     found = {}
     for name, variant in variant_configs(config, parse_run).items():
-        one = revisions.get(name) or known.get(_base(variant))
+        one = revisions.get(name) or known.get(_named(variant))
         if one is not None:
-            found[name] = replace(shared, base=one.base, schedule=one.schedule)
+            found[name] = replace(shared, base=one.base, schedule=one.schedule, models=one.models)
     return found
 
 
-def _former_bases(record: bytes) -> dict[tuple[str, str | None] | None, Revisions]:
-    """What an earlier record says of each base model."""
+def _former_models(record: bytes) -> dict[_Named, Revisions]:
+    """What an earlier record says of models."""
     if not record:
         return {}
     document = json.loads(record)
     try:
         variants = variant_configs(parse_run(document["config"], RUN_FILE), parse_run)
         named = _revisions(document, variants)
-        return {_base(variants[name]): one for name, one in named.items() if one.base}
+        return {
+            _named(variants[name]): one for name, one in named.items() if one.base or one.models
+        }
     except UserError as error:
         logger.warning("of the run's former models nothing is known any more: %s", error)
         return {}
@@ -146,14 +169,15 @@ def _revisions(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, R
     """Of each variant, as a record has them; without a base where no run has looked at it yet."""
     shared = Revisions(**document["revisions"])
     found = {name: Revisions(**one) for name, one in document.get("variants", {}).items()}
-    usual = replace(shared, base="", schedule="") if "variants" in document else shared
+    usual = replace(shared, base="", schedule="", models={}) if "variants" in document else shared
     return {name: found.get(name, usual) for name in names}
 
 
 def _document(revisions: Revisions) -> dict[str, Any]:
     document = to_document(revisions)
-    if not revisions.schedule:
-        del document["schedule"]  # as runs without it were written
+    for name in ("schedule", "models"):
+        if not document[name]:
+            del document[name]  # as runs without it were written
     return document
 
 

@@ -158,7 +158,9 @@ def _check_kinds(method: str, kinds: Sequence[str]) -> None:
 
 def _shared(method: Method, config: RunConfig, base_revision: str) -> dict[str, Any]:
     of_base = {"base_revision": base_revision, "numerics": NUMERICS_VERSION}
-    return {"seed": config.seed, **(of_base if method.uses_base else {})}
+    own = dict(method.settings.revisions)
+    of_own = {"models": own} if own else {}
+    return {"seed": config.seed, **(of_base if method.uses_base else {}), **of_own}
 
 
 def _inversion(parts: Mapping[str, Any], schedule: str) -> str:

@@ -7,7 +7,8 @@ nothing is computed and nothing is written.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from components.config import RunConfig
@@ -40,6 +41,8 @@ class Revisions:
     schedule: str = ""
     """What the base's own noise schedule asks of inversion and sampling and earlier versions did
     not honour. Its revision would name it, but says nothing of who honours what."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """Of the models that the method's section names, by field."""
 
     def of_protocol(self, protocol: str) -> str:
         """What judges under this protocol."""
@@ -84,7 +87,7 @@ class View:
         self.clips = clips
         self.tables = tables
         self.revisions = revisions
-        self.method: Method = make_method(config, revisions.base)
+        self.method: Method = make_method(config, revisions.base, revisions.models)
         with answering(config.method):
             self._stage_keys = StageKeys(self.method, config, revisions.base, revisions.schedule)
             self._edit_keys = EditKeys(self.method, config, revisions.base, self.inversion)

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from components.config import RunConfig
 from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
+from components.records.provenance import model_columns
 from components.records.revisions import hub_revision
 from components.redact import redacted
 from components.steps.step import StepContext
 from components.storage.address import parse_uri
-from methods.method import Method, Settings
+from components.storage.tables import Row
+from methods.method import Method, Settings, model_fields
 from methods.registry import UnknownMethodError, find_method
 from tav_model.errors import TavModelError
+from tinyworld.shipped import public_name
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
-def make_method(config: RunConfig, base_revision: str = "") -> Method:
+def make_method(
+    config: RunConfig, base_revision: str = "", own_revisions: Mapping[str, str] = _NONE
+) -> Method:
     """The method of a variant's configuration. Loads nothing.
 
     Args:
         config: Of the variant.
         base_revision: What ``resolve_revision`` made of ``model.base``.
+        own_revisions: What it made of the models that the method's section names, by field.
 
     Raises:
         UserError: the method is not installed, or refuses its settings.
     """
     try:
         kind = find_method(config.method)
-        settings = _settings(kind, config, base_revision)
+        settings = _settings(kind, config, base_revision, own_revisions)
         _check_addresses(config.method, settings.own)
         with answering(config.method):
             method = kind(settings)
@@ -53,18 +62,41 @@ def _check_addresses(method: str, own: Any) -> None:
                 raise UserError(f"{method}.{field.name}: {error}") from error
 
 
-def _settings(kind: type[Method], config: RunConfig, base_revision: str) -> Settings:
-    model = config.model
+def _settings(
+    kind: type[Method], config: RunConfig, base_revision: str, own_revisions: Mapping[str, str]
+) -> Settings:
+    model, own = config.model, own_section(kind, config)
     if not Path(model.base).is_dir() and base_revision:
         model = dataclasses.replace(model, revision=hub_revision(base_revision))
+    commits = {
+        revision: hub_revision(own_revisions[name])
+        for name, revision in model_fields(own).items()
+        if name in own_revisions
+    }
     return Settings(
-        own=config.own[config.method] if config.method in config.own else kind.Config(),
+        own=dataclasses.replace(own, **commits) if commits else own,
         model=model,
         base_revision=base_revision,
+        revisions=own_revisions,
         tune=config.tune,
         invert=config.invert,
         sample=config.sample,
     )
+
+
+def own_section(kind: type[Method], config: RunConfig) -> Any:
+    """The section of a variant's method, with its defaults where the file has none."""
+    return config.own[config.method] if config.method in config.own else kind.Config()
+
+
+def base_columns(context: StepContext) -> Row:
+    """The columns that name the model and the seed: a method without base has one of its own."""
+    config = context.config
+    kind, base, revision = find_method(config.method), config.model.base, context.base_revision
+    if not kind.uses_base:
+        for name, found in list(context.own_revisions.items())[:1]:
+            base, revision = getattr(own_section(kind, config), name), found
+    return model_columns(public_name(base), revision, config.seed)
 
 
 class Methods:
@@ -84,7 +116,7 @@ class Methods:
         if self._method is not None and self._name == variant:
             return self._method
         context = self._context.of(variant)
-        method = make_method(context.config, context.base_revision)
+        method = make_method(context.config, context.base_revision, context.own_revisions)
         former, self._method = self._method, None
         if former is not None and _loads_alike(former, method):
             former.settings = method.settings
@@ -102,7 +134,9 @@ class Methods:
             raise
         except (Exception, SystemExit) as error:
             name = context.config.method
-            what = f"model.base {context.config.model.base!r}" if method.uses_base else "its model"
+            own = [repr(getattr(method.settings.own, f)) for f in model_fields(method.settings.own)]
+            used = [f"model.base {context.config.model.base!r}"] * method.uses_base + own
+            what = " with ".join(used) or "its model"
             # Those that are asked of it explain themselves.
             why = str(error) if isinstance(error, (OSError, ValueError)) else _told(error)
             raise UserError(f"method {name!r}: {what} cannot be loaded: {why}") from error
@@ -110,7 +144,8 @@ class Methods:
 
 def _loads_alike(one: Method, other: Method) -> bool:
     def loaded(method: Method) -> tuple[Any, ...]:
-        return type(method), method.settings.model, method.settings.own
+        settings = method.settings
+        return type(method), settings.model, settings.own, dict(settings.revisions)
 
     return loaded(one) == loaded(other)
 

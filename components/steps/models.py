@@ -7,18 +7,23 @@ driver if it can be seen there, else when the first worker loads the model.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.errors import UserError
 from components.records.keys import content_key
 from components.records.models import model_config
 from components.records.provenance import CODE_VERSION, library_versions
 from components.records.revisions import cache_folder, hub_revision
-from components.steps.methods import make_method
+from components.steps.methods import answering, make_method
 from components.steps.step import StepContext
 from methods.method import Method
+
+if TYPE_CHECKING:
+    from tav_model.weights import Weights
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +53,10 @@ def check_models(
     notes = []
     if {"tune", "sample"} & set(steps):
         for variant in context.variants.values() or [context]:
-            method = make_method(variant.config, variant.base_revision)
+            method = make_method(variant.config, variant.base_revision, variant.own_revisions)
             if method.uses_base:
                 notes += _check_base(variant, method, planning=planning)
+            notes += _check_own(variant, method, planning=planning)
     if "caption" in steps and context.caption_revision:
         _check_captioner(context)
     if "score" in steps and context.score_revision:
@@ -83,6 +89,73 @@ def _check_base(context: StepContext, method: Method, *, planning: bool) -> list
             check_whole(weight_files(folder / part, stem))
         _once(context.base_revision, lambda: _check_loading(folder))
     return []
+
+
+def _check_own(context: StepContext, method: Method, *, planning: bool) -> list[str]:
+    """Look at the models that a method's section names: configs, and headers of weights."""
+    from tav_model.weights import check_whole
+
+    with answering(context.config.method):
+        method.check_own_models()
+        loaded = method.weights()
+    notes = []
+    for field, parts in loaded.items():
+        setting = f"{context.config.method}.{field}"
+        model = getattr(method.settings.own, field)
+        with _refusing(setting, model):
+            if (folder := _own_folder(context, method, field, planning=planning)) is None:
+                continue
+            if planning and not any((folder / part).glob("*.safetensors*") for part in parts):
+                notes.append(f"{model} holds no weights: a run needs them")
+                continue
+            for weights in own_weights(folder, parts).values():
+                check_whole(weights)
+    return notes
+
+
+def own_weights(folder: Path, parts: Mapping[str, str]) -> dict[str, Weights]:
+    """The files of weights of a model's parts, by part (see ``Method.weights``).
+
+    Raises:
+        BaseModelError: there are none, or not as they have to be.
+    """
+    from tav_model.weights import weight_files
+
+    return {part: weight_files(folder / part, stem, (None,)) for part, stem in parts.items()}
+
+
+def least_bytes(method: Method) -> float | None:
+    """Memory that the weights of a method's own models take, by their headers.
+
+    Of models that lie in folders here: a hub model is not downloaded for it.
+    """
+    from tav_model.weights import tensors
+
+    numbers: dict[str, int] = {}
+    for field, parts in method.weights().items():
+        folder = Path(getattr(method.settings.own, field))
+        if not folder.is_dir():
+            return None
+        try:
+            for part, weights in own_weights(folder, parts).items():
+                shapes = (view.get_shape() for _, _, view in tensors(weights))
+                numbers[f"{field}/{part}"] = sum(math.prod(shape) for shape in shapes)
+        except ValueError:
+            return None  # as `check_models` told, where there are any
+    return method.least_bytes(numbers) if numbers else None
+
+
+def _own_folder(context: StepContext, method: Method, field: str, *, planning: bool) -> Path | None:
+    """Where a model's files are or will be; none where that is another machine's matter."""
+    from tav_model.identity import resolve_model
+
+    model = getattr(method.settings.own, field)
+    if Path(model).is_dir():
+        return Path(model)
+    if planning or context.config.ray.address is not None:
+        return None
+    revision = hub_revision(context.own_revisions[field])
+    return resolve_model(model, revision, method.weights()[field])
 
 
 def _check_loading(folder: Path) -> None:

@@ -21,9 +21,9 @@ from components.errors import ItemError
 from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.keys import item_seed
-from components.records.provenance import model_columns, provenance
+from components.records.provenance import provenance
 from components.steps.ledger import Ledger
-from components.steps.methods import Methods, foreign_errors
+from components.steps.methods import Methods, base_columns, foreign_errors
 from components.steps.preparation import PrepareItem
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
@@ -32,7 +32,6 @@ from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
 from methods.method import ADAPTER, LATENTS, Artefact, Desk, Source
-from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from methods.method import Frames
@@ -167,7 +166,7 @@ class PrepareWorker(ItemWorker):
     def _origin(self, started: float, context: StepContext) -> Row:
         config = context.config
         return {
-            **model_columns(public_name(config.model.base), context.base_revision, config.seed),
+            **base_columns(context),
             **provenance(
                 config_hash=context.config_hash, device=config.model.device, started=started
             ),

@@ -16,16 +16,15 @@ from typing_extensions import override
 from components.errors import ItemError
 from components.log import VideoLog
 from components.records.failures import expected_errors
-from components.records.provenance import model_columns, provenance
+from components.records.provenance import provenance
 from components.steps.editing import EditWork, SampleItem, VideoEdits, given_key
-from components.steps.methods import Methods
+from components.steps.methods import Methods, base_columns
 from components.steps.prepare import Artefacts
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
 from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import encode_mp4, write_png_frames
-from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from methods.method import Frames
@@ -131,7 +130,7 @@ class SampleWorker(ItemWorker):
             **self._write(video, f"media/edits/{item.video_id}/{key}", frames),
             "num_frames": len(frames),
             "fps": item.fps,
-            **model_columns(public_name(config.model.base), context.base_revision, config.seed),
+            **base_columns(context),
             **provenance(
                 config_hash=context.config_hash, device=config.model.device, started=began
             ),

@@ -33,6 +33,8 @@ class StepContext:
     caption_revision: str = ""
     score_revision: str = ""
     reader_revision: str = ""
+    own_revisions: Mapping[str, str] = field(default_factory=dict)
+    """Likewise of the models that the method's section names, by field."""
     variants: Mapping[str, StepContext] = field(default_factory=dict)
     """By name, where a run has several: each with its own configuration, hash and base."""
 
