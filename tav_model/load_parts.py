@@ -50,7 +50,7 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
     folder = folder / "text_encoder"
     config = CLIPTextConfig.from_dict(read_config(folder / "config.json"))
     state = read_state(weight_files(folder, "model"))
-    with fitting(folder), _quiet():
+    with fitting(folder), quiet():
         model, info = CLIPTextModel.from_pretrained(
             None,
             config=config,
@@ -144,7 +144,7 @@ def _misfit(names: list[str]) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers' progress bar and report to itself."""
     level, bar = (
         transformers_logging.get_verbosity(),

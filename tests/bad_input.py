@@ -20,7 +20,14 @@ import pyarrow.parquet as pq
 import yaml
 from safetensors.numpy import load_file, save_file
 
-from components.config import RunConfig, VideoConfig, VideoLimits, load_run_config, parse
+from components.config import (
+    RunConfig,
+    VideoConfig,
+    VideoLimits,
+    load_run_config,
+    parse,
+    parse_run,
+)
 from components.errors import SourceError, TransientError
 from components.manifest.load import load_manifest
 from components.records.revisions import resolve_revision
@@ -195,6 +202,16 @@ def base_with(change: Callable[[Path], Any], **settings: Any) -> Callable[[Path]
         check_models(StepContext(config=config, config_hash="c", base_revision=revision), ("tune",))
 
     return use
+
+
+def pipeline_of_another_kind(folder: Path) -> None:
+    """A model of images where one of videos is asked for."""
+    (folder / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    document = {"run": "r", "manifest": "m", "model": {"base": "-"}, "method": "wan_v2v"}
+    config = parse_run(document | {"wan_v2v": {"base": str(folder)}}, "-")
+    revisions = {"base": resolve_revision(str(folder))}
+    context = StepContext(config=config, config_hash="c", own_revisions=revisions)
+    check_models(context, ("sample",))
 
 
 def base(name: str, change: Callable[[Path], Any], value: str, limit: str, remedy: str) -> Kind:

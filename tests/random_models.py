@@ -58,9 +58,9 @@ def build_base_model(
         "norm_num_groups": 8,
         **(unet_config or {}),
     }
-    with _seeded(seed):
+    with seeded(seed):
         UNet2DConditionModel(**unet).save_pretrained(folder / "unet")
-    with _seeded(seed + 1):
+    with seeded(seed + 1):
         AutoencoderKL(
             down_block_types=("DownEncoderBlock2D",) * 4,
             up_block_types=("UpDecoderBlock2D",) * 4,
@@ -69,7 +69,7 @@ def build_base_model(
             norm_num_groups=4,
             sample_size=64,
         ).save_pretrained(folder / "vae")
-    with _seeded(seed + 2):
+    with seeded(seed + 2):
         _write_text_encoder(folder)
     noise_scheduler(prediction_type).save_pretrained(folder / "scheduler")
     write_index(folder)
@@ -137,7 +137,7 @@ def build_blip2(folder: Path, *, seed: int = 0) -> Path:
         image_token_index=image_token,
         **loud,
     )
-    with _seeded(seed):
+    with seeded(seed):
         model = Blip2ForConditionalGeneration(config)
         with torch.no_grad():
             model.query_tokens.normal_(0, 0.5)  # zeros otherwise
@@ -180,7 +180,7 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
         "vision_cfg": {**tower, "image_size": 32, "patch_size": 8, "head_width": 16},
         "text_cfg": {**tower, "context_length": 77, "vocab_size": 49408, "heads": 2},
     }
-    with _seeded(seed):
+    with seeded(seed):
         model = open_clip.CLIP(**model_config)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
@@ -192,7 +192,7 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator, which the models' initialisers draw from, and restore it."""
     import torch
 

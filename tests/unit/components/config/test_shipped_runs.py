@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,30 @@ import pytest
 
 from components.config import load_run_config, run_config, variant_configs
 
-RUNS = Path(__file__).parents[4] / "manifests/runs"
+ROOT = Path(__file__).parents[4]
+RUNS = ROOT / "manifests/runs"
+OWN = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "entry-points"
+]["tav.methods"]
+"""This project's methods."""
 
 
 @pytest.mark.parametrize("path", sorted(RUNS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_each_is_read_and_each_of_its_variants_makes_sense(path: Path) -> None:
     assert variant_configs(load_run_config(path, ()), run_config)
+
+
+def test_one_has_a_variant_of_every_method_at_a_size_that_all_take() -> None:
+    config = load_run_config(RUNS / "methods.yaml", ())
+    found = variant_configs(config, run_config)
+    assert {one.method for one in found.values()} == set(OWN)
+    for name, one in found.items():
+        assert name == one.method
+        assert one.own.keys() <= {name}
+    video = config.video
+    assert video.num_frames % 8 == 1
+    assert video.num_frames <= 32
+    assert video.width % 32 == video.height % 32 == 0
 
 
 def test_the_ablation_leaves_out_one_part_at_a_time_of_what_tinyworld_asks_for() -> None:
