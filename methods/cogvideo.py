@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
@@ -38,7 +38,7 @@ class CogVideoConfig(PipelineConfig):
 class CogVideo(PartsMethod):
     """Makes a video of the prompt."""
 
-    Config = CogVideoConfig
+    Config: ClassVar[type] = CogVideoConfig
     section = "cogvideo"
     pipeline = "CogVideoXPipeline"
     kinds = ("CogVideoXPipeline", "CogVideoXVideoToVideoPipeline")

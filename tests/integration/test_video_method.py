@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from components.cli.main import main
 from components.run.record import load_run
+from components.storage.tables import read_table
 from tests.random_pipelines import build_wan
 from tests.runs import tiny_document, tiny_videos, write_manifest
 
@@ -34,4 +35,4 @@ def test_the_command_edits_resumes_and_plans(
         assert done.exit_code == 0, done.output
     state = load_run(document["run"])
     assert len(state.first.scores) == 2
-    assert len(state.tables.edits) == 2
+    assert len(read_table(state.store, "edits")) == 2

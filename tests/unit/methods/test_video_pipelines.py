@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -35,7 +36,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def make(models: dict[str, Path], base_folder: Path) -> Make:
     def made(name: str, folder: Path | None = None, **own: Any) -> Method:
         kind, setting = find_method(name), BUILDERS[name][0]
-        fields = kind.Config.__dataclass_fields__
+        fields = {field.name for field in dataclasses.fields(kind.Config)}
         usual = {"steps": 2, "guidance_scale": 2.0, "strength": 0.5, "dtype": "fp32"}
         settings = {k: v for k, v in usual.items() if k in fields}
         settings |= {setting: str(folder or models[name]), **own}
