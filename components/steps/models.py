@@ -105,7 +105,7 @@ def _check_own(context: StepContext, method: Method, *, planning: bool) -> list[
         with _refusing(setting, model):
             if (folder := _own_folder(context, method, field, planning=planning)) is None:
                 continue
-            if planning and not any((folder / part).glob("*.safetensors*") for part in parts):
+            if planning and not any([*(folder / part).glob("*.safetensors*")] for part in parts):
                 notes.append(f"{model} holds no weights: a run needs them")
                 continue
             for weights in own_weights(folder, parts).values():

@@ -69,8 +69,13 @@ def test_each_pipeline_edits_in_a_run_resumes_and_fails_by_rows(
     assert counts(result) == {"ingest": 1, "sample": 12, "score": 10}
     state = runner.state()
     assert [len(view.edits) for view in state.views.values()] == [1, 1, 2, 2, 2, 2]
-    for name, view in state.views.items():
-        row = view.edits["fish/cartoon"]
+    rows = {
+        row["method"]: row
+        for row in read_table(runner.store, "edits")
+        if row["edit_id"] == "fish/cartoon"
+    }
+    for name in state.views:
+        row = rows[name]
         used = tiny_models / "base" if name == "animatediff_v2v" else models[name]
         assert (row["method"], row["base_model"]) == (name, str(used))
         assert row["base_revision"] == resolve_revision(str(used))
