@@ -77,4 +77,5 @@ def test_readmes_cluster_is_guarded_by_the_token_of_a_file(
             assert "wants a token: set RAY_AUTH_MODE=token" in refused.stderr
             assert "Traceback" not in refused.stderr
             subprocess.run(submit, env=at_home, check=True)
+    reset_auth_token_state()  # nor shall a later test's be this one
     assert set(load_run(document["run"]).first.videos) == {"fish"}
