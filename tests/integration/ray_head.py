@@ -73,7 +73,7 @@ def _wait_for(address: str, head: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _takes_jobs(address: str) -> bool:
-    """Whether a job could be submitted; it is taken away again."""
+    """Whether a job could be submitted and ended; the head remembers it under a name of Ray's."""
     from components.errors import UserError
     from components.launch.ray_jobs import RayJobs
 
@@ -84,7 +84,7 @@ def _takes_jobs(address: str) -> bool:
         return False
     while not client.get_job_status(job).is_terminal():
         time.sleep(0.5)
-    return bool(client.delete_job(job))
+    return True
 
 
 def _end(head: subprocess.Popen[bytes]) -> None:
