@@ -220,7 +220,13 @@ function reveal() {
   }
 }
 addEventListener("hashchange", reveal);
-if (hash().length > 1) document.getElementById(hash().find((one) => !one.startsWith("variants=")))?.scrollIntoView();
+// The browser's own memory of a place would win on a reload, and cards get their height late.
+const arrive = () => document.getElementById(hash().find((one) => !one.startsWith("variants=")))?.scrollIntoView();
+if (hash().length > 1) {
+  history.scrollRestoration = "manual";
+  arrive();
+  addEventListener("load", () => requestAnimationFrame(arrive));
+}
 
 // --- Light and dark.
 

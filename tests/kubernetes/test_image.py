@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 NOT_PACKED = {"tests", "benchmarks"}
 """Packages of the checkout alone."""
-FOR_READERS = {".md", ".png", ".in"}
+FOR_READERS = {".md", ".png", ".jpg", ".in"}
 """Files beside the modules that no program reads; requirements.in is read by `make lock`."""
 
 
