@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tinyworld.clips import write_clips
+from tinyworld.encode import write_clip
 from tinyworld.scenes import ATTRIBUTES, MOTIONS, Attribute, Scene, random_scene
 
 
@@ -57,7 +57,9 @@ def write_dataset(folder: Path, count: int, seed: int) -> Path:
         The manifest's path.
     """
     clips = random_clips(count, seed)
-    write_clips(folder / "clips", clips)
+    (folder / "clips").mkdir(parents=True, exist_ok=True)
+    for name, scene in clips.items():
+        write_clip(scene, folder / "clips" / f"{name}.mp4")
     rng = np.random.default_rng([seed, 1])
     videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
     manifest = folder / "manifest.yaml"

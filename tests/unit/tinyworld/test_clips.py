@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from tinyworld.clips import CLIPS, FPS, write_clips
+from tinyworld.clips import CLIPS, write_clips
 from tinyworld.draw import render
+from tinyworld.encode import FPS
 from tinyworld.scenes import FRAMES, SIZE, read_caption
 
 ROOT = Path(__file__).parents[3]

@@ -21,7 +21,7 @@ from components.video.io import encode_mp4, read_mp4_frames
 from eval import protocols
 from eval.clip_encoder import ClipEncoder
 from tav_model.config import ModelConfig
-from tinyworld.clips import write_clip
+from tinyworld.encode import write_clip
 from tinyworld.scenes import FRAMES, Scene
 
 REVISION = "sha256:" + "0" * 64
