@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from methods.method import ClipSize, Method, Source
-from tav_model.config import MAX_STEPS, SampleConfig, require
+from tav_model.config import MAX_STEPS, ModelConfig, SampleConfig, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +37,11 @@ def check_settings(own: Any) -> None:
     require(batch >= 1, "frames_per_batch", batch, ">= 1", "Use 8.")
 
 
+def image_numerics(model: ModelConfig) -> Mapping[str, Any]:
+    """What of ``model`` the image model's results depend on, beside its revision."""
+    return {"dtype": model.dtype, "attention_backend": model.attention_backend}
+
+
 class ImageMethod(Method):
     """A method that loads the base without inflating it.
 
@@ -52,9 +57,8 @@ class ImageMethod(Method):
 
     @property
     def numerics(self) -> Mapping[str, Any]:
-        """What of ``model`` the image model's results depend on, beside its revision."""
-        model = self.settings.model
-        return {"dtype": model.dtype, "attention_backend": model.attention_backend}
+        """See ``image_numerics``."""
+        return image_numerics(self.settings.model)
 
     @override
     def key_parts(self) -> Mapping[str, Any]:
@@ -68,17 +72,13 @@ class ImageMethod(Method):
 
     @override
     def load(self) -> None:
-        from tav_model.errors import PromptError
         from tav_model.image import load_image_base
-        from tav_model.text import check_prompt
+        from tav_model.text import check_settings
 
         own = self.settings.own
         base = load_image_base(self.settings.model, frames_per_batch=own.frames_per_batch)
-        for name in self.texts:
-            try:
-                check_prompt(base.tokenizer, getattr(own, name), allow_empty=True)
-            except PromptError as error:
-                raise ValueError(f"{self.section}.{name}: {error}") from error
+        texts = {f"{self.section}.{name}": getattr(own, name) for name in self.texts}
+        check_settings(base.tokenizer, texts)
         self._base = base
 
     @override
@@ -96,8 +96,8 @@ class ImageMethod(Method):
 
     def stored_bytes(self, size: ClipSize, factor: float, kept: int = 1) -> float:
         """Bytes of a clip's latents at so many noise levels."""
-        channels, number = 4, 4 if self.settings.model.dtype == "fp32" else 2
-        return kept * size.num_frames * channels * number * size.width * size.height / factor**2
+        number = 4 if self.settings.model.dtype == "fp32" else 2
+        return kept * number * size.latents(factor)
 
     def stored(self, latents: Tensor) -> Tensor:
         """Latents as they are stored: no finer than what the UNet reads, which halves them."""

@@ -79,6 +79,10 @@ class ClipSize:
     width: int
     height: int
 
+    def latents(self, factor: float) -> float:
+        """Numbers in the clip's latents, at so many pixels per latent by side."""
+        return 4 * self.num_frames * self.width * self.height / factor**2
+
 
 class Source:
     """A clip that is edited."""
@@ -133,6 +137,9 @@ class Stage:
     """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
     kept: bool = True
     """False where there is nothing to keep, and the key alone goes into those after it."""
+    of: str = ""
+    """The method whose stage it is, where it is not this one's: prepared in the same way from the
+    same parts, it has that one's key and is shared with it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

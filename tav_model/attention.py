@@ -82,21 +82,31 @@ class SpatioTemporalProcessor:
         q = attn.to_q(hidden_states).view(shape_BFSAD)
         k = attn.to_k(hidden_states).view(shape_BFSAD)
         v = attn.to_v(hidden_states).view(shape_BFSAD)
+        return attn.to_out[0](self.attend(q, k, v).reshape(n, s, -1))  # type: ignore[no-any-return]
+
+    def attend(self, q_BFSAD: Tensor, k_BFSAD: Tensor, v_BFSAD: Tensor) -> Tensor:
+        """Attend from each frame's queries to the keys that it sees.
+
+        Args:
+            q_BFSAD: queries of B clips.
+            k_BFSAD: their keys.
+            v_BFSAD: their values.
+
+        Returns:
+            As many numbers as queries, in their order; clips may be split from frames or not.
+        """
+        q, k, v = q_BFSAD, k_BFSAD, v_BFSAD
         if self.mode == "full":
-            out = self._attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2))
-        elif self.mode == "causal":
-            out = torch.cat(
-                [
-                    self._attend(q[:, i], k[:, : i + 1].flatten(1, 2), v[:, : i + 1].flatten(1, 2))
-                    for i in range(self.clip.frames)
-                ],
-                dim=1,
-            )
-        elif self.mode == "per_frame":
-            out = self._attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
-        else:
-            out = self._sparse_causal(q, k, v)
-        return attn.to_out[0](out.reshape(n, s, -1))  # type: ignore[no-any-return]
+            return self._attend(q.flatten(1, 2), k.flatten(1, 2), v.flatten(1, 2))
+        if self.mode == "causal":
+            out = [
+                self._attend(q[:, i], k[:, : i + 1].flatten(1, 2), v[:, : i + 1].flatten(1, 2))
+                for i in range(self.clip.frames)
+            ]
+            return torch.cat(out, dim=1)
+        if self.mode == "per_frame":
+            return self._attend(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))
+        return self._sparse_causal(q, k, v)
 
     def _sparse_causal(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend from (B, F, S, A, D) to the first and the former frames; returns q's shape."""
@@ -157,8 +167,20 @@ class TextProcessor:
         q = attn.to_q(hidden_states).view(b, self.clip.frames * s, attn.heads, -1)
         k = attn.to_k(encoder_hidden_states).view(b, -1, attn.heads, q.shape[-1])
         v = attn.to_v(encoder_hidden_states).view(b, -1, attn.heads, q.shape[-1])
-        out = dispatch_attention_fn(q, k, v, backend=self.backend)
-        return attn.to_out[0](out.reshape(n, s, -1))  # type: ignore[no-any-return]
+        return attn.to_out[0](self.attend(q, k, v).reshape(n, s, -1))  # type: ignore[no-any-return]
+
+    def attend(self, q_BTAD: Tensor, k_BLAD: Tensor, v_BLAD: Tensor) -> Tensor:
+        """Attend from the T = F * S tokens of each clip to its text.
+
+        Args:
+            q_BTAD: queries of B clips.
+            k_BLAD: keys of their texts.
+            v_BLAD: values of their texts.
+
+        Returns:
+            (B, T, A, D).
+        """
+        return dispatch_attention_fn(q_BTAD, k_BLAD, v_BLAD, backend=self.backend)  # type: ignore[no-any-return]
 
 
 class TemporalProcessor:

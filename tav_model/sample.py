@@ -93,23 +93,39 @@ def denoise(
     Returns:
         (B, C, F, H, W) fp32.
     """
-    guided = config.guidance_scale > 1
-    if guided:
+    if config.guidance_scale > 1:
         text_BLC = torch.cat([negative.expand(len(x_BCFHW), -1, -1), text_BLC])
     host_timesteps = sampling_timesteps(base, config.steps)[skip:]
     timesteps = torch.tensor(host_timesteps, device=base.device)
     for i, t in enumerate(host_timesteps):
-        if guided:
-            low, high = base.unet(torch.cat([x_BCFHW, x_BCFHW]), timesteps[i], text_BLC).chunk(2)
-            prediction = low + config.guidance_scale * (high - low)
-        else:
-            prediction = base.unet(x_BCFHW, timesteps[i], text_BLC)
+        prediction = predict(base, x_BCFHW, timesteps[i], text_BLC, config.guidance_scale)
         x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
         if on_latents is not None:
             on_latents(x_BCFHW)
         if on_step is not None:
             on_step(i + 1)
     return x_BCFHW
+
+
+def predict(
+    base: BaseModel, x_BCFHW: Tensor, timestep: Tensor, text: Tensor, guidance_scale: float
+) -> Tensor:
+    """Predict the noise (or velocity) with classifier-free guidance.
+
+    Args:
+        base: the tuned model, or an image model.
+        x_BCFHW: (B, C, F, H, W) fp32 latents.
+        timestep: a number, on the model's device.
+        text: (2 * B, L, C), the negative prompts' embeddings first, or (B, L, C) without guidance.
+        guidance_scale: above 1 with guidance.
+
+    Returns:
+        (B, C, F, H, W) fp32.
+    """
+    if guidance_scale > 1:
+        low, high = base.unet(torch.cat([x_BCFHW, x_BCFHW]), timestep, text).chunk(2)
+        return low + guidance_scale * (high - low)  # type: ignore[no-any-return]
+    return base.unet(x_BCFHW, timestep, text)  # type: ignore[no-any-return]
 
 
 def otherwise(base: BaseModel) -> str:

@@ -1,6 +1,6 @@
 """Prompts to text embeddings. Nothing is cut off in silence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -36,6 +36,23 @@ def check_prompt(
             f"marks included): {cut!r} would be cut off. Shorten {prompt!r}."
         )
         raise PromptError(msg)
+
+
+def check_settings(tokenizer: Any, texts: Mapping[str, str]) -> None:
+    """Refuse texts of settings that the text encoder cannot read whole; they may be empty.
+
+    Args:
+        tokenizer: the base model's tokenizer.
+        texts: by what the user calls them, such as `plug_and_play.negative_prompt`.
+
+    Raises:
+        ValueError: names the setting.
+    """
+    for name, text in texts.items():
+        try:
+            check_prompt(tokenizer, text, allow_empty=True)
+        except PromptError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 @torch.no_grad()

@@ -1,7 +1,5 @@
 """One-shot tuning of a base model on one clip (section 4.2 of arXiv 2212.11565)."""
 
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +17,7 @@ from tav_model.errors import CheckpointError, NonFiniteLossError
 from tav_model.finite import remedy
 from tav_model.frames import to_model_range
 from tav_model.load import BaseModel
+from tav_model.memory import peak_bytes, reset_peak
 from tav_model.state import TuneState, adam_tensors, to_host
 from tav_model.text import check_prompt, encode_prompts
 from tav_model.unet import ClipUNet, tuned_parameters
@@ -173,8 +172,7 @@ def tune(
         trainer.restore(state)
         generator.set_state(state.rng)
         losses = state.losses.tolist()
-    if base.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(base.device)
+    reset_peak(base.device)
     pending: list[Tensor] = []
     every = _FETCH_EVERY.get(base.device.type, 1)
     for step in range(len(losses) + 1, config.steps + 1):
@@ -189,7 +187,7 @@ def tune(
         adapter=adapter,
         losses=losses,
         num_params=sum(t.numel() for t in adapter.values()),
-        peak_bytes=_peak_bytes(base.device),
+        peak_bytes=peak_bytes(base.device),
         metadata=run,
     )
 
@@ -272,10 +270,3 @@ def _set_checkpointing(unet: ClipUNet, *, on: bool) -> None:
         unet.enable_gradient_checkpointing()
     else:
         unet.disable_gradient_checkpointing()
-
-
-def _peak_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from methods.method import Desk, Edit, Frames, Method, Prepared, Settings, Source
-from tav_model.config import ModelConfig
+from tav_model.config import ModelConfig, TuneConfig
 
 M = TypeVar("M", bound=Method)
 
@@ -22,14 +22,16 @@ def desk(folder: Path) -> Desk:
     return Desk(folder=folder, checkpoint=_NoCheckpoint(), progress=lambda *_: None)
 
 
-def made(kind: type[M], base: Path, **own: Any) -> M:
-    """Make a method, with these settings of its own."""
-    return kind(Settings(own=kind.Config(**own), model=ModelConfig(base=str(base))))
+def made(kind: type[M], base: Path, *, tuned: int = 0, **own: Any) -> M:
+    """Make a method, with these settings of its own, and steps of tuning."""
+    tune = TuneConfig(steps=tuned, checkpoint_every=0)
+    model = ModelConfig(base=str(base))
+    return kind(Settings(own=kind.Config(**own), model=model, tune=tune))
 
 
-def loaded(kind: type[M], base: Path, **own: Any) -> M:
+def loaded(kind: type[M], base: Path, *, tuned: int = 0, **own: Any) -> M:
     """Make a method and load its model."""
-    method = made(kind, base, **own)
+    method = made(kind, base, tuned=tuned, **own)
     method.load()
     return method
 
@@ -43,10 +45,13 @@ def prepare(method: Method, source: Source, folder: Path) -> Prepared:
     """Do all stages of a method, each in a folder of its own."""
     prepared: dict[str, Any] = {}
     for stage in method.stages():
+        if not stage.kept:
+            continue
         place = folder / stage.kind
         place.mkdir(parents=True)
         for artefact in method.prepare(source, prepared, [stage.kind], desk(place)):
-            prepared[artefact.kind] = artefact.path
+            latents = artefact.latents
+            prepared[artefact.kind] = artefact.path if latents is None else latents
     return prepared
 
 

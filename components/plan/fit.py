@@ -68,14 +68,14 @@ def problems(
 
 
 def _checkpointing(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if not config.tune.gradient_checkpointing and config.method == "tune_a_video":
+    if not config.tune.gradient_checkpointing:
         tune = dataclasses.replace(config.tune, gradient_checkpointing=True)
         changed = dataclasses.replace(config, tune=tune)
         yield "tune.gradient_checkpointing=true", changed, video
 
 
 def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if config.sample.prompts_per_batch > 1 and config.method == "tune_a_video":
+    if config.sample.prompts_per_batch > 1:
         sample = dataclasses.replace(config.sample, prompts_per_batch=1)
         yield "sample.prompts_per_batch=1", dataclasses.replace(config, sample=sample), video
 

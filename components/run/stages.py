@@ -15,6 +15,7 @@ from components.errors import UserError
 from components.records.keys import NUMERICS_VERSION, KeyMaker, content_key
 from components.storage.tables import Row
 from methods.method import ADAPTER, LATENTS, Method, Stage
+from methods.registry import find_method
 
 FIRST_METHOD = "tune_a_video"
 """The method whose keys came before there were others."""
@@ -86,13 +87,14 @@ class StageKeys:
     ) -> Callable[[str, str, str], str]:
         if stage.kind == LATENTS:
             return lambda _clip, _prompt, before: before
-        if stage.kind == ADAPTER and config.method == FIRST_METHOD:
+        owner = stage.of or config.method
+        if stage.kind == ADAPTER and owner == FIRST_METHOD:
             tuned = KeyMaker(kind=ADAPTER, **self._shared, **stage.parts)
             return lambda clip, prompt, _: tuned(video_key=clip, source_prompt=prompt)
         made = KeyMaker(
             kind=stage.kind,
-            method=config.method,
-            version=method.version,
+            method=owner,
+            version=(find_method(stage.of) if stage.of else method).version,
             parts=dict(stage.parts),
             **self._shared,
         )

@@ -4,7 +4,10 @@ import pytest
 
 from methods.registry import UnknownMethodError, find_method, method_names
 
-OURS = ("cogvideo", "frame_by_frame", "identity", "plug_and_play", "sdedit", "tune_a_video")
+OURS = (
+    *("cogvideo", "edit_friendly", "fatezero", "frame_by_frame", "identity", "plug_and_play"),
+    *("sdedit", "tune_a_video"),
+)
 
 
 def test_all_methods_are_there_with_settings_that_have_defaults() -> None:

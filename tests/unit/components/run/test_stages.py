@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,11 @@ from typing_extensions import override
 from components.config import RunConfig
 from components.errors import UserError
 from components.run.stages import EditKeys, StageKeys
+from methods.edit_friendly import EditFriendly, EditFriendlyConfig
+from methods.fatezero import FateZero
 from methods.frame_by_frame import FrameByFrame
 from methods.method import Edit, Frames, Method, Prepared, Settings, Source, Stage
+from methods.registry import UnknownMethodError
 from methods.tune_a_video import TuneAVideo
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
@@ -118,6 +122,66 @@ def test_a_fork_of_tune_a_video_has_its_own_version_and_inversions() -> None:
     assert one.stages[0] == other.stages[0]
     assert one.stages[1] != other.stages[1]
     assert one.edit != other.edit
+
+
+ON_A_TUNED_MODEL = pytest.mark.parametrize(
+    ("kind", "name"), [(FateZero, "fatezero"), (EditFriendly, "edit_friendly")]
+)
+
+
+@ON_A_TUNED_MODEL
+@pytest.mark.parametrize("tune", [TuneConfig(), TuneConfig(steps=7), TuneConfig(steps=0)])
+def test_methods_on_a_tuned_model_share_its_adapter_and_nothing_else(
+    kind: type[Method], name: str, tune: TuneConfig
+) -> None:
+    first = Keys(TuneAVideo, "tune_a_video", tune=tune)
+    other = Keys(kind, name, tune=tune, invert=InvertConfig(steps=9))
+    assert other.stages[0] == first.stages[0]
+    assert first.all & other.all == {first.stages[0].work_key}
+
+
+@ON_A_TUNED_MODEL
+def test_an_adapter_of_other_settings_is_another(kind: type[Method], name: str) -> None:
+    usual = Keys(kind, name).all
+    changes: list[dict[str, Any]] = [
+        {"tune": TuneConfig(steps=7)},
+        {"prompt": "another"},
+        {"clip": "another"},
+        {"base": "another"},
+        {"seed": 7},
+    ]
+    assert all(usual.isdisjoint(Keys(kind, name, **change).all) for change in changes)
+
+
+def test_on_the_image_model_tuning_does_not_matter() -> None:
+    own = EditFriendlyConfig(on="image")
+    one, other = (
+        Keys(EditFriendly, "edit_friendly", own=own, tune=TuneConfig(steps=steps))
+        for steps in (5, 6)
+    )
+    assert one.all == other.all
+
+
+def test_a_stage_of_another_method_has_its_key() -> None:
+    class Borrower(FrameByFrame):
+        @override
+        def stages(self) -> Sequence[Stage]:
+            return [dataclasses.replace(one, of="frame_by_frame") for one in super().stages()]
+
+    owner = Keys(FrameByFrame, "frame_by_frame")
+    borrower = Keys(Borrower, "borrower")
+    assert borrower.stages == owner.stages
+    assert borrower.edit != owner.edit
+
+
+def test_a_stage_of_a_method_that_is_not_there_is_refused() -> None:
+    class Borrower(FrameByFrame):
+        @override
+        def stages(self) -> Sequence[Stage]:
+            return [dataclasses.replace(one, of="frame_by_fame") for one in super().stages()]
+
+    with pytest.raises(UnknownMethodError, match="did you mean 'frame_by_frame'"):
+        Keys(Borrower, "borrower")
 
 
 def test_a_stage_after_latents_depends_on_the_inversion() -> None:

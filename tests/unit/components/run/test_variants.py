@@ -5,6 +5,7 @@ Without Ray; `benchmarks.chaos --variants` and Kubeflow's runner compute variant
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,12 @@ VARIANTS: dict[str, Any] = {
     "frames": {
         "method": "frame_by_frame",
         "frame_by_frame": {"steps": 2, "inversion_steps": 2},
+    },
+    "fate": {"method": "fatezero", "fatezero": {"steps": 2}},
+    "friendly": {"method": "edit_friendly", "edit_friendly": {"steps": 3}},
+    "friendly_frames": {
+        "method": "edit_friendly",
+        "edit_friendly": {"steps": 3, "on": "image"},
     },
     "identity": {"method": "identity"},
 }
@@ -70,12 +77,17 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
     result, runner = run(document)
     state = runner.state()
     assert result.failed_fraction == 0, read_table(runner.store, "failures")
-    # Prepared: full's adapters and latents (noise shares the adapters), no_tuning's latents,
-    # and what plug_and_play and frame_by_frame keep.
-    assert counts(result) == {"ingest": 2, "tune": 8, "sample": 32, "score": 32}
+    # Prepared: full's adapters and latents (noise, fate and friendly share the adapters),
+    # no_tuning's latents, and what the others keep.
+    assert counts(result) == {"ingest": 2, "tune": 14, "sample": 44, "score": 44}
     rows = {table: len(read_table(runner.store, table)) for table in ("adapters", "latents")}
     assert rows == {"adapters": 2, "latents": 4}
-    assert len(read_table(runner.store, "artefacts")) == 4
+    artefacts = read_table(runner.store, "artefacts")
+    assert len(artefacts) == 10
+    assert all(json.loads(row["facts"]).get("peak_bytes", 1) > 0 for row in artefacts)
+    adapters = {row["adapter_key"] for row in read_table(runner.store, "adapters")}
+    for name in ("full", "fate", "friendly"):
+        assert {row["adapter_key"] for row in state.views[name].edits.values()} == adapters
     for name, view in state.views.items():
         assert len(view.edits) == 4, name
         assert len(view.scores) == 4, name
@@ -84,9 +96,9 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
             path = Path(document["run"]) / row["video_uri"]
             assert file_sha256(path) == row["sha256"]
     keys = [row["edit_key"] for view in state.views.values() for row in view.edits.values()]
-    assert len(set(keys)) == 32
+    assert len(set(keys)) == 44
     status = run_status(state)
-    assert status.steps["sample"].total == status.steps["sample"].done == 32
+    assert status.steps["sample"].total == status.steps["sample"].done == 44
 
     again, _ = run(document)
     assert counts(again) == {}

@@ -1,0 +1,130 @@
+"""What the methods on top of a tuned model have in common: the adapter, tuned once for all."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from typing_extensions import override
+
+from methods.method import ADAPTER, Artefact, Desk, Method, Passes, Prepared, Source, Stage
+
+if TYPE_CHECKING:
+    from tav_model.load import BaseModel
+    from tav_model.state import TuneState
+    from tav_model.vae import Moments
+
+logger = logging.getLogger(__name__)
+
+
+class TunedMethod(Method):
+    """A method that inflates the base to video and tunes it on each clip (arXiv 2212.11565).
+
+    The settings of tuning are ``model`` and ``tune``, whichever the method.
+    """
+
+    adapter_of: ClassVar[str] = "tune_a_video"
+    """The method whose adapter it is, and with whose it is shared."""
+
+    _base: BaseModel
+    _adapted: Path | None = None
+    """The adapter that is in the model; each is loaded once for all edits of a video."""
+
+    def adapter_stage(self) -> Stage:
+        """The stage that tunes; without tuning it keeps nothing."""
+        settings = self.settings
+        # Where the base lies does not matter, only what it is: its revision is in every key.
+        model = dataclasses.replace(settings.model, base="-", revision=None)
+        tuned = settings.tune.steps > 0
+        parts = {"model": model, "tune": settings.tune}
+        return Stage(kind=ADAPTER, parts=parts, long=tuned, kept=tuned, of=self.adapter_of)
+
+    def adapter_passes(self) -> Passes:
+        """The cost of that stage."""
+        return Passes(train=self.settings.tune.steps)
+
+    @override
+    def load(self) -> None:
+        from tav_model.load import load_base
+
+        self._base = load_base(self.settings.model)
+
+    @override
+    def check_prompt(self, prompt: str) -> None:
+        from tav_model.text import check_prompt
+
+        check_prompt(self._base.tokenizer, prompt)
+
+    def moments(self, source: Source) -> Moments:
+        """The VAE's posterior of a clip."""
+        from tav_model.frames import to_model_range
+        from tav_model.vae import encode_moments
+
+        return encode_moments(self._base, to_model_range(source.frames))
+
+    def adapt(self, prepared: Prepared) -> None:
+        """Put the video's adapter into the model; without tuning, the model's initial weights."""
+        from tav_model.adapter import load_adapter, reset_adapter
+
+        path: Path | None = prepared.get(ADAPTER)
+        if path is None:
+            reset_adapter(self._base)
+        elif path != self._adapted:
+            load_adapter(self._base, path)
+        self._adapted = path
+
+    def tune(self, source: Source, moments: Moments, desk: Desk) -> Artefact:
+        """Tune the model on a clip; it keeps the tuned weights."""
+        from tav_model.adapter import save_adapter
+        from tav_model.tune import tune
+
+        self._adapted = None
+        config = self.settings.tune
+        state_path = desk.folder / "state.safetensors"
+
+        def on_checkpoint(state: TuneState) -> None:
+            state.save(state_path)
+            desk.checkpoint.write(state_path)
+
+        result = tune(
+            self._base,
+            moments,
+            source.prompt,
+            config,
+            seed=source.seed,
+            on_step=lambda step, loss: desk.progress(step, config.steps, loss),
+            on_checkpoint=on_checkpoint,
+            resume=_load_state(desk, source.video_id),
+        )
+        path = desk.folder / "adapter.safetensors"
+        revision = {"base_revision": self.settings.base_revision}
+        save_adapter(path, result.adapter, {**result.metadata, **revision})
+        return Artefact(
+            kind=ADAPTER,
+            path=path,
+            facts={
+                "steps": config.steps,
+                "num_params": result.num_params,
+                "final_loss": result.losses[-1] if result.losses else None,
+                "peak_bytes": result.peak_bytes,
+            },
+        )
+
+
+def _load_state(desk: Desk, video_id: str) -> TuneState | None:
+    from tav_model.errors import CheckpointError
+    from tav_model.state import TuneState
+
+    path = desk.folder / "resume.safetensors"
+    if not desk.checkpoint.read(path):
+        return None
+    try:
+        state = TuneState.load(path)
+    except CheckpointError as error:
+        # Only time is lost by starting over, and the same bytes come out.
+        logger.warning("video_id=%s checkpoint unusable, tuning from step 0: %s", video_id, error)
+        return None
+    logger.info("video_id=%s resuming at step %d", video_id, state.step)
+    return state
