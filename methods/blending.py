@@ -117,7 +117,8 @@ class BlendedText(TextProcessor):
 def _map(q_TAD: Tensor, k_LAD: Tensor) -> Tensor:
     """Weights (T, L) fp32 of attention, the heads' mean."""
     scores = torch.einsum("tad,lad->atl", q_TAD.float(), k_LAD.float()) * q_TAD.shape[-1] ** -0.5
-    return scores.softmax(-1).mean(0)
+    found: Tensor = scores.softmax(-1).mean(0)
+    return found
 
 
 def install(unet: ClipUNet, max_tokens: int) -> Blending:

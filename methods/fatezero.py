@@ -257,6 +257,7 @@ class FateZero(TunedMethod):
         text = torch.cat([encode_prompts(base, [source_prompt]), asked])
         replace = own.alignment == "replace"
         aligned = align(base.tokenizer, source_prompt, prompt, replace=replace, amplify=own.amplify)
+        x: Tensor
         x, *sources = inverted_TCFHW.to(base.device)
         for i, t in enumerate(sampling_timesteps(base, own.steps)):
             self._blend(i, aligned, words_TFSK[i], x.shape[-2:])
