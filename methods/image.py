@@ -23,8 +23,8 @@ def check_settings(own: Any) -> None:
     """Check what these methods' settings have in common.
 
     Args:
-        own: A ``Config`` with ``steps``, ``guidance_scale``, ``frames_per_batch``, and maybe
-            ``inversion_steps``.
+        own: A ``Config`` with ``steps``, ``guidance_scale``, and maybe ``inversion_steps`` and
+            ``frames_per_batch``.
 
     Raises:
         ValueError: a field is out of range; the message names value, limit and remedy.
@@ -33,7 +33,7 @@ def check_settings(own: Any) -> None:
         steps = getattr(own, name, 1)
         require(1 <= steps <= MAX_STEPS, name, steps, f"1 .. {MAX_STEPS}", "Use 50.")
     SampleConfig(guidance_scale=own.guidance_scale)
-    batch = own.frames_per_batch
+    batch = getattr(own, "frames_per_batch", 1)
     require(batch >= 1, "frames_per_batch", batch, ">= 1", "Use 8.")
 
 
