@@ -48,7 +48,7 @@ class EditFriendlyConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    on: Literal["tuned", "image"] = "tuned"
+    model: Literal["tuned", "image"] = "tuned"
     """The model: Tune-A-Video's, tuned on the clip, or the base's own, which sees each frame alone.
     """
     steps: int = 100
@@ -70,7 +70,11 @@ class EditFriendlyConfig:
         """Check ranges."""
         check_settings(self)
         require(
-            self.on in _MODELS, "on", self.on, f"one of {_MODELS}", "Use tuned, as Tune-A-Video."
+            self.model in _MODELS,
+            "model",
+            self.model,
+            f"one of {_MODELS}",
+            "Use tuned, as Tune-A-Video.",
         )
         try:
             SampleConfig(guidance_scale=self.source_guidance_scale)
@@ -104,14 +108,14 @@ class EditFriendly(TunedMethod):
 
     @property
     def _tunes(self) -> bool:
-        on: str = self.settings.own.on
-        return on == "tuned"
+        model: str = self.settings.own.model
+        return model == "tuned"
 
     @override
     def stages(self) -> Sequence[Stage]:
         own = self.settings.own
         parts: dict[str, Any] = {
-            "on": own.on,
+            "on": own.model,
             "steps": own.steps,
             "taken": own.taken,
             "eta": own.eta,

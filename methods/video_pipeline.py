@@ -141,14 +141,10 @@ class VideoPipeline(Method):
         Raises:
             ValueError: says why.
         """
-        from tav_model.errors import PromptError
-        from tav_model.text import check_prompt
+        from tav_model.text import check_settings
 
-        text, tokenizer = self.settings.own.negative_prompt, self._pipeline.tokenizer
-        try:
-            check_prompt(tokenizer, text, allow_empty=True, limit=self.max_tokens())
-        except PromptError as error:
-            raise ValueError(f"{self.section}.negative_prompt: {error}") from error
+        texts = {f"{self.section}.negative_prompt": self.settings.own.negative_prompt}
+        check_settings(self._pipeline.tokenizer, texts, limit=self.max_tokens())
 
     @override
     def edit(self, source: Source, edits: Sequence[Edit], prepared: Prepared) -> Iterator[Frames]:

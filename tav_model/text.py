@@ -38,19 +38,20 @@ def check_prompt(
         raise PromptError(msg)
 
 
-def check_settings(tokenizer: Any, texts: Mapping[str, str]) -> None:
+def check_settings(tokenizer: Any, texts: Mapping[str, str], *, limit: int | None = None) -> None:
     """Refuse texts of settings that the text encoder cannot read whole; they may be empty.
 
     Args:
         tokenizer: the base model's tokenizer.
         texts: by what the user calls them, such as `plug_and_play.negative_prompt`.
+        limit: see `check_prompt`.
 
     Raises:
         ValueError: names the setting.
     """
     for name, text in texts.items():
         try:
-            check_prompt(tokenizer, text, allow_empty=True)
+            check_prompt(tokenizer, text, allow_empty=True, limit=limit)
         except PromptError as error:
             raise ValueError(f"{name}: {error}") from error
 

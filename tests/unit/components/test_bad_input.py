@@ -222,7 +222,7 @@ KINDS = [
     config("method-setting", {"sdedit": {"strenght": 1}}, "strenght", "unknown key", "mean 'strength'"),
     config("method-value", {"sdedit": {"strength": 7}}, "strength.*7", "must be", "sdedit"),
     config("skip", {"edit_friendly": {"skip": 1.0}}, r"skip.*1\.0", "0 .. 1 - 1 / steps", "identity"),
-    config("on", {"edit_friendly": {"on": "video"}}, r"edit_friendly\.on", "'tuned' or 'image'", "should be"),
+    config("own-model", {"edit_friendly": {"model": "video"}}, "edit_friendly: .*model", "'tuned' or 'image'", "should be"),
     config("eta", {"edit_friendly": {"eta": -1}}, r"eta=-1", "0 .. 1", "uses 1"),
     config("share", {"fatezero": {"self_replace_steps": 8}}, r"self_replace_steps=8", "0 .. 1", "Use 0"),
     config("threshold", {"fatezero": {"mask_threshold": 2}}, r"mask_threshold=2", "0 .. 1", "no mask"),

@@ -24,7 +24,8 @@ def maps(attn: Attention, queries: Tensor, seen: Tensor) -> Tensor:
     q, k = (
         x.unflatten(-1, (HEADS, -1)).movedim(-2, 0) for x in (attn.to_q(queries), attn.to_k(seen))
     )
-    return (q @ k.transpose(-1, -2) * (C // HEADS) ** -0.5).softmax(-1)
+    weights: Tensor = (q @ k.transpose(-1, -2) * (C // HEADS) ** -0.5).softmax(-1)
+    return weights
 
 
 def used(attn: Attention, weights: Tensor, seen: Tensor) -> Tensor:

@@ -32,14 +32,14 @@ STEPS = {"steps": 6, "skip": 0.34}
 def bases(base_folder: Path) -> dict[str, BaseModel]:
     """Both models, loaded once for the settings of many tests."""
     return {
-        on: loaded(EditFriendly, base_folder, on=on, frames_per_batch=3)._base
+        on: loaded(EditFriendly, base_folder, model=on, frames_per_batch=3)._base
         for on in ("tuned", "image")
     }
 
 
 def on_base(base: BaseModel, **own: Any) -> EditFriendly:
     on = "tuned" if base.initial else "image"
-    method = made(EditFriendly, Path(base.config.base), on=on, **own)
+    method = made(EditFriendly, Path(base.config.base), model=on, **own)
     method._base = base
     return method
 
@@ -114,8 +114,13 @@ def test_odd_schedules_lead_back_too(
 @pytest.mark.parametrize("on", ["tuned", "image"])
 def test_a_trained_model_leads_back_too(on: str) -> None:
     scene = CLIPS["fish"]
-    settings = {"steps": 25, "skip": 0.2, "source_guidance_scale": 2.5, "guidance_scale": 2.5}
-    method = loaded(EditFriendly, shipped_model("base"), on=on, **settings)
+    settings: dict[str, Any] = {
+        "steps": 25,
+        "skip": 0.2,
+        "source_guidance_scale": 2.5,
+        "guidance_scale": 2.5,
+    }
+    method = loaded(EditFriendly, shipped_model("base"), model=on, **settings)
     assert way_back(method, render(scene).frames[:4], scene.caption()) <= 1e-4
 
 
@@ -167,7 +172,7 @@ def test_noise_levels_are_the_schedules_and_draws_independent(method: EditFriend
     flat = drawn[:, :, 0].flatten(1)
     assert torch.corrcoef(flat).fill_diagonal_(0).abs().max() < 0.05
     shared = torch.equal(drawn[:, :, 0], drawn[:, :, 1])
-    assert shared == (method.settings.own.on == "image")
+    assert shared == (method.settings.own.model == "image")
 
 
 def test_what_is_skipped_changes_no_draw(bases: dict[str, BaseModel]) -> None:
@@ -203,8 +208,11 @@ def test_an_edit_from_end_to_end(method: EditFriendly, frames: Frames, tmp_path:
 
 def test_facts_of_the_artefact(method: EditFriendly, frames: Frames, tmp_path: Path) -> None:
     (artefact,) = method.prepare(clip(frames), {}, ["noise"], desk(tmp_path))
-    assert artefact.facts["reconstruction_error"] <= 1e-4
-    assert artefact.facts["peak_bytes"] > 1e7
+    error, peak = artefact.facts["reconstruction_error"], artefact.facts["peak_bytes"]
+    assert error is not None
+    assert peak is not None
+    assert error <= 1e-4
+    assert peak > 1e7
 
 
 def test_no_frame_knows_another_on_the_image_model(
@@ -254,7 +262,7 @@ def test_what_it_says_of_itself(base_folder: Path) -> None:
     assert (cost.stages["noise"].guided, cost.stages["noise"].rows) == (2 * 64, 2)
     assert (cost.edit.guided, cost.edit.rows) == (2 * 64, 2)
     assert method.schedule_steps() == {"edit_friendly.steps": 100}
-    image = made(EditFriendly, base_folder, on="image", source_guidance_scale=1)
+    image = made(EditFriendly, base_folder, model="image", source_guidance_scale=1)
     assert image.cost().image
     assert image.cost().frames_per_batch == 8
     assert image.cost().stages.keys() == {"noise"}
@@ -266,13 +274,18 @@ def test_the_noises_key_holds_what_it_depends_on(base_folder: Path) -> None:
         return made(EditFriendly, base_folder, **own).stages()[-1].parts
 
     assert parts() == parts(guidance_scale=3, frames_per_batch=1)
-    others = [{"steps": 50}, {"skip": 0.1}, {"eta": 0.5}, {"source_guidance_scale": 1.0}]
-    others += [{"negative_prompt": "a"}, {"on": "image"}]
+    others: list[dict[str, Any]] = [
+        {"steps": 50},
+        {"skip": 0.1},
+        {"eta": 0.5},
+        {"source_guidance_scale": 1.0},
+    ]
+    others += [{"negative_prompt": "a"}, {"model": "image"}]
     assert all(parts(**other) != parts() for other in others)
-    plain = {"source_guidance_scale": 1.0}
+    plain: dict[str, Any] = {"source_guidance_scale": 1.0}
     assert parts(**plain) == parts(**plain, negative_prompt="a"), "without guidance nobody reads it"
     assert [stage.kind for stage in made(EditFriendly, base_folder).stages()] == [ADAPTER, "noise"]
-    assert [stage.kind for stage in made(EditFriendly, base_folder, on="image").stages()] == [
+    assert [stage.kind for stage in made(EditFriendly, base_folder, model="image").stages()] == [
         "noise"
     ]
 
@@ -280,7 +293,7 @@ def test_the_noises_key_holds_what_it_depends_on(base_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("own", "message"),
     [
-        ({"on": "video"}, r"on='video' .* one of .*Use tuned"),
+        ({"model": "video"}, r"model='video' .* one of .*Use tuned"),
         ({"steps": 0}, r"steps=0 .* 1 \.\. 1000"),
         ({"skip": 1}, r"skip=1 .* 0 \.\. 1 - 1 / steps = 0\.99\. .* identity"),
         ({"skip": float("nan")}, r"skip=nan "),

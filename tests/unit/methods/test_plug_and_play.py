@@ -210,5 +210,6 @@ def test_nonsense_is_refused(own: dict[str, float], message: str) -> None:
 
 @pytest.mark.parametrize("name", ["negative_prompt", "inversion_prompt"])
 def test_texts_that_are_too_long_stop_the_run(base_folder: Path, name: str) -> None:
+    text: dict[str, Any] = {name: "ugly " * 100}
     with pytest.raises(ValueError, match=rf"plug_and_play\.{name}: the prompt has \d+ tokens"):
-        loaded(PlugAndPlay, base_folder, **{name: "ugly " * 100})
+        loaded(PlugAndPlay, base_folder, **text)

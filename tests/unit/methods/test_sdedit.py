@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ def base_method(base_folder: Path) -> SDEdit:
     return loaded(SDEdit, base_folder, steps=10)
 
 
-def _edit(base: Path, frames: Frames, seed: int = 7, **own: float) -> Frames:
+def _edit(base: Path, frames: Frames, seed: int = 7, **own: Any) -> Frames:
     return edited(loaded(SDEdit, base, **own), clip(frames, seed=seed), PROMPT, {})
 
 

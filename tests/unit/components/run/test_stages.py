@@ -154,7 +154,7 @@ def test_an_adapter_of_other_settings_is_another(kind: type[Method], name: str) 
 
 
 def test_on_the_image_model_tuning_does_not_matter() -> None:
-    own = EditFriendlyConfig(on="image")
+    own = EditFriendlyConfig(model="image")
     one, other = (
         Keys(EditFriendly, "edit_friendly", own=own, tune=TuneConfig(steps=steps))
         for steps in (5, 6)

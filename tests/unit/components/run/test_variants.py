@@ -37,7 +37,7 @@ VARIANTS: dict[str, Any] = {
     "friendly": {"method": "edit_friendly", "edit_friendly": {"steps": 3}},
     "friendly_frames": {
         "method": "edit_friendly",
-        "edit_friendly": {"steps": 3, "on": "image"},
+        "edit_friendly": {"steps": 3, "model": "image"},
     },
     "identity": {"method": "identity"},
 }
@@ -86,8 +86,11 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
     assert len(artefacts) == 10
     assert all(json.loads(row["facts"]).get("peak_bytes", 1) > 0 for row in artefacts)
     adapters = {row["adapter_key"] for row in read_table(runner.store, "adapters")}
+    made = {row["edit_key"]: row["adapter_key"] for row in read_table(runner.store, "edits")}
     for name in ("full", "fate", "friendly"):
-        assert {row["adapter_key"] for row in state.views[name].edits.values()} == adapters
+        assert {
+            made[edit.edit_key] for edit in state.views[name].planned_edits.values()
+        } == adapters
     for name, view in state.views.items():
         assert len(view.edits) == 4, name
         assert len(view.scores) == 4, name
