@@ -22,6 +22,9 @@ from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 Frames = NDArray[np.uint8]
 """(F, H, W, 3), RGB."""
 
+Masks = NDArray[np.bool_]
+"""(F, H, W), true where the object is."""
+
 Prepared = Mapping[str, Any]
 """By kind of stage: the ``Path`` of the artefact's file; of ``latents`` the array itself, float16
 (C, F, H, W)."""
@@ -88,7 +91,13 @@ class Source:
     """A clip that is edited."""
 
     def __init__(
-        self, *, video_id: str, prompt: str, seed: int, load: Callable[[], Frames]
+        self,
+        *,
+        video_id: str,
+        prompt: str,
+        seed: int,
+        load: Callable[[], Frames],
+        load_mask: Callable[[], Masks | None] = lambda: None,
     ) -> None:
         """Know a clip.
 
@@ -98,16 +107,26 @@ class Source:
             seed: Of every draw: 63 bits, from the content key of the clip's first stage, or of the
                 clip where there is none. Use it with a CPU generator.
             load: Fetches and decodes the frames.
+            load_mask: Likewise the mask; gives none where the manifest names none.
         """
         self.video_id = video_id
         self.prompt = prompt
         self.seed = seed
         self._load = load
+        self._load_mask = load_mask
 
     @functools.cached_property
     def frames(self) -> Frames:
         """The clip, (F, H, W, 3) uint8 RGB; read from its source when first asked for."""
         return self._load()
+
+    @functools.cached_property
+    def mask(self) -> Masks | None:
+        """Where the clip's object is, (F, H, W) bool; none where the manifest names no mask.
+
+        Only methods with ``uses_mask`` may ask.
+        """
+        return self._load_mask()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +239,8 @@ class Method(ABC):
     """Raised whenever equal inputs give other results; part of every key but Tune-A-Video's."""
     uses_base: ClassVar[bool] = True
     """Whether ``model.base`` is loaded."""
+    uses_mask: ClassVar[bool] = False
+    """Whether ``Source.mask`` is asked for; where there is one, it is part of every key."""
 
     def __init__(self, settings: Settings) -> None:
         """Keep the settings. Nothing is loaded.
