@@ -175,7 +175,6 @@ class EditFriendly(TunedMethod):
     ) -> Iterator[Artefact]:
         from safetensors.torch import save_file
 
-        from tav_model.memory import peak_bytes, reset_peak
         from tav_model.vae import mean_latents
 
         moments = self.moments(source)
@@ -185,16 +184,12 @@ class EditFriendly(TunedMethod):
             self.adapt(prepared)
         if NOISE not in wanted:
             return
-        reset_peak(self._base.device)
         clean = mean_latents(moments)
         noise, back = self.find_noise(clean, source.prompt, source.seed)
         path = desk.folder / "noise.safetensors"
         # In fp32 whatever the model: half of it would be off by 1e-4 at every step.
         save_file({"noise": noise.cpu().contiguous()}, path)
-        facts = {
-            "reconstruction_error": (back - clean).abs().max().item(),
-            "peak_bytes": peak_bytes(self._base.device),
-        }
+        facts = {"reconstruction_error": (back - clean).abs().max().item()}
         yield Artefact(kind=NOISE, path=path, facts=facts)
 
     @override

@@ -159,7 +159,6 @@ class FateZero(TunedMethod):
         import torch
         from safetensors.torch import save_file
 
-        from tav_model.memory import peak_bytes, reset_peak
         from tav_model.vae import sample_latents
 
         moments = self.moments(source)
@@ -169,13 +168,11 @@ class FateZero(TunedMethod):
             self.adapt(prepared)
         if INVERSION not in wanted:
             return
-        reset_peak(self._base.device)
         generator = torch.Generator().manual_seed(source.seed)
         latents, words = self.invert(sample_latents(moments, generator), source.prompt)
         path = desk.folder / "inversion.safetensors"
         save_file({"latents": latents.cpu(), "words": words.cpu()}, path)
-        facts = {"peak_bytes": peak_bytes(self._base.device)}
-        yield Artefact(kind=INVERSION, path=path, facts=facts)
+        yield Artefact(kind=INVERSION, path=path)
 
     def invert(self, clean_CFHW: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
         """Invert a clip, and see where the words of its prompt are.

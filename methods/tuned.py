@@ -108,7 +108,6 @@ class TunedMethod(Method):
                 "steps": config.steps,
                 "num_params": result.num_params,
                 "final_loss": result.losses[-1] if result.losses else None,
-                "peak_bytes": result.peak_bytes,
             },
         )
 

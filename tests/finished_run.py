@@ -143,6 +143,7 @@ def write_edit(
         "frames_uri": None,
         "num_frames": len(frames),
         "fps": 12.0,
+        "peak_bytes": 1,
         **model(),
         **provenance(61.5),
         **changes,

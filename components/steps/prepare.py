@@ -32,6 +32,7 @@ from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
 from methods.method import ADAPTER, LATENTS, Artefact, Desk, Source
+from tav_model.memory import peak_bytes, reset_peak
 
 if TYPE_CHECKING:
     from methods.method import Frames
@@ -119,11 +120,14 @@ class PrepareWorker(ItemWorker):
         kinds = [row["kind"] for row in item.wanted]
         with foreign_errors(name):
             artefacts = iter(method.prepare(source, prepared, kinds, desk))
+        device = self._context.of(item.variant).config.model.device
         for kind in kinds:
+            reset_peak(device)
             with foreign_errors(name):
                 artefact = next(artefacts, None)
                 checked = _checked(name, artefact, kind, desk_folder)
-            yield checked
+            facts = {**checked.facts, "peak_bytes": peak_bytes(device)}
+            yield dataclasses.replace(checked, facts=facts)
             for path in desk_folder.iterdir():
                 remove(path)
 

@@ -25,6 +25,7 @@ from components.storage.address import digest_name
 from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import encode_mp4, write_png_frames
+from tav_model.memory import peak_bytes, reset_peak
 
 if TYPE_CHECKING:
     from methods.method import Frames
@@ -86,6 +87,7 @@ class SampleWorker(ItemWorker):
     def _edit(self, video: VideoEdits, batch: Sequence[EditWork]) -> Iterator[Outcome]:
         """Make a batch of edits; where one of several fails, those without frames go singly."""
         done, share, began = 0, 0.0, time.perf_counter()
+        reset_peak(video.context.config.model.device)
         try:
             for edit, frames in zip(batch, video.frames(batch), strict=True):
                 if not done:  # a method may well make all of a batch before it gives the first
@@ -130,6 +132,7 @@ class SampleWorker(ItemWorker):
             **self._write(video, f"media/edits/{item.video_id}/{key}", frames),
             "num_frames": len(frames),
             "fps": item.fps,
+            "peak_bytes": peak_bytes(config.model.device),
             **base_columns(context),
             **provenance(
                 config_hash=context.config_hash, device=config.model.device, started=began

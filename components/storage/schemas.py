@@ -119,6 +119,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("frames_uri", pa.string()),
         ("num_frames", pa.int32()),
         ("fps", pa.float64()),
+        ("peak_bytes", pa.int64()),
         *_MODEL,
         *_PROVENANCE,
     ],

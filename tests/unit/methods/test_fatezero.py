@@ -212,9 +212,6 @@ def test_a_failed_edit_leaves_nothing_blended(
 
 def test_what_it_keeps(method: FateZero, frames: Frames, tmp_path: Path) -> None:
     (artefact,) = method.prepare(clip(frames), {}, ["inversion"], desk(tmp_path))
-    peak = artefact.facts["peak_bytes"]
-    assert peak is not None
-    assert peak > 1e7
     assert artefact.path is not None
     tensors = load_file(artefact.path)
     assert tensors["latents"].shape == (STEPS + 1, 4, 4, 4, 6)

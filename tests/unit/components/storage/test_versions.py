@@ -19,7 +19,7 @@ from components.storage.tables import append_rows, list_parts, read_table
 from tests.unit.components.storage.test_tables import make_row
 
 NEW: dict[str, tuple[str, ...]] = {
-    "edits": ("method", "artefact_key", "given_uri", "given_version", "given_sha256")
+    "edits": ("method", "artefact_key", "given_uri", "given_version", "given_sha256", "peak_bytes")
 }
 """Columns that version 2 gained."""
 
