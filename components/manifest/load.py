@@ -24,13 +24,8 @@ from components.storage.scratch import scratch_folder
 from components.syntax.document import YAML_SUFFIXES
 from components.syntax.tree import ManifestError, Node, Problems, to_node
 from components.video.containers import CONTAINERS
-from components.video.sources import (
-    FOLDER_EDITS,
-    fetch_source,
-    list_videos,
-    resolve_uri,
-    stat_source,
-)
+from components.video.sources import fetch_source, resolve_uri, stat_source
+from components.video.videos_below import FOLDER_EDITS, list_videos
 
 __all__ = [
     "CATEGORIES",

@@ -19,7 +19,8 @@ from components.storage.open import open_store
 from components.storage.store import Store, file_sha256
 from components.storage.tables import append_rows, read_table
 from components.video.io import decode_clip
-from components.video.sources import fetch_source, list_videos, source_sha256, stat_source
+from components.video.sources import fetch_source, source_sha256, stat_source
+from components.video.videos_below import list_videos
 from tests.integration.s3_server import S3Server
 from tests.sample_videos import levels, write_folder, write_video
 from tests.store_contract import StoreContract

@@ -20,7 +20,8 @@ from components.storage import patience, s3_client
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.video.limits import DEFAULT_LIMITS
-from components.video.sources import fetch_source, list_videos, stat_source, stat_sources
+from components.video.sources import fetch_source, stat_source, stat_sources
+from components.video.videos_below import list_videos
 from tests.s3_answers import Answers, Request, s3_answers
 
 RUN = "s3://bucket/run"
