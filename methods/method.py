@@ -240,7 +240,8 @@ class Method(ABC):
     uses_base: ClassVar[bool] = True
     """Whether ``model.base`` is loaded."""
     uses_mask: ClassVar[bool] = False
-    """Whether ``Source.mask`` is asked for; where there is one, it is part of every key."""
+    """Whether ``Source.mask`` is asked for; where there is one, its content is part of the keys of
+    edits and of the method's own stages."""
 
     def __init__(self, settings: Settings) -> None:
         """Keep the settings. Nothing is loaded.

@@ -304,7 +304,7 @@ def place(pipeline: Any, device: str, offload: str) -> None:
 
 
 def pictures(frames: Frames) -> list[Any]:
-    """Frames as diffusers' pipelines take them."""
+    """Frames as diffusers' pipelines take them; without channels, (F, H, W), they are grey."""
     from PIL import Image
 
     return [Image.fromarray(frame) for frame in frames]

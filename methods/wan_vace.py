@@ -1,6 +1,8 @@
 """VACE on Wan 2.1 (Jiang et al., arXiv 2503.07598): the clip as the condition of a new video.
 
-Without a mask, as here, the whole of every frame may change.
+Without a mask the whole of every frame may change. With one the object alone is made anew, in its
+place, and the rest is what the model is told to keep (the paper's masked video-to-video editing):
+its pixels are not copied.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from typing_extensions import override
 
 from methods.method import Edit, Source
@@ -16,6 +19,10 @@ from methods.video_parts import check_equal, number
 from methods.video_pipeline import PipelineConfig, pictures
 from methods.wan_v2v import WanMethod, check_scales, wan_parts
 from tav_model.config import require
+
+_GREY = np.uint8(128)
+"""The authors train with 127.5 where there is nothing to see, and give 128 in pictures, as
+diffusers' own example does."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +45,7 @@ class WanVACE(WanMethod):
     """Makes a video of the prompt under the clip's condition."""
 
     Config = WanVACEConfig
+    uses_mask = True
     section = "wan_vace"
     pipeline = "WanVACEPipeline"
     kinds = ("WanVACEPipeline",)
@@ -56,8 +64,14 @@ class WanVACE(WanMethod):
 
     @override
     def arguments(self, source: Source, edit: Edit) -> Mapping[str, Any]:
+        frames, mask = source.frames, source.mask
+        conditions = {"video": pictures(frames)}
+        if mask is not None:
+            # What is to be made anew is grey in the clip, and white in the mask.
+            kept = np.where(mask[..., None], _GREY, frames)
+            conditions = {"video": pictures(kept), "mask": pictures(mask.astype(np.uint8) * 255)}
         return {
-            "video": pictures(source.frames),
-            "num_frames": len(source.frames),
+            **conditions,
+            "num_frames": len(frames),
             "conditioning_scale": self.settings.own.conditioning_scale,
         }

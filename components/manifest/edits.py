@@ -45,6 +45,8 @@ class VideoEntry:
     video_id: str
     uri: str
     """Absolute path, ``file://`` or ``s3://`` address of a video or a folder of frames."""
+    mask: str | None = None
+    """Likewise of a mask of the video's object, a picture a frame; none where there is none."""
     prompt: str | None = None
     """Describes the source; none lets BLIP-2 caption it."""
     video: dict[str, Any] | None = None

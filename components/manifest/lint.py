@@ -122,14 +122,16 @@ class Linter:
     def _video(
         self, node: Node, common: Sequence[tuple[int, EditEntry]], taken: dict[tuple[str, str], int]
     ) -> VideoEntry:
-        fields = self._mapping(node, "a video", ("id", "uri", "prompt", "frames", "edits"))
+        fields = self._mapping(node, "a video", ("id", "uri", "mask", "prompt", "frames", "edits"))
         name = self._id(fields.get("id", Node(None, node.line)), "a video's id")
         where = f"video {name!r}" if name else "a video"
         own = self._edits(fields.get("edits"), f"the edits of {where}")
         self._check_distinct(own, f"the edits of {where}", dict(taken))
+        uri = self._uri(fields.get("uri", Node(None, node.line)), f"the uri of {where}")
         return VideoEntry(
             video_id=name,
-            uri=self._uri(fields.get("uri", Node(None, node.line)), where),
+            uri=uri,
+            mask=self._mask(fields["mask"], uri, where) if "mask" in fields else None,
             prompt=self._prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,
@@ -237,8 +239,18 @@ class Linter:
                 self._frames_seen[key] = None
         return self._frames_seen[key] or None
 
-    def _uri(self, node: Node, where: str) -> str:
-        what = f"the uri of {where}"
+    def _mask(self, node: Node, uri: str, where: str) -> str:
+        what = f"the mask of {where}"
+        mask = self._uri(node, what)
+        if mask and mask == uri:
+            self._problems.add(
+                node.line,
+                f"{what} is the video itself, {_tail(uri)}: name a folder or video of its object "
+                "in white on black, or leave it out",
+            )
+        return mask
+
+    def _uri(self, node: Node, what: str) -> str:
         if not self._text(node, what, MAX_URI_CHARS):
             return ""
         try:

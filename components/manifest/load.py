@@ -97,6 +97,7 @@ def to_document(manifest: Manifest) -> dict[str, Any]:
             _given(
                 id=entry.video_id,
                 uri=entry.uri,
+                mask=entry.mask,
                 prompt=entry.prompt,
                 frames=entry.video,
                 edits=edits,

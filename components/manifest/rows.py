@@ -13,7 +13,8 @@ from components.syntax.tree import Node, Problems, as_integer, id_text, is_absen
 logger = logging.getLogger(__name__)
 
 FRAME_FIELDS = ("num_frames", "selection", "start", "stride", "width", "height", "fit", "fps")
-_VIDEO_COLUMNS = ("uri", "prompt", *FRAME_FIELDS)
+_TEXT_COLUMNS = ("uri", "mask", "prompt")
+_VIDEO_COLUMNS = (*_TEXT_COLUMNS, *FRAME_FIELDS)
 _EDIT_COLUMNS = {
     "edit_id": "id",
     "category": "category",
@@ -116,7 +117,7 @@ def tree_of_rows(rows: Iterable[tuple[int, Row]], problems: Problems) -> Node:
 
 
 def _video_values(row: Row) -> Row:
-    values = {name: row[name] for name in ("uri", "prompt") if name in row}
+    values = {name: row[name] for name in _TEXT_COLUMNS if name in row}
     frames = {name: as_integer(row[name]) for name in FRAME_FIELDS if name in row}
     nested = row.get("frames")
     if nested is not None:

@@ -15,6 +15,8 @@ from components.steps.caption import captioner_name
 from components.storage.tables import Row
 from components.video.selection import playing_fps
 
+_WITHOUT_MASK: Row = dict.fromkeys(("mask_uri", "mask_version", "mask_sha256"))
+
 
 def reading_version(row: Row) -> int:
     """The version of the reader that a ``videos`` row was written by; the first did not say so."""
@@ -42,7 +44,9 @@ class Clips:
     def videos(self) -> dict[str, Row]:
         """Ingested videos that are what the manifest and the configuration ask for, by id.
 
-        Of a source that several versions of the reader read, the newest version's row counts.
+        Of a source that several versions of the reader read, the newest version's row counts. A
+        row that was read without the mask that is asked for does not; one that was read with a mask
+        counts without it where none is.
         """
         found: dict[str, Row] = {}
         entries = {entry.video_id: entry for entry in self.manifest.videos}
@@ -51,13 +55,16 @@ class Clips:
             entry = entries.get(row["video_id"])
             if entry is None or row["uri"] != entry.uri:
                 continue
+            if entry.mask is not None and row["mask_uri"] != entry.mask:
+                continue
             key = KeyMaker(video=self.video_config(entry)) if entry.video else usual_key
             how = {"reading": row["reading"]} if row["reading"] else {}
             if row["video_key"] != key(sha256=row["sha256"], **how):
                 continue
             former = found.get(row["video_id"])
             if former is None or reading_version(row) >= reading_version(former):
-                found[row["video_id"]] = row
+                bare = entry.mask is None and row["mask_uri"] is not None
+                found[row["video_id"]] = row | _WITHOUT_MASK if bare else row
         return found
 
     def fps(self, row: Row) -> float:

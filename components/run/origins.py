@@ -21,6 +21,7 @@ from components.steps.editing import reading_key
 from components.steps.methods import answering
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
+from components.video.masks import mask_error
 from components.video.sources import SourceInfo, stat_sources
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,9 @@ def _asked(state: State, step: str, *, retry_failed: bool) -> Iterator[tuple[str
     if step == "ingest":
         plan = Plan(state.first, retry_failed=retry_failed)
         for entry in state.manifest.videos:
-            yield entry.uri, functools.partial(_no_source, state, plan, entry)
+            yield entry.uri, functools.partial(_no_source, state, plan, entry, None)
+            if entry.mask is not None:
+                yield entry.mask, functools.partial(_no_source, state, plan, entry, "absent")
     if step == "sample":
         for view in state.distinct(step):
             plan = Plan(view, retry_failed=retry_failed)
@@ -101,9 +104,16 @@ class _Absent:
 
 
 def _no_source(
-    state: State, plan: Plan, entry: VideoEntry, error: ItemError, writer: RowWriter
+    state: State,
+    plan: Plan,
+    entry: VideoEntry,
+    mask: str | None,
+    error: ItemError,
+    writer: RowWriter,
 ) -> bool:
-    key = ingest_key(entry, "absent", plan.view.clips.video_config(entry))
+    """Of a video, or of its mask where that has a version."""
+    key = ingest_key(entry, "absent", plan.view.clips.video_config(entry), mask)
+    error = error if mask is None else mask_error(error)
     attempt = plan.attempt("ingest", key, entry.video_id)
     if entry.video_id in plan.view.videos or attempt is None:
         return False

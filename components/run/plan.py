@@ -41,8 +41,10 @@ StageId = tuple[str, str]
 """A video's id and the key of a stage's work."""
 
 
-def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
-    """Content key of reading one version of one source."""
+def ingest_key(entry: VideoEntry, version: str, video: VideoConfig, mask: str | None = None) -> str:
+    """Content key of reading one version of one source, with one version of its mask."""
+    # Of no part without it, so that failures of videos without masks keep their keys.
+    masked = {} if mask is None else {"mask": {"uri": entry.mask, "version": mask}}
     # With the limits, which are in no key of a result: what failed for one is tried under another.
     limits = asdict(video.limits)
     return content_key(
@@ -52,13 +54,15 @@ def ingest_key(entry: VideoEntry, version: str, video: VideoConfig) -> str:
         video=video,
         limits=limits,
         reading_version=READING_VERSION,  # what one version refuses another may read
+        **masked,
     )
 
 
 def clip_reference(row: Row) -> Row:
     """The columns of a ``videos`` row that lead back to the clip's frames, as JSON values."""
     names = ("video_id", "video_key", "uri", "sha256", "num_frames", "width", "height", "fit")
-    return {name: row[name] for name in (*names, "fps", "frame_indices")}
+    others = ("fps", "frame_indices", "mask_uri", "mask_sha256")
+    return {name: row[name] for name in (*names, *others)}
 
 
 def plan_items(
@@ -144,11 +148,14 @@ class Plan:
         items = []
         for entry in self.view.manifest.videos:
             version = versions.get(entry.uri)
+            mask = None if entry.mask is None else versions.get(entry.mask)
             row = self.view.videos.get(entry.video_id)
-            if version is None or (row is not None and self._is_read(row, version)):
+            if version is None or (entry.mask is not None and mask is None):
+                continue
+            if row is not None and self._is_read(row, version, mask):
                 continue
             video = self.view.clips.video_config(entry)
-            key = ingest_key(entry, version, video)
+            key = ingest_key(entry, version, video, mask)
             if (attempt := self.attempt("ingest", key, entry.video_id)) is not None:
                 items.append(
                     IngestItem(
@@ -157,13 +164,16 @@ class Plan:
                         uri=entry.uri,
                         source_version=version,
                         video=asdict(video),
+                        mask_uri=entry.mask,
+                        mask_version=mask,
                         attempt=attempt,
                     )
                 )
         return items
 
-    def _is_read(self, row: Row, version: str) -> bool:
-        read = row["source_version"] == version and reading_version(row) >= READING_VERSION
+    def _is_read(self, row: Row, version: str, mask: str | None) -> bool:
+        found = (row["source_version"], row["mask_version"])
+        read = found == (version, mask) and reading_version(row) >= READING_VERSION
         return read and row["clip_fps"] == self.view.clips.fps(row)  # its preview plays as edits do
 
     def check_read(self) -> None:

@@ -58,6 +58,7 @@ class StageKeys:
         """
         self.stages = tuple(method.stages())
         _check_kinds(config.method, [stage.kind for stage in self.stages])
+        _check_masks(config.method, method, self.stages)
         self._shared = _shared(method, config, base_revision)
         self._makers = [self._maker(stage, config, method) for stage in self.stages]
         self.inversion = ""
@@ -66,15 +67,23 @@ class StageKeys:
             if stage.kind == LATENTS:
                 self.inversion = _inversion(stage.parts, schedule)
 
-    def __call__(self, video_key: str, source_prompt: str) -> tuple[StageKey, ...]:
-        """The stages of a video, in order, with those that are not kept."""
+    def __call__(
+        self, video_key: str, source_prompt: str, mask: str | None = None
+    ) -> tuple[StageKey, ...]:
+        """The stages of a video, in order, with those that are not kept.
+
+        Args:
+            video_key: Of its clip.
+            source_prompt: What its clip shows.
+            mask: SHA-256 of its mask; it counts in the stages of methods that use masks.
+        """
         found: list[StageKey] = []
         for stage, make in zip(self.stages, self._makers, strict=True):
             before = found[-1].work_key if found else ""
             if stage.kind == LATENTS:
                 found.append(StageKey(LATENTS, before, self.inversion))
             else:
-                found.append(StageKey(stage.kind, make(video_key, source_prompt, before)))
+                found.append(StageKey(stage.kind, make(video_key, source_prompt, before, mask)))
         return tuple(found)
 
     def signature(self) -> frozenset[StageKey]:
@@ -84,22 +93,23 @@ class StageKeys:
 
     def _maker(
         self, stage: Stage, config: RunConfig, method: Method
-    ) -> Callable[[str, str, str], str]:
+    ) -> Callable[[str, str, str, str | None], str]:
         if stage.kind == LATENTS:
-            return lambda _clip, _prompt, before: before
+            return lambda _clip, _prompt, before, _mask: before
         owner = stage.of or config.method
         if stage.kind == ADAPTER and owner == FIRST_METHOD:
             tuned = KeyMaker(kind=ADAPTER, **self._shared, **stage.parts)
-            return lambda clip, prompt, _: tuned(video_key=clip, source_prompt=prompt)
+            return lambda clip, prompt, _, _mask: tuned(video_key=clip, source_prompt=prompt)
+        kind = find_method(stage.of) if stage.of else method
         made = KeyMaker(
             kind=stage.kind,
             method=owner,
-            version=(find_method(stage.of) if stage.of else method).version,
+            version=kind.version,
             parts=dict(stage.parts),
             **self._shared,
         )
-        return lambda clip, prompt, before: made(
-            video_key=clip, source_prompt=prompt, before=before
+        return lambda clip, prompt, before, mask: made(
+            video_key=clip, source_prompt=prompt, before=before, **_masked(kind, mask)
         )
 
 
@@ -111,6 +121,7 @@ class EditKeys:
     ) -> None:
         """Encode what all edits share; see ``StageKeys``."""
         common = {"kind": "edit", "output": config.output, "seed": config.seed}
+        self._method = method
         self._by_adapter = config.method == FIRST_METHOD
         if self._by_adapter:
             self._key = KeyMaker(**common, inversion=inversion, **method.key_parts())
@@ -123,7 +134,12 @@ class EditKeys:
             )
 
     def __call__(
-        self, stages: tuple[StageKey, ...], video_key: str, source_prompt: str, prompt: str
+        self,
+        stages: tuple[StageKey, ...],
+        video_key: str,
+        source_prompt: str,
+        prompt: str,
+        mask: str | None = None,
     ) -> str:
         """The key of an edit.
 
@@ -132,6 +148,7 @@ class EditKeys:
             video_key: Of its clip.
             source_prompt: What its clip shows.
             prompt: What it shall show.
+            mask: SHA-256 of its video's mask; it counts where the method uses masks.
         """
         if self._by_adapter:
             return self._key(adapter_key=stages[0].key, prompt=prompt)
@@ -140,7 +157,13 @@ class EditKeys:
             source_prompt=source_prompt,
             before=stages[-1].work_key if stages else "",
             prompt=prompt,
+            **_masked(self._method, mask),
         )
+
+
+def _masked(method: Method | type[Method], mask: str | None) -> dict[str, str]:
+    # Of no part without one, so that edits without masks keep their keys.
+    return {"mask": mask} if method.uses_mask and mask is not None else {}
 
 
 def _check_kinds(method: str, kinds: Sequence[str]) -> None:
@@ -155,6 +178,18 @@ def _check_kinds(method: str, kinds: Sequence[str]) -> None:
         raise UserError(
             f"method {method!r} keeps latents, but not right after an adapter, which comes first: "
             "give the stage a kind of its own"
+        )
+
+
+def _check_masks(name: str, method: Method, stages: Sequence[Stage]) -> None:
+    """Refuse inverted latents that may depend on a mask: their key is that of their adapter."""
+    kinds = [stage.kind for stage in stages]
+    if not method.uses_mask or LATENTS not in kinds:
+        return
+    if (owner := stages[0].of) and not find_method(owner).uses_mask:
+        raise UserError(
+            f"method {name!r} uses masks and keeps latents of an adapter of {owner!r}, whose key "
+            "holds no mask: give the stage a kind of its own"
         )
 
 

@@ -12,6 +12,7 @@ from components.storage.tables import Row, read_table
 _VIDEO_COLUMNS = (
     *("uri", "source_version", "sha256", "num_frames", "fps", "frame_indices"),
     *("width", "height", "fit", "reading_version", "reading", "true_fps", "clip_fps"),
+    *("mask_uri", "mask_version", "mask_sha256"),
 )
 _EDIT_COLUMNS = (
     *("video_id", "method", "source_prompt", "prompt", "category", "video_uri", "sha256"),

@@ -116,7 +116,9 @@ class View:
     def stages(self) -> dict[str, tuple[StageKey, ...]]:
         """The stages of each captioned video by its id, in order."""
         return {
-            video_id: self._stage_keys(self.videos[video_id]["video_key"], caption)
+            video_id: self._stage_keys(
+                self.videos[video_id]["video_key"], caption, self.videos[video_id]["mask_sha256"]
+            )
             for video_id, caption in self.captions.items()
         }
 
@@ -167,7 +169,8 @@ class View:
         for entry in self.manifest.videos:
             if (caption := self.captions.get(entry.video_id)) is None:
                 continue
-            stages, clip = self.stages[entry.video_id], self.videos[entry.video_id]["video_key"]
+            stages, row = self.stages[entry.video_id], self.videos[entry.video_id]
+            clip, mask = row["video_key"], row["mask_sha256"]
             for edit in entry.edits:
                 prompt, problem = "", None
                 try:
@@ -177,7 +180,7 @@ class View:
                 edit_id = f"{entry.video_id}/{edit.name}"
                 planned[edit_id] = PlannedEdit(
                     edit_id=edit_id,
-                    edit_key=self._edit_keys(stages, clip, caption, prompt or edit_id),
+                    edit_key=self._edit_keys(stages, clip, caption, prompt or edit_id, mask),
                     prompt=prompt,
                     category=edit.category,
                     problem=problem,

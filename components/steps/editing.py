@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from components.config import VideoConfig
 from components.errors import ItemError, SourceError
-from components.records.keys import content_key, item_seed
-from components.steps.ingest import load_clip
-from components.steps.methods import foreign_errors
+from components.records.keys import content_key
+from components.steps.methods import foreign_errors, source_of
 from components.steps.step import StepContext
 from components.storage.tables import Row
 from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
-from methods.method import Edit, Method, Prepared, Source
+from methods.method import Edit, Method, Prepared
 
 if TYPE_CHECKING:
     from methods.method import Frames
@@ -105,12 +104,7 @@ class VideoEdits:
         self._prepared = prepared
         self._name = context.config.method
         self._given: dict[str, str] = {}
-        self._source = Source(
-            video_id=item.video_id,
-            prompt=item.source_prompt,
-            seed=item_seed(context.config.seed, item.seed_key),
-            load=lambda: load_clip(item.video_row, context.config.video.limits).frames,
-        )
+        self._source = source_of(item, context.config, method)
 
     def problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""

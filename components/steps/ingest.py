@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from components.config import VideoConfig, VideoLimits
-from components.errors import SourceError
+from components.errors import ItemError, SourceError
 from components.log import VideoLog
 from components.records.keys import content_key
 from components.records.provenance import provenance
@@ -25,9 +26,13 @@ from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
 from components.video.isolated import decoder
+from components.video.masks import check_marks, check_mask, mask_error
 from components.video.read import READING_VERSION
 from components.video.selection import playing_fps
 from components.video.sources import fetch_source, source_sha256
+
+if TYPE_CHECKING:
+    from components.video.masks import Masks
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +48,9 @@ class IngestItem:
     """See ``sources.SourceInfo``."""
     video: dict[str, Any]
     """The fields of the ``VideoConfig`` that applies to this video, but for the run's limits."""
+    mask_uri: str | None = None
+    """Of the mask; none where the manifest names none."""
+    mask_version: str | None = None
     attempt: int
 
 
@@ -70,6 +78,8 @@ class IngestWorker(ItemWorker):
             row = _video_row(item, video, clip, sha256)
             for remark in clip.source.remarks if clip.source else ():
                 log.warning(remark)
+            if item.mask_uri is not None:
+                row["mask_sha256"] = _mask_sha256(item.mask_uri, folder, video, clip, log.warning)
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
         self._writer.add("videos", row)
@@ -106,6 +116,56 @@ def video_key(sha256: str, video: VideoConfig, reading: Sequence[str] = ()) -> s
     return content_key(sha256=sha256, video=video, **how)
 
 
+def _mask_sha256(
+    uri: str, folder: Path, video: VideoConfig, clip: Clip, tell: Callable[[str], object]
+) -> str:
+    """Read a clip's mask, check it, and return the SHA-256 of its source.
+
+    Raises:
+        SourceError: it is missing, damaged, over a limit, or no mask of the clip.
+        TransientError: S3 did not answer, or the decoder was stopped.
+    """
+    place = folder / "mask"
+    place.mkdir()
+    with _of_mask():
+        path = fetch_source(uri, place, video.limits, lambda remark: tell(f"mask: {remark}"))
+        assert clip.source is not None  # decode_clip gives it
+        sha256 = source_sha256(path)
+        check_mask(uri, decoder().probe(path, video), clip.source)
+        check_marks(uri, decoder().mask(path, clip.frame_indices, video))
+    return sha256
+
+
+@contextmanager
+def _of_mask() -> Iterator[None]:
+    """Tell that what cannot be read is a mask."""
+    try:
+        yield
+    except ItemError as error:
+        raise mask_error(error) from error
+
+
+def load_mask(row: Row, limits: VideoLimits) -> Masks | None:
+    """Read the mask of a ``videos`` row from its source again, frame for frame with its clip.
+
+    Args:
+        row: What ``load_clip`` reads, ``mask_uri`` and ``mask_sha256``.
+        limits: What reading it may cost.
+
+    Returns:
+        (F, H, W), bool, true where the object is; none where the row names no mask.
+
+    Raises:
+        SourceError: the mask is gone, damaged, over a limit, or no longer what was ingested.
+        TransientError: S3 did not answer, or the decoder was stopped.
+    """
+    if row["mask_uri"] is None:
+        return None
+    with _of_mask(), scratch_folder("tav-mask-") as folder:
+        path = _fetch_unchanged(row["mask_uri"], row["mask_sha256"], folder, limits)
+        return decoder().mask(path, row["frame_indices"], _shape(row, limits))
+
+
 def load_clip(row: Row, limits: VideoLimits) -> Clip:
     """Read the clip of a ``videos`` row from its source again, frame for frame.
 
@@ -119,17 +179,33 @@ def load_clip(row: Row, limits: VideoLimits) -> Clip:
         TransientError: S3 did not answer, or the decoder was stopped.
     """
     with scratch_folder("tav-clip-") as folder:
-        path = fetch_source(row["uri"], folder, limits)
-        found = source_sha256(path)
-        if found != row["sha256"]:
-            raise SourceError(
-                f"{row['uri']} has sha256 {found}, but {row['sha256']} was ingested: it changed; "
-                "run again, and its new content is ingested"
-            )
+        path = _fetch_unchanged(row["uri"], row["sha256"], folder, limits)
         indices = tuple(int(index) for index in row["frame_indices"])
-        size = {name: row[name] for name in ("width", "height", "fit")}
-        frames = decoder().frames(path, indices, VideoConfig(**size, limits=limits))
+        frames = decoder().frames(path, indices, _shape(row, limits))
     return Clip(frames=frames, fps=row["fps"], frame_indices=indices)
+
+
+def _fetch_unchanged(uri: str, sha256: str, folder: Path, limits: VideoLimits) -> Path:
+    """Fetch a source that was ingested.
+
+    Raises:
+        SourceError: it is gone, over a limit, or no longer what was ingested.
+        TransientError: S3 did not answer.
+    """
+    path = fetch_source(uri, folder, limits)
+    found = source_sha256(path)
+    if found != sha256:
+        raise SourceError(
+            f"{uri} has sha256 {found}, but {sha256} was ingested: it changed; run again, and its "
+            "new content is ingested"
+        )
+    return path
+
+
+def _shape(row: Row, limits: VideoLimits) -> VideoConfig:
+    """What brings frames to a row's clip."""
+    size = {name: row[name] for name in ("width", "height", "fit")}
+    return VideoConfig(**size, limits=limits)
 
 
 def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) -> Row:
@@ -153,4 +229,7 @@ def _video_row(item: IngestItem, video: VideoConfig, clip: Clip, sha256: str) ->
         "reading_version": READING_VERSION,
         "reading": list(source.reading),
         "true_fps": clip.true_fps,
+        "mask_uri": item.mask_uri,
+        "mask_version": item.mask_version,
+        "mask_sha256": None,
     }

@@ -8,18 +8,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from components.config import RunConfig
 from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
+from components.records.keys import item_seed
 from components.records.provenance import model_columns
 from components.records.revisions import hub_revision
 from components.redact import redacted
+from components.steps.ingest import load_clip, load_mask
 from components.steps.step import StepContext
 from components.storage.address import parse_uri
 from components.storage.tables import Row
-from methods.method import Method, Settings, model_fields
+from methods.method import Masks, Method, Settings, Source, model_fields
 from methods.registry import UnknownMethodError, find_method
 from tav_model.errors import TavModelError
 from tinyworld.shipped import public_name
@@ -97,6 +99,53 @@ def base_columns(context: StepContext) -> Row:
         for name, found in list(context.own_revisions.items())[:1]:
             base, revision = getattr(own_section(kind, config), name), found
     return model_columns(public_name(base), revision, config.seed)
+
+
+class _Clip(Protocol):
+    """What an item of work says of its clip."""
+
+    @property
+    def video_id(self) -> str:
+        """The manifest's id."""
+
+    @property
+    def video_row(self) -> Row:
+        """See ``plan.clip_reference``."""
+
+    @property
+    def source_prompt(self) -> str:
+        """What the clip shows."""
+
+    @property
+    def seed_key(self) -> str:
+        """What draws are seeded with, beside the run's seed."""
+
+
+def source_of(item: _Clip, config: RunConfig, method: Method) -> Source:
+    """The clip of an item as its method sees it; frames and mask are read when asked for.
+
+    Args:
+        item: The work.
+        config: Of the variant.
+        method: The variant's. One that does not say so is refused a mask: it would be in no key.
+    """
+    row, limits = item.video_row, config.video.limits
+
+    def mask() -> Masks | None:
+        if not method.uses_mask:
+            raise ItemError(
+                f"method {config.method!r} asks for a mask, but its class says uses_mask = False: "
+                "set it to True, so that masks are part of its keys"
+            )
+        return load_mask(row, limits)
+
+    return Source(
+        video_id=item.video_id,
+        prompt=item.source_prompt,
+        seed=item_seed(config.seed, item.seed_key),
+        load=lambda: load_clip(row, limits).frames,
+        load_mask=mask,
+    )
 
 
 class Methods:

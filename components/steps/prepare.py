@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from typing_extensions import override
@@ -20,10 +20,9 @@ from typing_extensions import override
 from components.errors import ItemError
 from components.log import VideoLog
 from components.records.failures import expected_errors
-from components.records.keys import item_seed
 from components.records.provenance import provenance
 from components.steps.ledger import Ledger
-from components.steps.methods import Methods, base_columns, foreign_errors
+from components.steps.methods import Methods, base_columns, foreign_errors, source_of
 from components.steps.preparation import PrepareItem
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
@@ -31,11 +30,8 @@ from components.storage.latents import LatentsReader, latents_columns
 from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
-from methods.method import ADAPTER, LATENTS, Artefact, Desk, Source
+from methods.method import ADAPTER, LATENTS, Artefact, Desk
 from tav_model.memory import peak_bytes, reset_peak
-
-if TYPE_CHECKING:
-    from methods.method import Frames
 
 logger = logging.getLogger(__name__)
 
@@ -85,15 +81,9 @@ class PrepareWorker(ItemWorker):
     def _work(self, item: PrepareItem, left: list[str]) -> None:
         """Do the stages, and take the key of each that is done from those that are left."""
         context = self._context.of(item.variant)
-        source = Source(
-            video_id=item.video_id,
-            prompt=item.source_prompt,
-            seed=item_seed(context.config.seed, item.seed_key),
-            load=lambda: self._frames(item),
-        )
         with self._scratch() as folder:
             started = time.perf_counter()
-            for artefact in self._prepare(source, item, folder):
+            for artefact in self._prepare(item, folder):
                 self._keep(item, artefact, started, context)
                 del left[: len(left) > 1]  # the last one's is also that of what comes after
                 started = time.perf_counter()
@@ -101,14 +91,9 @@ class PrepareWorker(ItemWorker):
         if self._writer.flush_due():
             self._store.delete(_checkpoint(item))
 
-    def _frames(self, item: PrepareItem) -> Frames:
-        from components.steps.ingest import load_clip
-
-        return load_clip(item.video_row, self._context.config.video.limits).frames
-
-    def _prepare(self, source: Source, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
-        method = self._methods.of(item.variant)
-        name = self._context.of(item.variant).config.method
+    def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
+        method, config = self._methods.of(item.variant), self._context.of(item.variant).config
+        source, name = source_of(item, config, method), config.method
         prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
         desk_folder = folder / "desk"
         desk_folder.mkdir()

@@ -15,12 +15,14 @@ import resource
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from components.config import GIB, VideoConfig, VideoLimits
 from components.errors import SourceError
-from components.video.io import Clip, check_clip, decode_clip, decode_frames
+from components.video.io import Clip, check_clip, decode_clip, decode_frames, probe
+from components.video.masks import decode_mask
 
 READY = b"ready\n"
 
@@ -52,7 +54,7 @@ def _answer(request: dict[str, Any], answers: IO[bytes]) -> bool:
         count = video.num_frames if indices is None else len(indices)
         check_clip(count, video)
         _bound(video.limits, count * video.width * video.height * 3)
-        clip = _decode(Path(request["path"]), video, indices)
+        clip = _DECODE[request["what"]](Path(request["path"]), video, indices)
     except SourceError as error:
         _send(answers, {"refused": str(error)})
     except MemoryError:
@@ -64,15 +66,40 @@ def _answer(request: dict[str, Any], answers: IO[bytes]) -> bool:
         source = dataclasses.asdict(clip.source) if clip.source else None
         header = {"fps": clip.fps, "frame_indices": clip.frame_indices, "source": source}
         header |= {"true_fps": clip.true_fps}
-        _send(answers, header | {"shape": clip.frames.shape}, clip.frames.data.cast("B"))
+        header |= {"shape": clip.frames.shape}
+        _send(answers, header, clip.frames.data.cast("B") if clip.frames.size else b"")
     signal.setitimer(signal.ITIMER_REAL, 0)
     return fit
 
 
-def _decode(path: Path, video: VideoConfig, indices: list[int] | None) -> Clip:
-    if indices is None:
-        return decode_clip(path, video)
+def _clip(path: Path, video: VideoConfig, _indices: None) -> Clip:
+    return decode_clip(path, video)
+
+
+def _frames(path: Path, video: VideoConfig, indices: list[int]) -> Clip:
     return Clip(frames=decode_frames(path, indices, video), fps=0.0, frame_indices=tuple(indices))
+
+
+def _mask(path: Path, video: VideoConfig, indices: list[int]) -> Clip:
+    mask = decode_mask(path, indices, video)
+    return Clip(frames=mask.view("uint8"), fps=0.0, frame_indices=tuple(indices))
+
+
+def _probe(path: Path, video: VideoConfig, _indices: list[int]) -> Clip:
+    import numpy as np
+
+    found = probe(path, video.limits, video.fps)
+    nothing = np.zeros((0, video.height, video.width, 3), np.uint8)
+    return Clip(frames=nothing, fps=found.fps, frame_indices=(), source=found)
+
+
+_DECODE: dict[str, Callable[[Path, VideoConfig, Any], Clip]] = {
+    "clip": _clip,
+    "frames": _frames,
+    "mask": _mask,
+    "probe": _probe,
+}
+"""By what is asked for."""
 
 
 def _bound(limits: VideoLimits, clip_bytes: int) -> None:

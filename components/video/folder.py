@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,9 @@ from components.video.pictures import look_at_picture, read_picture
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    ReadPicture = Callable[[Path, VideoLimits], Image.Image]
+    """As ``pictures.read_picture``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,12 @@ def look_at_folder(folder: Path, limits: VideoLimits) -> FolderLook:
     )
 
 
-def read_folder(folder: Path, indices: Sequence[int], limits: VideoLimits) -> Iterator[Image.Image]:
+def read_folder(
+    folder: Path,
+    indices: Sequence[int],
+    limits: VideoLimits,
+    read: ReadPicture = read_picture,
+) -> Iterator[Image.Image]:
     """Yield the frames of the given indices, of mode RGB.
 
     Raises:
@@ -87,7 +95,7 @@ def read_folder(folder: Path, indices: Sequence[int], limits: VideoLimits) -> It
                 f"{folder.name} holds {len(files)} frames, but frame {index} is asked for: it "
                 "changed since it was probed; run ingest again"
             )
-        image = read_picture(files[index], limits)
+        image = read(files[index], limits)
         first = first or (files[index], image.size)
         _check_sizes([first[0], files[index]], [first[1], image.size])
         yield image

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from components.config import FPS_RANGE, VideoConfig, VideoLimits
 from components.video.display import SourceFrame
 from components.video.limits import check_limit
+from components.video.pictures import read_picture
 from components.video.read import Probe, probe, read_frames
 from components.video.selection import select
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import av
     import numpy as np
     from numpy.typing import NDArray
+
+    from components.video.folder import ReadPicture
 
     Frames = NDArray[np.uint8]
     """(F, H, W, 3), uint8, RGB."""
@@ -86,13 +89,19 @@ def decode_clip(path: Path, video: VideoConfig) -> Clip:
     )
 
 
-def decode_frames(path: Path, indices: Sequence[int], video: VideoConfig) -> Frames:
+def decode_frames(
+    path: Path,
+    indices: Sequence[int],
+    video: VideoConfig,
+    picture: ReadPicture = read_picture,
+) -> Frames:
     """Decode given frames of a video.
 
     Args:
         path: Video file or folder of frames.
         indices: Ascending, distinct, 0-based.
         video: Its size, fit and limits count; its selection does not.
+        picture: Reads each picture of a folder.
 
     Returns:
         (F, H, W, 3), uint8, RGB.
@@ -104,7 +113,7 @@ def decode_frames(path: Path, indices: Sequence[int], video: VideoConfig) -> Fra
 
     check_clip(len(indices), video)
     frames = np.zeros((len(indices), video.height, video.width, 3), np.uint8)
-    for place, frame in enumerate(read_frames(path, indices, video.limits)):
+    for place, frame in enumerate(read_frames(path, indices, video.limits, picture)):
         _fit_into(frames[place], frame, video, path.name)
     return frames
 

@@ -28,6 +28,7 @@ from components.video.read import Probe
 
 if TYPE_CHECKING:
     from components.video.io import Frames
+    from components.video.masks import Masks
 
 COMMAND = (sys.executable, "-m", "components.video.decoding")
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "TMPDIR", "LANG", "LC_ALL", "SYSTEMROOT")
@@ -49,19 +50,32 @@ class Decoder:
                 crashes its decoder.
             TransientError: it took too long, or its decoder was killed.
         """
-        return self._ask(path, video, None)
+        return self._ask("clip", path, video, None)
 
     def frames(self, path: Path, indices: Sequence[int], video: VideoConfig) -> Frames:
         """As ``io.decode_frames``; raises what ``clip`` raises."""
-        return self._ask(path, video, indices).frames
+        return self._ask("frames", path, video, indices).frames
+
+    def mask(self, path: Path, indices: Sequence[int], video: VideoConfig) -> Masks:
+        """As ``masks.decode_mask``; raises what ``clip`` raises."""
+        return self._ask("mask", path, video, indices).frames.view("bool")
+
+    def probe(self, path: Path, video: VideoConfig) -> Probe:
+        """As ``read.probe``; raises what ``clip`` raises."""
+        found = self._ask("probe", path, video, ()).source
+        assert found is not None  # it is what was asked for
+        return found
 
     def close(self) -> None:
         """End the process; the next request starts another."""
         with self._lock:
             self._end()
 
-    def _ask(self, path: Path, video: VideoConfig, indices: Sequence[int] | None) -> Clip:
+    def _ask(
+        self, what: str, path: Path, video: VideoConfig, indices: Sequence[int] | None
+    ) -> Clip:
         request = {
+            "what": what,
             "path": str(path),
             "video": dataclasses.asdict(video),
             "indices": None if indices is None else list(indices),
@@ -135,7 +149,7 @@ def _clip(answers: IO[bytes]) -> Clip:
     if "defect" in answer:
         raise RuntimeError(f"decoding failed: {answer['defect']}")
     frames = np.empty(answer["shape"], np.uint8)
-    rest = frames.data.cast("B")
+    rest = frames.data.cast("B") if frames.size else b""
     while rest:
         if not (count := answers.readinto(rest)):  # type: ignore[attr-defined]
             raise EOFError

@@ -101,6 +101,40 @@ def read_picture(file: Path, limits: VideoLimits) -> Image.Image:
         return opaque.convert("RGB")
 
 
+def read_mask_picture(file: Path, limits: VideoLimits) -> Image.Image:
+    """Decode a picture of a mask: as ``read_picture``, but of a palette the indices count.
+
+    Masks with a palette number their objects and give them colours of any brightness: each index
+    but 0 becomes white, and 0 black.
+
+    Raises:
+        SourceError: it is damaged, unsupported, or over a limit; or it cannot be known which index
+            of its palette is the background.
+    """
+    from PIL import Image, ImageOps
+
+    with _opened(file, limits) as image:
+        if image.mode in ("P", "PA"):
+            upright = ImageOps.exif_transpose(image)
+            _check_background(upright, file)
+            marked = Image.frombytes("L", upright.size, upright.getchannel("P").tobytes())
+            return marked.point(lambda index: 255 if index else 0).convert("RGB")
+    return read_picture(file, limits)
+
+
+def _check_background(image: Image.Image, file: Path) -> None:
+    """Raise a SourceError where index 0 is not black, or another index in use is."""
+    colours = image.getpalette("RGB") or []
+    for index in set(image.getchannel("P").tobytes()):
+        colour = colours[3 * index : 3 * index + 3]
+        if any(colour) != bool(index):
+            raise SourceError(
+                f"{file.parent.name}/{file.name} has a palette whose index {index} is "
+                f"{tuple(colour)}, but index 0 alone is black in a mask's: save it as grey, 0 and "
+                "255"
+            )
+
+
 @contextlib.contextmanager
 def _opened(file: Path, limits: VideoLimits) -> Iterator[Image.Image]:
     """Open a picture of a supported kind; name it in whatever goes wrong."""

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.config import VideoLimits
 from components.errors import SourceError
@@ -25,8 +25,12 @@ from components.video.display import SourceFrame
 from components.video.folder import look_at_folder, read_folder
 from components.video.interlace import deinterlaced
 from components.video.limits import DEFAULT_LIMITS, check_limit
+from components.video.pictures import read_picture
 from components.video.stream import Track, choose_stream, open_track
 from components.video.whole import check_whole
+
+if TYPE_CHECKING:
+    from components.video.folder import ReadPicture
 
 READING_VERSION = 2
 """Raised whenever some sources are read into other clips than before. Rows of older versions are
@@ -102,9 +106,18 @@ def probe(path: Path, limits: VideoLimits = DEFAULT_LIMITS, fps: float | None = 
 
 
 def read_frames(
-    path: Path, indices: Sequence[int], limits: VideoLimits = DEFAULT_LIMITS
+    path: Path,
+    indices: Sequence[int],
+    limits: VideoLimits = DEFAULT_LIMITS,
+    picture: ReadPicture = read_picture,
 ) -> Iterator[SourceFrame]:
     """Yield the frames of the given ascending, distinct indices; decode no further than the last.
+
+    Args:
+        path: A video file or a folder of frames.
+        indices: Of the frames.
+        limits: What it may hold.
+        picture: Reads each picture of a folder.
 
     Raises:
         SourceError: missing, unsupported, damaged, over a limit, or shorter than the indices say.
@@ -115,7 +128,7 @@ def read_frames(
         import numpy as np
 
         with _explained(path):
-            for image in read_folder(path, sorted(wanted), limits):
+            for image in read_folder(path, sorted(wanted), limits, picture):
                 yield SourceFrame(av.VideoFrame.from_ndarray(np.asarray(image), "rgb24"))
         return
     found = 0
