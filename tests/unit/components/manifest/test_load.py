@@ -29,6 +29,7 @@ YAML = """\
 videos:
   - id: rabbit
     uri: videos/a rabbit.mp4
+    mask: m/a rabbit
     prompt: a rabbit is eating a watermelon
     frames: {num_frames: 8, selection: stride, start: 1, stride: 2}
     edits:
@@ -42,7 +43,8 @@ videos:
 
 
 JSONL = """\
-{"id": "rabbit", "uri": "videos/a rabbit.mp4", "prompt": "a rabbit is eating a watermelon", \
+{"id": "rabbit", "uri": "videos/a rabbit.mp4", "mask": "m/a rabbit", \
+"prompt": "a rabbit is eating a watermelon", \
 "frames": {"num_frames": 8, "selection": "stride", "start": 1, "stride": 2}, "edits": \
 [{"id": "puppy", "category": "object", "replace": {"rabbit": "puppy"}}, \
 {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"}]}
@@ -52,17 +54,18 @@ JSONL = """\
 
 
 CSV = """\
-id,uri,prompt,edit_id,category,edit_prompt,replace,num_frames,selection,start,stride
-rabbit,videos/a rabbit.mp4,a rabbit is eating a watermelon,puppy,object,,rabbit=puppy,8,stride,1,2
-car,s3://bucket/car.mp4,,,,a car on the beach,,,,,
-rabbit,,,cartoon,style,"{caption}, cartoon style",,,,,
-"""
+id,uri,mask,prompt,edit_id,category,edit_prompt,replace,num_frames,selection,start,stride
+rabbit,videos/a rabbit.mp4,m/a rabbit,a rabbit is eating a watermelon,puppy,object,,rabbit=puppy,8,stride,1,2
+car,s3://bucket/car.mp4,,,,,a car on the beach,,,,,
+rabbit,,,,cartoon,style,"{caption}, cartoon style",,,,,
+"""  # noqa: E501 - a table
 
 
 def expected(folder: Path) -> Manifest:
     rabbit = VideoEntry(
         video_id="rabbit",
         uri=f"{folder}/videos/a rabbit.mp4",
+        mask=f"{folder}/m/a rabbit",
         prompt="a rabbit is eating a watermelon",
         video={"num_frames": 8, "selection": "stride", "start": 1, "stride": 2},
         edits=(
@@ -118,7 +121,7 @@ def test_parquet_says_the_same_and_counts_rows(tmp_path: Path) -> None:
 
 
 def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
-    for suffix, content, lines in [(".yaml", YAML, [2, 9]), (".jsonl", JSONL, [1, 3])]:
+    for suffix, content, lines in [(".yaml", YAML, [2, 10]), (".jsonl", JSONL, [1, 3])]:
         manifest = load_manifest(write(tmp_path, f"set{suffix}", content))
         assert [entry.line for entry in manifest.videos] == lines
 

@@ -73,6 +73,7 @@ videos = st.builds(
     VideoEntry,
     video_id=safe_ids,
     uri=st.sampled_from(["/v/a b.mp4", "s3://b/ä?.mp4", "file:///x%20.mov"]),
+    mask=st.none() | st.sampled_from(["/m/a b", "s3://b/ä m/", "file:///m.mp4"]),
     prompt=st.none() | texts,
     video=st.none() | frames,
     edits=st.lists(
@@ -106,7 +107,9 @@ def rows_of(manifest: Manifest) -> list[dict[str, Any]]:
     """One row an edit, the video's own columns in each."""
     rows = []
     for video in to_document(manifest)["videos"]:
-        own = {name: video.get(name) for name in ("id", "uri", "prompt")} | video.get("frames", {})
+        own = {name: video.get(name) for name in ("id", "uri", "mask", "prompt")} | video.get(
+            "frames", {}
+        )
         for edit in video["edits"] or [{}]:
             pairs = [f"{old}={new}" for old, new in edit.get("replace", {}).items()]
             columns = {"edit_id": edit.get("id"), "category": edit.get("category")}
@@ -144,7 +147,7 @@ def as_nested_parquet(manifest: Manifest) -> bytes:
             edit["replace"] = list(edit["replace"].items()) if "replace" in edit else None
     edit_fields = dict.fromkeys(("id", "category", "prompt"), pa.string())
     edit_fields["replace"] = pa.map_(pa.string(), pa.string())
-    fields = {name: pa.string() for name in ("id", "uri", "prompt")}
+    fields = {name: pa.string() for name in ("id", "uri", "mask", "prompt")}
     types = pa.schema(fields | {"edits": pa.list_(pa.struct(edit_fields))})
     frames = pa.array([video.get("frames") for video in videos])
     table = pa.Table.from_pylist(videos, types)

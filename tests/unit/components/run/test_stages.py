@@ -61,6 +61,7 @@ class Keys:
         base: str = "base",
         clip: str = "clip",
         prompt: str = "a fish",
+        mask: str | None = None,
         **changes: Any,
     ) -> None:
         own = changes.pop("own", kind.Config())
@@ -69,9 +70,9 @@ class Keys:
         sections = {one: getattr(config, one) for one in ("tune", "invert", "sample")}
         method = kind(Settings(own=own, model=model, **sections))
         self._keys = StageKeys(method, config, base, "")
-        self.stages = self._keys(clip, prompt)
+        self.stages = self._keys(clip, prompt, mask)
         edits = EditKeys(method, config, base, self._keys.inversion)
-        self.edit = edits(self.stages, clip, prompt, "a red fish")
+        self.edit = edits(self.stages, clip, prompt, "a red fish", mask)
         self.all = {key.work_key for key in self.stages} | {self.edit}
 
 
@@ -105,6 +106,38 @@ def test_whatever_the_first_stage_depends_on_is_in_all_keys(other: dict[str, Any
 def test_a_method_without_a_base_does_not_ask_which_it_is() -> None:
     kind = changed(uses_base=False)
     assert Keys(kind, base="a").all == Keys(kind, base="b").all
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(Two, "two"), (TuneAVideo, "tune_a_video"), (TuneAVideo, "fork"), (FateZero, "fatezero")],
+)
+def test_a_mask_is_in_no_key_of_a_method_that_does_not_use_it(
+    kind: type[Method], name: str
+) -> None:
+    assert Keys(kind, name, mask="0a").all == Keys(kind, name).all
+
+
+def test_a_mask_is_in_all_keys_of_a_method_that_uses_it_and_only_where_there_is_one() -> None:
+    kind = changed(uses_mask=True)
+    assert Keys(kind).all == Keys(Two).all
+    one, other = Keys(kind, mask="0a").all, Keys(kind, mask="0b").all
+    assert one.isdisjoint(Keys(kind).all)
+    assert one.isdisjoint(other)
+
+
+def test_a_stage_of_a_method_without_masks_is_shared_and_the_edit_is_not() -> None:
+    class Masked(Two):
+        uses_mask = True
+
+        @override
+        def stages(self) -> Sequence[Stage]:
+            return [Stage(kind="adapter", parts={}, of="tune_a_video"), Stage(kind="own", parts={})]
+
+    one, other = Keys(Masked, mask="0a"), Keys(Masked, mask="0b")
+    assert one.stages[0] == other.stages[0]
+    assert one.stages[1] != other.stages[1]
+    assert one.edit != other.edit
 
 
 @pytest.mark.parametrize("kind", [TuneAVideo, FrameByFrame, Two])

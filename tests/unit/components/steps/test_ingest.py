@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,15 @@ from PIL import Image
 from components.config import OutputConfig, RunConfig, VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.records.keys import content_key
-from components.steps.ingest import IngestItem, IngestWorker, load_clip, video_key
+from components.steps.ingest import IngestItem, IngestWorker, load_clip, load_mask, video_key
 from components.steps.step import Outcome, StepContext
 from components.storage.store import file_sha256
 from components.storage.tables import Row, read_table
 from components.video.io import decode_clip, probe, read_mp4_frames
 from components.video.sources import source_sha256, stat_source
 from tav_model.config import ModelConfig
-from tests.sample_videos import levels, write_folder, write_video
+from tests.bad_videos import folder_with_an_image_bomb
+from tests.sample_videos import grey_frames, levels, write_folder, write_video
 
 VIDEO = VideoConfig(num_frames=4, width=32, height=24)
 
@@ -201,3 +203,138 @@ def test_a_bad_video_is_a_row_and_the_others_go_on(context: StepContext, tmp_pat
 def test_a_key_tells_how_the_source_was_read_where_version_1_read_it_otherwise() -> None:
     assert video_key("ab", VIDEO, ()) == content_key(sha256="ab", video=VIDEO)
     assert video_key("ab", VIDEO, ("alpha",)) != video_key("ab", VIDEO)
+
+
+def write_mask(path: Path, count: int = 12) -> Path:
+    """Write a mask whose frame i is white from row 4·i mod 48 on, as a folder or a video."""
+    frames = np.zeros((count, 48, 64, 3), np.uint8)
+    for index, frame in enumerate(frames):
+        frame[4 * index % 48 :] = 255
+    if path.suffix:
+        return write_video(path, frames)
+    path.mkdir()
+    for index, frame in enumerate(frames):
+        Image.fromarray(frame[..., 0]).save(path / f"{index:05d}.png")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["mp4", "folder"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"selection": "stride", "start": 2, "stride": 3}, {"fit": "pad", "width": 64}],
+    ids=str,
+)
+def test_a_mask_is_read_frame_for_frame_with_its_clip(
+    context: StepContext, tmp_path: Path, kind: str, changes: dict[str, Any]
+) -> None:
+    path = write_video(tmp_path / "a.mp4", 12)
+    mask = write_mask(tmp_path / ("mask" if kind == "folder" else "mask.mp4"))
+    video = dataclasses.replace(VIDEO, **changes)
+    _, (plain,) = ingest(context, make_item(path, video))
+    assert (plain["mask_uri"], plain["mask_version"], plain["mask_sha256"]) == (None, None, None)
+    assert load_mask(plain, VIDEO.limits) is None
+    item = make_item(path, video, mask_uri=str(mask), mask_version="7")
+    _, (row,) = ingest(context, item)
+    assert (row["mask_uri"], row["mask_version"]) == (str(mask), "7")
+    assert row["mask_sha256"] == source_sha256(mask)
+    assert row["video_key"] == plain["video_key"]
+    found = load_mask(row, VIDEO.limits)
+    assert found is not None
+    assert found.shape == load_clip(row, VIDEO.limits).frames.shape[:3]
+    left = 16 if changes.get("fit") == "pad" else 0  # bars of a clip of 64x24
+    for frame, index in zip(found, row["frame_indices"], strict=True):
+        rows = frame[:, left:-left].all(axis=1) if left else frame.all(axis=1)
+        assert rows.tolist() == [2 * place >= 4 * index for place in range(24)]
+        assert frame.sum() == rows.sum() * (video.width - 2 * left)
+
+
+def test_frames_of_a_mask_follow_a_varying_rate(context: StepContext, tmp_path: Path) -> None:
+    """Which frames the clip has is the source's matter: the mask has no times of its own."""
+    times = [*range(6), *range(6, 24, 3)]
+    path = write_video(tmp_path / "a.mp4", 12, fps=30, times=times)
+    mask = write_mask(tmp_path / "mask.mp4")
+    _, (row,) = ingest(context, make_item(path, mask_uri=str(mask), mask_version="7"))
+    assert row["reading"] == ["time"]
+    found = load_mask(row, VIDEO.limits)
+    assert found is not None
+    assert [24 - int(frame[:, 0].sum()) for frame in found] == [
+        2 * index for index in row["frame_indices"]
+    ]
+
+
+BAD_MASKS = {
+    "missing": r"missing does not exist: check the manifest's mask",
+    "short": r"short has 11 frames, but its video has 12",
+    "long.mp4": r"long\.mp4 has 13 frames, but its video has 12",
+    "wide": r"wide is 64×32, but its video is 64×48",
+    "empty": r"empty marks 0 pixels in all 4 frames of the clip",
+    "full": r"full marks every pixel in all 4 frames of the clip",
+    "numbered": r"numbered marks 0 pixels in all 4 frames",
+    "clear": r"clear is transparent in places",
+    "text.mp4": r"text\.mp4.* is text, and no video",
+    "bomb": r"0\.png .*600000000 pixels",
+}
+
+
+def write_bad_mask(path: Path) -> None:
+    kind = path.stem
+    if kind in ("short", "long"):
+        write_mask(path, 11 if kind == "short" else 13)
+    elif kind == "text":
+        path.write_text("this is no mask\n" * 100)
+    elif kind == "bomb":
+        shutil.move(folder_with_an_image_bomb(path.parent), path)
+    elif kind != "missing":
+        path.mkdir()
+        fill = {"wide": 255, "empty": 127, "full": 128, "numbered": 1, "clear": 255}[kind]
+        size, mode = (64, 32) if kind == "wide" else (64, 48), "LA" if kind == "clear" else "L"
+        image = Image.new(mode, size, (fill, 0) if mode == "LA" else fill)
+        for index in range(12):
+            image.save(path / f"{index}.png")
+
+
+@pytest.mark.parametrize("name", BAD_MASKS)
+def test_a_bad_mask_is_a_row_and_the_others_go_on(
+    context: StepContext, tmp_path: Path, name: str
+) -> None:
+    path, mask = write_video(tmp_path / "a.mp4", 12), tmp_path / name
+    write_bad_mask(mask)
+    bad = make_item(path, video_id="bad", mask_uri=str(mask), mask_version="1")
+    outcomes, rows = ingest(context, bad, make_item(path))
+    assert [row["video_id"] for row in rows] == ["walk"]
+    assert [outcome.error is None for outcome in outcomes] == [False, True]
+    (failure,) = read_table(context.store(), "failures")
+    assert (failure["step"], failure["video_id"]) == ("ingest", "bad")
+    assert (failure["error_type"], failure["retryable"]) == ("SourceError", False)
+    assert re.search(f"^mask: .*{BAD_MASKS[name]}", failure["message"]), failure["message"]
+    assert list((tmp_path / "run" / "media").rglob("*bad*")) == []
+
+
+def test_single_frames_of_a_mask_may_be_empty_or_full(context: StepContext, tmp_path: Path) -> None:
+    path, mask = write_video(tmp_path / "a.mp4", 12), write_mask(tmp_path / "mask")
+    Image.new("L", (64, 48)).save(mask / "00003.png")
+    _, (row,) = ingest(context, make_item(path, mask_uri=str(mask), mask_version="1"))
+    found = load_mask(row, VIDEO.limits)
+    assert found is not None
+    assert (found[0].all(), found[1].any(), found[2].any()) == (True, False, True)
+
+
+def test_a_mask_that_changed_is_not_read_any_more(context: StepContext, tmp_path: Path) -> None:
+    path, mask = write_video(tmp_path / "a.mp4", 12), write_mask(tmp_path / "mask.mp4")
+    _, (row,) = ingest(context, make_item(path, mask_uri=str(mask), mask_version="1"))
+    write_video(mask, grey_frames(12))
+    with pytest.raises(SourceError, match=r"mask: .*mask\.mp4 has sha256 .* it changed"):
+        load_mask(row, VIDEO.limits)
+    mask.unlink()
+    with pytest.raises(SourceError, match=r"mask\.mp4 does not exist: check the manifest's mask"):
+        load_mask(row, VIDEO.limits)
+
+
+def test_what_a_folder_of_masks_leaves_out_is_told(
+    context: StepContext, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, mask = write_video(tmp_path / "a.mp4", 12), write_mask(tmp_path / "mask")
+    shutil.copy(mask / "00001.png", mask / "cover.png")
+    ingest(context, make_item(path, mask_uri=str(mask), mask_version="1"))
+    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert record.getMessage().startswith("mask: 1 file(s) beside 12 frame(s) left out")
