@@ -40,7 +40,7 @@ from components.storage.schemas import SCHEMAS
 from components.storage.tables import append_rows, read_table
 from components.video.sources import stat_source
 from tav_model.config import ModelConfig
-from tests import bad_videos
+from tests import bad_masks, bad_videos
 from tests.finished_run import exported_row
 from tests.manifest_files import write
 from tests.random_models import build_base_model
@@ -72,14 +72,30 @@ def video(name: str, value: str, limit: str, remedy: str) -> Kind:
     return Kind(f"video-{name}", use, value, limit, remedy)
 
 
-def ingest_with_another(folder: Path, make: Callable[[Path], Path]) -> None:
-    """Read a bad video and a good one; raise what the bad one's failure row says."""
+def mask(name: str, value: str, limit: str, remedy: str) -> Kind:
+    make = getattr(bad_masks, name)
+
+    def use(folder: Path) -> None:
+        ingest_with_another(folder, _good_video, make)
+
+    return Kind(f"mask-{name}", use, f"^mask: .*{value}", limit, remedy)
+
+
+def _good_video(folder: Path) -> Path:
+    return write_video(folder / "masked.mp4", 12)
+
+
+def ingest_with_another(
+    folder: Path, make: Callable[[Path], Path], make_mask: Callable[[Path], Path] | None = None
+) -> None:
+    """Read a bad video, or one with a bad mask, and a good one; raise what the failure row says."""
     config = RunConfig(
         run=str(folder / "run"), manifest="-", model=ModelConfig(base="-"), video=VIDEO
     )
     context = StepContext(config=config, config_hash="c0ffee")
     (folder / "bad").mkdir()
     good = write_video(folder / "good.mp4", 12)
+    bad_mask = None if make_mask is None else str(make_mask(folder / "bad"))
     items = [
         IngestItem(
             item_key=name,
@@ -87,9 +103,10 @@ def ingest_with_another(folder: Path, make: Callable[[Path], Path]) -> None:
             uri=str(path),
             source_version="-",
             video=dataclasses.asdict(VIDEO),
+            mask_uri=mask_uri,
             attempt=1,
         )
-        for name, path in [("bad", make(folder / "bad")), ("good", good)]
+        for name, path, mask_uri in [("bad", make(folder / "bad"), bad_mask), ("good", good, None)]
     ]
     outcomes = IngestWorker(context)(items)
     assert [outcome.error is None for outcome in outcomes] == [False, True]

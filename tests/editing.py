@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, TypeVar
 
-from methods.method import Desk, Edit, Frames, Method, Prepared, Settings, Source
+from methods.method import Desk, Edit, Frames, Masks, Method, Prepared, Settings, Source
 from tav_model.config import ModelConfig, TuneConfig
 
 M = TypeVar("M", bound=Method)
@@ -36,9 +36,13 @@ def loaded(kind: type[M], base: Path, *, tuned: int = 0, **own: Any) -> M:
     return method
 
 
-def clip(frames: Frames, *, prompt: str = "a red fish", seed: int = 7) -> Source:
-    """Make a clip of frames."""
-    return Source(video_id="clip", prompt=prompt, seed=seed, load=lambda: frames)
+def clip(
+    frames: Frames, *, prompt: str = "a red fish", seed: int = 7, mask: Masks | None = None
+) -> Source:
+    """Make a clip of frames, and perhaps of a mask."""
+    return Source(
+        video_id="clip", prompt=prompt, seed=seed, load=lambda: frames, load_mask=lambda: mask
+    )
 
 
 def prepare(method: Method, source: Source, folder: Path) -> Prepared:

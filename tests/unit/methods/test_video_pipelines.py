@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from methods.method import ClipSize, Frames, Method, Settings, without_places
+from methods.method import ClipSize, Edit, Frames, Masks, Method, Settings, without_places
 from methods.registry import find_method
 from methods.video_parts import SizeRule
 from tav_model.config import ModelConfig
@@ -355,6 +355,58 @@ def test_weights_are_counted_for_the_device(make: Make) -> None:
 def test_nonsense_is_refused(name: str, own: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         find_method(name).Config(**own)
+
+
+@pytest.fixture
+def box() -> Masks:
+    """Of 9 frames of 64×64: a box that moves by a column a frame, and in the last is gone."""
+    mask = np.zeros((9, 64, 64), np.bool_)
+    for index, frame in enumerate(mask[:8]):
+        frame[16:40, 8 + index : 32 + index] = True
+    return mask
+
+
+def test_vace_is_given_the_clip_with_its_object_in_grey_and_a_mask_in_white(
+    make: Make, box: Masks
+) -> None:
+    method, frames = make("wan_vace"), source("wan_vace")
+    edit = Edit(name="edit", prompt=PROMPT)
+    plain = method.arguments(clip(frames), edit)  # type: ignore[attr-defined]
+    assert set(plain) == {"video", "num_frames", "conditioning_scale"}
+    assert np.array_equal([np.asarray(one) for one in plain["video"]], frames)
+    given = method.arguments(clip(frames, mask=box), edit)  # type: ignore[attr-defined]
+    assert set(given) == {*plain, "mask"}
+    mask = [np.asarray(one) for one in given["mask"]]
+    assert np.array_equal(mask, np.where(box, 255, 0))
+    video = np.stack([np.asarray(one) for one in given["video"]])
+    assert (video[box] == 128).all()
+    assert np.array_equal(video[~box], frames[~box])
+
+    # What the pipeline makes of it: 1 where it may change anything, 0 where it keeps the clip.
+    method.load()
+    pipeline = method._pipeline  # type: ignore[attr-defined]
+    size = {"height": 64, "width": 64, "num_frames": 9, "dtype": torch.float32, "device": "cpu"}
+    clip_BCFHW, mask_BCFHW, _ = pipeline.preprocess_conditions(
+        given["video"], given["mask"], **size
+    )
+    assert torch.equal(mask_BCFHW[0, 0], torch.from_numpy(box).float())
+    assert float(clip_BCFHW[0][:, torch.from_numpy(box)].abs().max()) < 0.005
+
+
+def test_a_mask_changes_what_vace_makes(make: Make, box: Masks) -> None:
+    method, frames = make("wan_vace"), source("wan_vace")
+    method.load()
+    with_box = edited(method, clip(frames, mask=box), PROMPT, {})
+    assert with_box.shape == frames.shape
+    assert np.array_equal(with_box, edited(method, clip(frames, mask=box), PROMPT, {}))
+    for other in (None, ~box, np.roll(box, 16, axis=1)):
+        assert not np.array_equal(with_box, edited(method, clip(frames, mask=other), PROMPT, {}))
+    # What is under the mask is not looked at, and what is outside is.
+    under, outside = frames.copy(), frames.copy()
+    under[box] = 255 - frames[box]
+    outside[~box] = 255 - frames[~box]
+    assert np.array_equal(with_box, edited(method, clip(under, mask=box), PROMPT, {}))
+    assert not np.array_equal(with_box, edited(method, clip(outside, mask=box), PROMPT, {}))
 
 
 def test_a_text_model_of_the_next_generation_takes_the_same_clips(

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from PIL import Image
 
 from benchmarks.chaos.plain import PlainRunner
 from components.config import narrowed, run_config
@@ -16,8 +18,10 @@ from components.records.revisions import resolve_revision
 from components.run.estimate import plan_run
 from components.run.record import RUN_FILE, load_run
 from components.run.runner import RunResult
+from components.run.view import View
 from components.steps.methods import make_method
 from components.storage.tables import read_table
+from components.video.io import probe
 from tests.random_pipelines import BUILDERS, MAX_TOKENS, build_video_models
 from tests.runs import counts, tiny_document, write_manifest
 
@@ -59,7 +63,7 @@ def run(document: dict[str, Any]) -> tuple[RunResult, PlainRunner]:
 
 
 def test_each_pipeline_edits_in_a_run_resumes_and_fails_by_rows(
-    document: dict[str, Any], tiny_models: Path, models: dict[str, Path]
+    document: dict[str, Any], tiny_models: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     result, runner = run(document)
     # What is too long for CogVideoX is not for the others.
@@ -81,6 +85,31 @@ def test_each_pipeline_edits_in_a_run_resumes_and_fails_by_rows(
         assert row["base_revision"] == resolve_revision(str(used))
     again, _ = run(document)
     assert counts(again) == {}
+
+    # A mask: the one that uses it makes its two edits anew, and no other one does anything.
+    before = {name: planned_keys(view) for name, view in state.views.items()}
+    (entry,) = yaml.safe_load(Path(document["manifest"]).read_text("utf-8"))["videos"]
+    write_manifest(document, [entry | {"mask": str(write_mask(tmp_path / "mask", entry["uri"]))}])
+    masked, runner = run(document)
+    assert counts(masked) == {"ingest": 1, "sample": 2, "score": 2}
+    after = {name: planned_keys(view) for name, view in runner.state().views.items()}
+    assert {name for name in after if after[name] != before[name]} == {"wan_vace"}
+    assert before["wan_vace"].isdisjoint(after["wan_vace"])
+
+
+def planned_keys(view: View) -> set[str]:
+    return {edit.edit_key for edit in view.planned_edits.values()}
+
+
+def write_mask(folder: Path, uri: str) -> Path:
+    """The left half of each frame of a video."""
+    found = probe(Path(uri))
+    folder.mkdir()
+    image = Image.new("1", (found.width, found.height))
+    image.paste(1, (0, 0, found.width // 2, found.height))
+    for index in range(found.num_frames):
+        image.save(folder / f"{index:05d}.png")
+    return folder
 
 
 @pytest.fixture

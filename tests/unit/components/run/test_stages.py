@@ -21,6 +21,7 @@ from methods.frame_by_frame import FrameByFrame
 from methods.method import Edit, Frames, Method, Prepared, Settings, Source, Stage
 from methods.registry import UnknownMethodError
 from methods.tune_a_video import TuneAVideo
+from methods.wan_vace import WanVACE
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 
@@ -116,6 +117,10 @@ def test_a_mask_is_in_no_key_of_a_method_that_does_not_use_it(
     kind: type[Method], name: str
 ) -> None:
     assert Keys(kind, name, mask="0a").all == Keys(kind, name).all
+
+
+def test_edits_of_a_masking_method_without_a_mask_keep_the_keys_of_former_releases() -> None:
+    assert Keys(WanVACE, "wan_vace").edit == "836318b68fa5a3258ac9406d2fdf3f3f"
 
 
 def test_a_mask_is_in_all_keys_of_a_method_that_uses_it_and_only_where_there_is_one() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from components.storage.tables import Row, read_table
 from components.video.io import decode_clip, probe, read_mp4_frames
 from components.video.sources import source_sha256, stat_source
 from tav_model.config import ModelConfig
-from tests.bad_videos import folder_with_an_image_bomb
 from tests.sample_videos import grey_frames, levels, write_folder, write_video
 
 VIDEO = VideoConfig(num_frames=4, width=32, height=24)
@@ -260,54 +258,6 @@ def test_frames_of_a_mask_follow_a_varying_rate(context: StepContext, tmp_path: 
     assert [24 - int(frame[:, 0].sum()) for frame in found] == [
         2 * index for index in row["frame_indices"]
     ]
-
-
-BAD_MASKS = {
-    "missing": r"missing does not exist: check the manifest's mask",
-    "short": r"short has 11 frames, but its video has 12",
-    "long.mp4": r"long\.mp4 has 13 frames, but its video has 12",
-    "wide": r"wide is 64×32, but its video is 64×48",
-    "empty": r"empty marks 0 pixels in all 4 frames of the clip",
-    "full": r"full marks every pixel in all 4 frames of the clip",
-    "numbered": r"numbered marks 0 pixels in all 4 frames",
-    "clear": r"clear is transparent in places",
-    "text.mp4": r"text\.mp4.* is text, and no video",
-    "bomb": r"0\.png .*600000000 pixels",
-}
-
-
-def write_bad_mask(path: Path) -> None:
-    kind = path.stem
-    if kind in ("short", "long"):
-        write_mask(path, 11 if kind == "short" else 13)
-    elif kind == "text":
-        path.write_text("this is no mask\n" * 100)
-    elif kind == "bomb":
-        shutil.move(folder_with_an_image_bomb(path.parent), path)
-    elif kind != "missing":
-        path.mkdir()
-        fill = {"wide": 255, "empty": 127, "full": 128, "numbered": 1, "clear": 255}[kind]
-        size, mode = (64, 32) if kind == "wide" else (64, 48), "LA" if kind == "clear" else "L"
-        image = Image.new(mode, size, (fill, 0) if mode == "LA" else fill)
-        for index in range(12):
-            image.save(path / f"{index}.png")
-
-
-@pytest.mark.parametrize("name", BAD_MASKS)
-def test_a_bad_mask_is_a_row_and_the_others_go_on(
-    context: StepContext, tmp_path: Path, name: str
-) -> None:
-    path, mask = write_video(tmp_path / "a.mp4", 12), tmp_path / name
-    write_bad_mask(mask)
-    bad = make_item(path, video_id="bad", mask_uri=str(mask), mask_version="1")
-    outcomes, rows = ingest(context, bad, make_item(path))
-    assert [row["video_id"] for row in rows] == ["walk"]
-    assert [outcome.error is None for outcome in outcomes] == [False, True]
-    (failure,) = read_table(context.store(), "failures")
-    assert (failure["step"], failure["video_id"]) == ("ingest", "bad")
-    assert (failure["error_type"], failure["retryable"]) == ("SourceError", False)
-    assert re.search(f"^mask: .*{BAD_MASKS[name]}", failure["message"]), failure["message"]
-    assert list((tmp_path / "run" / "media").rglob("*bad*")) == []
 
 
 def test_single_frames_of_a_mask_may_be_empty_or_full(context: StepContext, tmp_path: Path) -> None:
