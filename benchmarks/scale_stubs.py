@@ -171,9 +171,12 @@ class StubTune(PrepareWorker):
         self._methods = _StubMethods(context)
 
     @override
-    def _frames(self, item: PrepareItem) -> NDArray[np.uint8]:
-        _fetch(item.video_row["uri"], item.video_row["sha256"])
-        return _FRAMES
+    def _source(self, item: PrepareItem, method: Method) -> Source:
+        def load() -> NDArray[np.uint8]:
+            _fetch(item.video_row["uri"], item.video_row["sha256"])
+            return _FRAMES
+
+        return Source(video_id=item.video_id, prompt=item.source_prompt, seed=0, load=load)
 
 
 class StubSample(SampleWorker):

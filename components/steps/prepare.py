@@ -30,7 +30,7 @@ from components.storage.latents import LatentsReader, latents_columns
 from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
-from methods.method import ADAPTER, LATENTS, Artefact, Desk
+from methods.method import ADAPTER, LATENTS, Artefact, Desk, Method, Source
 from tav_model.memory import peak_bytes, reset_peak
 
 logger = logging.getLogger(__name__)
@@ -91,9 +91,12 @@ class PrepareWorker(ItemWorker):
         if self._writer.flush_due():
             self._store.delete(_checkpoint(item))
 
+    def _source(self, item: PrepareItem, method: Method) -> Source:
+        return source_of(item, self._context.of(item.variant).config, method)
+
     def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
-        method, config = self._methods.of(item.variant), self._context.of(item.variant).config
-        source, name = source_of(item, config, method), config.method
+        method = self._methods.of(item.variant)
+        source, name = self._source(item, method), self._context.of(item.variant).config.method
         prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
         desk_folder = folder / "desk"
         desk_folder.mkdir()
