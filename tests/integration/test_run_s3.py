@@ -15,12 +15,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from benchmarks.chaos.plain import PlainRunner
 from components.run.current import State
+from components.run.plan import clip_reference
 from components.run.runner import Runner
+from components.steps.ingest import load_mask
 from components.storage.open import open_store
 from components.storage.store import file_sha256
+from components.video.io import probe
+from components.video.sources import source_sha256
 from tests.integration.s3_server import S3Server
 from tests.runs import counts, run_config, tiny_document, write_manifest
 from tests.sample_videos import grey_frames, write_folder, write_video
@@ -173,3 +178,54 @@ def test_finished_edits_in_a_bucket_are_a_variant(
     assert state.views["theirs"].edits["fish/cartoon"]["edit_key"] != edit["edit_key"]
     assert state.open_failures == []
     assert counts(PlainRunner(run_config(document)).run()) == {}
+
+
+def test_masks_in_a_bucket_are_read_with_their_clips(
+    tiny_models: Path,
+    tiny_clips: Path,
+    s3_server: S3Server,
+    s3_bucket: str,
+    tmp_path: Path,
+) -> None:
+    client, document = s3_server.client(), tiny_document(tmp_path, tiny_models)
+    found = probe(tiny_clips / "fish.mp4")
+    document |= {"manifest": f"s3://{s3_bucket}/in/set.yaml", "method": "identity"}
+    fish = {"id": "fish", "uri": "fish.mp4", "mask": "masks/fish", "prompt": "a red fish"}
+    videos = [fish, fish | {"id": "gone", "mask": "masks/gone"}]
+    client.upload_file(str(tiny_clips / "fish.mp4"), s3_bucket, "in/fish.mp4")
+    text = yaml.safe_dump({"videos": videos})
+    client.put_object(Bucket=s3_bucket, Key="in/set.yaml", Body=text.encode())
+    mask = tmp_path / "mask"
+    mask.mkdir()
+    for index in range(found.num_frames):
+        picture = Image.new("1", (found.width, found.height))
+        picture.paste(1, (0, 0, found.width // 2, found.height))
+        picture.save(mask / f"{index:05d}.png")
+        client.upload_file(
+            str(mask / f"{index:05d}.png"), s3_bucket, f"in/masks/fish/{index:05d}.png"
+        )
+
+    runner = PlainRunner(run_config(document))
+    assert counts(runner.run(["ingest"])) == {"ingest": 2}
+    state = runner.state()
+    row = state.first.videos["fish"]
+    assert (row["mask_uri"], row["mask_sha256"]) == (
+        f"s3://{s3_bucket}/in/masks/fish",
+        source_sha256(mask),
+    )
+    seen = load_mask(clip_reference(row), state.config.video.limits)
+    assert seen is not None
+    assert seen.shape == (4, 64, 64)
+    assert seen[:, :, :32].all()
+    assert not seen[:, :, 32:].any()
+    (failure,) = state.open_failures
+    assert f"mask: s3://{s3_bucket}/in/masks/gone does not exist" in failure["message"]
+    assert counts(PlainRunner(run_config(document)).run(["ingest"])) == {}
+
+    # Another picture under one name.
+    Image.new("1", (found.width, found.height), 1).save(mask / "00001.png")
+    client.upload_file(str(mask / "00001.png"), s3_bucket, "in/masks/fish/00001.png")
+    runner = PlainRunner(run_config(document))
+    assert counts(runner.run(["ingest"])) == {"ingest": 1}
+    assert runner.state().first.videos["fish"]["mask_sha256"] == source_sha256(mask)
+    assert counts(PlainRunner(run_config(document)).run(["ingest"])) == {}
