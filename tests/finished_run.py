@@ -90,6 +90,7 @@ def write_video(store: Store, video_id: str, frames: npt.NDArray[np.uint8]) -> R
         "reading_version": READING_VERSION,
         "reading": [],
         "true_fps": 12.0,
+        **dict.fromkeys(("mask_uri", "mask_version", "mask_sha256")),
         "clip_uri": f"clips/v-{video_id}.mp4",
         "clip_sha256": sha256,
         "clip_fps": 12.0,

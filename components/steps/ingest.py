@@ -26,7 +26,7 @@ from components.storage.store import file_sha256
 from components.storage.tables import Row
 from components.video.io import Clip, encode_mp4
 from components.video.isolated import decoder
-from components.video.masks import check_marks, check_mask, mask_error
+from components.video.masks import check_marks, check_mask, check_names, mask_error
 from components.video.read import READING_VERSION
 from components.video.selection import playing_fps
 from components.video.sources import fetch_source, source_sha256
@@ -79,7 +79,8 @@ class IngestWorker(ItemWorker):
             for remark in clip.source.remarks if clip.source else ():
                 log.warning(remark)
             if item.mask_uri is not None:
-                row["mask_sha256"] = _mask_sha256(item.mask_uri, folder, video, clip, log.warning)
+                mask = _fetch_mask(item.mask_uri, folder, video.limits, log.warning)
+                row["mask_sha256"] = _checked_mask(item.mask_uri, mask, path, clip, video)
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
         self._writer.add("videos", row)
@@ -116,23 +117,27 @@ def video_key(sha256: str, video: VideoConfig, reading: Sequence[str] = ()) -> s
     return content_key(sha256=sha256, video=video, **how)
 
 
-def _mask_sha256(
-    uri: str, folder: Path, video: VideoConfig, clip: Clip, tell: Callable[[str], object]
-) -> str:
-    """Read a clip's mask, check it, and return the SHA-256 of its source.
-
-    Raises:
-        SourceError: it is missing, damaged, over a limit, or no mask of the clip.
-        TransientError: S3 did not answer, or the decoder was stopped.
-    """
+def _fetch_mask(uri: str, folder: Path, limits: VideoLimits, tell: Callable[[str], object]) -> Path:
+    """As ``fetch_source``, beside the video in the same folder."""
     place = folder / "mask"
     place.mkdir()
     with _of_mask():
-        path = fetch_source(uri, place, video.limits, lambda remark: tell(f"mask: {remark}"))
-        assert clip.source is not None  # decode_clip gives it
-        sha256 = source_sha256(path)
-        check_mask(uri, decoder().probe(path, video), clip.source)
-        check_marks(uri, decoder().mask(path, clip.frame_indices, video))
+        return fetch_source(uri, place, limits, lambda remark: tell(f"mask: {remark}"))
+
+
+def _checked_mask(uri: str, mask: Path, source: Path, clip: Clip, video: VideoConfig) -> str:
+    """Read a clip's mask, hold it against the clip's source, and return its SHA-256.
+
+    Raises:
+        SourceError: it is damaged, over a limit, or no mask of the clip.
+        TransientError: the decoder was stopped.
+    """
+    assert clip.source is not None  # decode_clip gives it
+    with _of_mask():
+        sha256 = source_sha256(mask)
+        check_mask(uri, decoder().probe(mask, video), clip.source)
+        check_names(uri, mask, source)
+        check_marks(uri, decoder().mask(mask, clip.frame_indices, video))
     return sha256
 
 

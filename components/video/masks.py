@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from components.config import VideoConfig
 from components.errors import ItemError, SourceError
+from components.video.folder import frame_files
+from components.video.frame_sets import natural_key
 from components.video.io import decode_frames
 from components.video.pictures import read_mask_picture
 from components.video.read import Probe
@@ -78,6 +80,31 @@ def check_mask(name: str, found: Probe, source: Probe) -> None:
         raise SourceError(
             f"{name} is transparent in places, but 0 such pixels are allowed, as they may mean "
             "object or background: save it opaque, white on black"
+        )
+
+
+def check_names(name: str, mask: Path, source: Path) -> None:
+    """Refuse two folders of pictures that count alike and name their frames otherwise.
+
+    Names that have nothing in common are taken in their order.
+
+    Args:
+        name: The mask, for messages.
+        mask: Its folder, or a video file, which has no names.
+        source: Likewise of its video.
+
+    Raises:
+        SourceError: some pictures have a namesake and others do not.
+    """
+    if not (mask.is_dir() and source.is_dir()):
+        return
+    stems = [{file.stem for file in frame_files(folder)[0]} for folder in (mask, source)]
+    if stems[0] & stems[1] and (alone := stems[0] ^ stems[1]):
+        first = min(alone, key=natural_key)
+        where = "a mask and no frame" if first in stems[0] else "a frame and no mask"
+        raise SourceError(
+            f"{name} names {len(stems[0] - stems[1])} of its {len(stems[0])} pictures otherwise "
+            f"than its video does ({first!a} is {where}): name each as its frame"
         )
 
 

@@ -18,9 +18,9 @@ from components.config import VideoConfig, VideoLimits
 from components.errors import SourceError
 from components.video.io import decode_frames
 from components.video.isolated import Decoder
-from components.video.masks import check_marks, check_mask, decode_mask
+from components.video.masks import check_marks, check_mask, check_names, decode_mask
 from components.video.read import Probe, probe
-from tests.sample_videos import write_video
+from tests.sample_videos import write_folder, write_video
 
 VIDEO = VideoConfig(num_frames=3, width=64, height=48)
 BOX = (slice(8, 24), slice(16, 40))
@@ -175,6 +175,29 @@ def test_a_mask_has_its_videos_frames_and_shape(changes: dict[str, Any], words: 
         return
     with pytest.raises(SourceError, match=f"^m {words}"):
         check_mask("m", found, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("frames", "masks", "words"),
+    [
+        (("00000.jpg", "00001.jpg"), ("00000.png", "00001.png"), ""),
+        (("frame_1.png", "frame_2.png"), ("0.png", "1.png"), ""),
+        (("00000.jpg", "00001.jpg"), ("00001.png", "00002.png"), r"1 of its 2 .*'00000' is a fr"),
+        (("1.jpg", "2.jpg", "4.jpg"), ("1.png", "3.png", "4.png"), r"1 of its 3 .*'2' is a frame"),
+        (("2.jpg", "4.jpg"), ("1.png", "2.png"), r"1 of its 2 .*'1' is a mask and no frame"),
+    ],
+)
+def test_pictures_that_share_names_share_all(
+    tmp_path: Path, frames: tuple[str, ...], masks: tuple[str, ...], words: str
+) -> None:
+    source = write_folder(tmp_path / "source", frames)
+    mask = write_folder(tmp_path / "mask", masks)
+    check_names("m", mask, write_video(tmp_path / "a.mp4", 3))
+    if not words:
+        check_names("m", mask, source)
+        return
+    with pytest.raises(SourceError, match=rf"m names {words}.*: name each as its frame"):
+        check_names("m", mask, source)
 
 
 def test_a_mask_parts_something_but_not_in_every_frame() -> None:
