@@ -7,6 +7,7 @@ SHA-256 of its content: Parquet alone does not notice every damaged byte.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 from operator import itemgetter
@@ -58,7 +59,7 @@ def _to_arrow(table: str, rows: Sequence[Row], schema: pa.Schema) -> pa.Table:
 def read_table(
     store: Store, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
 ) -> list[Row]:
-    """All rows of a table in order of commit, the last one of each key only.
+    """All rows of a table in order of commit, of each key its last one only, at its place.
 
     A key whose last row withdraws it (see ``schemas.CONTENT``) is left out. ``failures`` has no
     key: all its rows are returned.
@@ -84,8 +85,11 @@ def read_table(
         rows.extend(commit)
     if not keys:
         return rows
-    latest = dict(zip(map(itemgetter(*keys), rows), rows, strict=True))
-    current = [row for row in latest.values() if content is None or row[content] is not None]
+    # At the place of its last row, for a source may become what it was before.
+    latest = sorted(dict(zip(map(itemgetter(*keys), rows), itertools.count())).values())
+    current = [
+        row for row in map(rows.__getitem__, latest) if content is None or row[content] is not None
+    ]
     if content is not None and content not in wanted:
         for row in current:
             del row[content]

@@ -54,8 +54,11 @@ class Run:
         append_rows(self.store, table, [make_row(table, video_id="v", **columns)])
 
     def ingest(self) -> None:
-        key = content_key(sha256=SHA256, video=self.config.video)
-        self.commit("videos", video_key=key, uri="/v.mp4", sha256=SHA256, source_version="1")
+        self.read("1", SHA256)
+
+    def read(self, version: str, sha256: str) -> None:
+        key = content_key(sha256=sha256, video=self.config.video)
+        self.commit("videos", video_key=key, uri="/v.mp4", sha256=sha256, source_version=version)
 
     def caption(self) -> None:
         key = self.view.videos["v"]["video_key"]
@@ -133,6 +136,13 @@ def test_a_prompt_of_the_manifest_is_the_users_word(a_run: Run) -> None:
 def test_a_changed_source_is_read_again(a_run: Run) -> None:
     a_run.ingest()
     assert len(a_run.plan().ingest_items({"/v.mp4": "2"})) == 1
+    a_run.read("2", "1" * 64)
+    assert a_run.plan().ingest_items({"/v.mp4": "2"}) == []
+    # Back again: read once more, and then it is what it was.
+    assert len(a_run.plan().ingest_items({"/v.mp4": "3"})) == 1
+    a_run.read("3", SHA256)
+    assert a_run.plan().ingest_items({"/v.mp4": "3"}) == []
+    assert a_run.view.videos["v"]["sha256"] == SHA256
 
 
 def test_only_the_inversion_is_missing(a_run: Run) -> None:

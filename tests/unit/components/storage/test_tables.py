@@ -55,6 +55,7 @@ def test_of_equal_keys_the_later_row_counts(store: LocalStore) -> None:
     append_rows(store, "videos", [rows[0] | {"fps": 3.0}])
     found = {row["video_id"]: row["fps"] for row in read_table(store, "videos")}
     assert found == {"a": 3.0, "b": 2.0}
+    assert list(found) == ["b", "a"], "each stands where its last row was committed"
 
 
 def test_failures_are_all_kept(store: LocalStore) -> None:
