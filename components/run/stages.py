@@ -30,6 +30,8 @@ class StageKey:
     key: str
     name: str = ""
     """Of latents the inversion, whose key is the adapter's."""
+    before: str | None = None
+    """Key of the stage that it stands on; none of the first."""
 
     @property
     def work_key(self) -> str:
@@ -38,7 +40,7 @@ class StageKey:
 
     def row(self) -> Row:
         """The same as JSON values."""
-        names = {"kind": self.kind, "key": self.key, "name": self.name}
+        names = {"kind": self.kind, "key": self.key, "name": self.name, "before": self.before}
         return {**names, "work_key": self.work_key}
 
 
@@ -81,9 +83,10 @@ class StageKeys:
         for stage, make in zip(self.stages, self._makers, strict=True):
             before = found[-1].work_key if found else ""
             if stage.kind == LATENTS:
-                found.append(StageKey(LATENTS, before, self.inversion))
+                key, name = before, self.inversion
             else:
-                found.append(StageKey(stage.kind, make(video_key, source_prompt, before, mask)))
+                key, name = make(video_key, source_prompt, before, mask), ""
+            found.append(StageKey(stage.kind, key, name, found[-1].key if found else None))
         return tuple(found)
 
     def signature(self) -> frozenset[StageKey]:

@@ -21,7 +21,7 @@ class PrepareItem:
     seed_key: str
     """What the method's draws are seeded with, beside the run's seed."""
     wanted: list[Row]
-    """``kind``, ``key``, ``name`` and ``work_key`` of each stage to do, in order (see
+    """``kind``, ``key``, ``name``, ``before`` and ``work_key`` of each stage to do, in order (see
     ``stages.StageKey``)."""
     made: list[Row]
     """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents."""

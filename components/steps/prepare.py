@@ -149,6 +149,7 @@ class PrepareWorker(ItemWorker):
             return {"adapter_key": stage["key"], **made, **facts}
         return {
             "artefact_key": stage["key"],
+            "before_key": stage["before"],
             "kind": artefact.kind,
             "method": context.config.method,
             "facts": json.dumps(dict(artefact.facts), sort_keys=True),

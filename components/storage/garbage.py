@@ -137,8 +137,9 @@ def remove(store: Store, orphans: Sequence[Orphan]) -> list[Orphan]:
 def withdraw(store: Store, dangling: Sequence[Dangling]) -> None:
     """Make rows no longer current, so that the next run computes their objects again.
 
-    Tables only grow: a row with the same key and without content says so (``schemas.CONTENT``). An
-    adapter's inversions go with it and before it, since a tuning makes both.
+    Tables only grow: a row with the same key and without content says so (``schemas.CONTENT``).
+    What stands on an object goes with it and before it: made anew, an object need not be the same
+    to the bit, nor is then what was made of it.
     """
     adapters = {
         (one.row["video_id"], one.row["adapter_key"]) for one in dangling if one.table == "adapters"
@@ -149,12 +150,29 @@ def withdraw(store: Store, dangling: Sequence[Dangling]) -> None:
         for row in (read_table(store, "latents", light) if adapters else [])
         if (row["video_id"], row["adapter_key"]) in adapters
     ]
-    rows = {"latents": latents}
+    rows = {"latents": latents, "artefacts": _standing_on(store, dangling)}
     for one in dangling:
         rows.setdefault(one.table, []).append(one.row)
     for table, found in rows.items():
         if found:
             append_rows(store, table, [row | {CONTENT[table]: None} for row in found])
+
+
+def _standing_on(store: Store, dangling: Sequence[Dangling]) -> list[Row]:
+    """Artefacts that were made of lost ones, or of lost adapters, at whatever distance."""
+    keys = {"adapters": "adapter_key", "artefacts": "artefact_key"}
+    lost = {
+        (one.row["video_id"], one.row[keys[one.table]]) for one in dangling if one.table in keys
+    }
+    rows = read_table(store, "artefacts") if lost else []
+    left = [row for row in rows if (row["video_id"], row["artefact_key"]) not in lost]
+    found: list[Row] = []
+    while lost:
+        here = [row for row in left if (row["video_id"], row["before_key"]) in lost]
+        left = [row for row in left if (row["video_id"], row["before_key"]) not in lost]
+        lost = {(row["video_id"], row["artefact_key"]) for row in here}
+        found += here
+    return found
 
 
 class _Rows:

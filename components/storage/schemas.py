@@ -90,6 +90,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     ],
     "artefacts": [
         ("artefact_key", pa.string()),
+        ("before_key", pa.string()),
         ("kind", pa.string()),
         ("method", pa.string()),
         ("video_id", pa.string()),

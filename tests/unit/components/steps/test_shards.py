@@ -19,7 +19,7 @@ from tests.unit.components.storage.test_tables import make_row
 
 
 def stage(kind: str, key: str, name: str = "", work_key: str = "") -> Row:
-    return {"kind": kind, "key": key, "name": name, "work_key": work_key or key}
+    return {"kind": kind, "key": key, "name": name, "before": None, "work_key": work_key or key}
 
 
 def tune_item(number: int, **changes: Any) -> PrepareItem:

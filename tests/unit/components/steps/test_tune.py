@@ -74,8 +74,8 @@ def tune_once(
         source_prompt="a red fish",
         seed_key="k",
         wanted=[
-            {"kind": "adapter", "key": "k", "name": "", "work_key": "k"},
-            {"kind": "latents", "key": "k", "name": "ddim-2", "work_key": "i"},
+            {"kind": "adapter", "key": "k", "name": "", "before": None, "work_key": "k"},
+            {"kind": "latents", "key": "k", "name": "ddim-2", "before": "k", "work_key": "i"},
         ],
         made=[],
         long=True,

@@ -166,3 +166,26 @@ def test_a_lost_artefact_of_one_variant_is_prepared_again(root: Path) -> None:
     withdraw(run.store, [lost])
     assert survey(run.store).dangling == []
     assert [key for key, _ in run.state.views["pnp"].wanted("v")] == [stage]
+
+
+def test_what_stands_on_a_lost_adapter_is_made_again_with_it(root: Path) -> None:
+    run = WholeRun(
+        root,
+        variants={"full": {}, "fate": {"method": "fatezero"}, "pnp": {"method": "plug_and_play"}},
+    )
+    run.ingest()
+    run.caption()
+    run.tune()
+    stages = {name: run.state.views[name].wanted("v")[-1][0] for name in ("fate", "pnp")}
+    for stage in stages.values():
+        path = run._object(f"artefacts/{stage.key}-{stage.key[:12]}.safetensors")
+        names = {"artefact_key": stage.key, "before_key": stage.before, "kind": stage.kind}
+        run.commit("artefacts", **names, uri=path)
+    assert stages["fate"].before == run.state.views["full"].adapter_keys["v"]
+    assert stages["pnp"].before is None
+    run.store.delete(run.adapter)
+    withdraw(run.store, survey(run.store).dangling)
+    kept = {
+        name: [key.kind for key, _ in view.wanted("v")] for name, view in run.state.views.items()
+    }
+    assert kept == {"full": ["adapter", "latents"], "fate": ["adapter", "inversion"], "pnp": []}
