@@ -6,10 +6,8 @@ and the logs.
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-import unicodedata
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,43 +15,30 @@ from components.errors import UserError
 from components.manifest.edits import (
     CAPTION,
     CATEGORIES,
-    MAX_PROMPT_CHARS,
     Category,
     EditEntry,
     VideoEntry,
     default_name,
 )
+from components.manifest.fields import Fields, given, short, tail
 from components.manifest.rows import FRAME_FIELDS
 from components.manifest.words import caseless
 from components.storage.address import Address, parse_uri
 from components.syntax.tree import (
-    MISSING_WORDS,
     Node,
     Problems,
     as_integer,
-    id_text,
-    is_absent,
 )
 from components.video.sources import resolve_uri
 
-ID_RULE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-"""Names that Windows and its network shares keep for devices."""
 MAX_URI_CHARS = 2000
 MAX_EDITS = 1000
 """Edits of one video."""
 MAX_REPLACED = 20
 """Words that one edit replaces."""
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_SHOWN_CHARS = 80
 
 
-def valid_id(text: str) -> bool:
-    """Whether a video's or edit's id can safely be part of an object path."""
-    return bool(ID_RULE.fullmatch(text)) and ".." not in text and not _RESERVED.fullmatch(text)
-
-
-class Linter:
+class Linter(Fields):
     """Turns a manifest's tree into entries, noting what is wrong."""
 
     def __init__(
@@ -66,9 +51,8 @@ class Linter:
             base: The manifest's folder or bucket prefix.
             number_ids: Whether an integer is the id of its digits. (In YAML ``010`` is 8.)
         """
-        self._problems = problems
+        super().__init__(problems, number_ids=number_ids)
         self._base = parse_uri(base)  # once, and not for each of its addresses
-        self._number_ids = number_ids
         self._frames_seen: dict[str, dict[str, Any] | None] = {}
 
     def videos(self, root: Node) -> tuple[VideoEntry, ...]:
@@ -77,12 +61,12 @@ class Linter:
         Raises:
             ManifestError: with all problems.
         """
-        fields = self._mapping(root, "the manifest", ("videos", "edits"))
+        fields = self.mapping(root, "the manifest", ("videos", "edits"))
         common = self._edits(fields.get("edits"), "the common edits")
         taken = self._check_distinct(common, "the common edits", {})
         entries = fields.get("videos")
         if not isinstance(entries and entries.value, list) or not cast("Node", entries).value:
-            self._problems.fail(0, "names 0 videos, but at least 1 is needed: list them in videos:")
+            self.problems.fail(0, "names 0 videos, but at least 1 is needed: list them in videos:")
         found: dict[str, VideoEntry] = {}
         for node in cast("Node", entries).value:
             entry = self._video(node, common, taken)
@@ -90,14 +74,14 @@ class Linter:
             if (first := found.get(entry.video_id.casefold())) is not None:
                 same = first.video_id == entry.video_id
                 how = "is used twice" if same else f"differs from {first.video_id!r} only in case"
-                self._problems.add(
+                self.problems.add(
                     node.line,
-                    f"the video id {entry.video_id!r} {how}, for {_tail(first.uri)}"
-                    f"{self._at(first.line)} and {_tail(entry.uri)}: rename one",
+                    f"the video id {entry.video_id!r} {how}, for {tail(first.uri)}"
+                    f"{self._at(first.line)} and {tail(entry.uri)}: rename one",
                 )
             if entry.video_id:
                 found[entry.video_id.casefold()] = entry
-        self._problems.raise_any()
+        self.problems.raise_any()
         return tuple(found.values())
 
     def _edits(self, node: Node | None, where: str) -> list[tuple[int, EditEntry]]:
@@ -105,10 +89,10 @@ class Linter:
         if node is None:
             return []
         if not isinstance(node.value, list):
-            self._problems.add(node.line, f"{where} must be a list, each with '- ' before it")
+            self.problems.add(node.line, f"{where} must be a list, each with '- ' before it")
             return []
         if len(node.value) > MAX_EDITS:
-            self._problems.add(
+            self.problems.add(
                 node.line,
                 f"{where} are {len(node.value)}, but the limit is {MAX_EDITS}: use several ids",
             )
@@ -117,13 +101,13 @@ class Linter:
         return [(line, edit) for line, edit in checked if edit is not None]
 
     def _at(self, line: int | None) -> str:
-        return f" ({self._problems.unit} {line})" if line else ""
+        return f" ({self.problems.unit} {line})" if line else ""
 
     def _video(
         self, node: Node, common: Sequence[tuple[int, EditEntry]], taken: dict[tuple[str, str], int]
     ) -> VideoEntry:
-        fields = self._mapping(node, "a video", ("id", "uri", "mask", "prompt", "frames", "edits"))
-        name = self._id(fields.get("id", Node(None, node.line)), "a video's id")
+        fields = self.mapping(node, "a video", ("id", "uri", "mask", "prompt", "frames", "edits"))
+        name = self.id(fields.get("id", Node(None, node.line)), "a video's id")
         where = f"video {name!r}" if name else "a video"
         own = self._edits(fields.get("edits"), f"the edits of {where}")
         self._check_distinct(own, f"the edits of {where}", dict(taken))
@@ -132,7 +116,7 @@ class Linter:
             video_id=name,
             uri=uri,
             mask=self._mask(fields["mask"], uri, where) if "mask" in fields else None,
-            prompt=self._prompt(fields["prompt"], f"the prompt of {where}")
+            prompt=self.prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,
             video=self._frames(fields["frames"], where) if "frames" in fields else None,
@@ -141,12 +125,12 @@ class Linter:
         )
 
     def _edit(self, node: Node, where: str) -> EditEntry | None:
-        before = len(self._problems.found)
-        fields = self._mapping(node, "an edit", ("id", "category", "prompt", "replace"))
-        name = self._id(fields["id"], "an edit's id") if "id" in fields else ""
+        before = len(self.problems.found)
+        fields = self.mapping(node, "an edit", ("id", "category", "prompt", "replace"))
+        name = self.id(fields["id"], "an edit's id") if "id" in fields else ""
         prompt = replace = None
         if ("prompt" in fields) == ("replace" in fields):
-            self._problems.add(
+            self.problems.add(
                 node.line, f"one of {where} needs either prompt or replace, not both or none"
             )
         elif "prompt" in fields:
@@ -155,11 +139,11 @@ class Linter:
             replace = self._replace(fields["replace"])
         category = fields["category"].value if "category" in fields else "other"
         if category not in CATEGORIES:
-            self._problems.add(
+            self.problems.add(
                 fields["category"].line,
-                f"unknown category {_short(category)}: use {', '.join(CATEGORIES)}",
+                f"unknown category {short(category)}: use {', '.join(CATEGORIES)}",
             )
-        if len(self._problems.found) > before:
+        if len(self.problems.found) > before:
             return None
         return EditEntry(
             name=name or default_name(prompt, replace),
@@ -169,11 +153,11 @@ class Linter:
         )
 
     def _template(self, node: Node) -> str:
-        prompt = self._prompt(node, "an edit's prompt")
+        prompt = self.prompt(node, "an edit's prompt")
         if re.search(r"[{}]", prompt.replace(CAPTION, "")):
-            self._problems.add(
+            self.problems.add(
                 node.line,
-                f"the prompt {_short(prompt)} holds {{ or }}: the only placeholder is {CAPTION}",
+                f"the prompt {short(prompt)} holds {{ or }}: the only placeholder is {CAPTION}",
             )
         return prompt
 
@@ -189,9 +173,9 @@ class Linter:
             for key in (("id", edit.name), ("prompt", content)):
                 if key in taken:
                     shown = edit.name if key[0] == "id" else edit.prompt or edit.replace
-                    self._problems.add(
+                    self.problems.add(
                         line,
-                        f"two of {where} have the same {key[0]} {_short(shown)}, the first"
+                        f"two of {where} have the same {key[0]} {short(shown)}, the first"
                         f"{self._at(taken[key])}: keep one",
                     )
                     break
@@ -199,31 +183,31 @@ class Linter:
         return taken
 
     def _replace(self, node: Node) -> dict[str, str]:
-        if not isinstance(node.value, dict) or not 0 < len(_given(node.value)) <= MAX_REPLACED:
-            self._problems.add(
+        if not isinstance(node.value, dict) or not 0 < len(given(node.value)) <= MAX_REPLACED:
+            self.problems.add(
                 node.line,
                 f"replace must map 1 to {MAX_REPLACED} words to others: {{rabbit: puppy}}",
             )
             return {}
         found: dict[str, str] = {}
         folded: set[str] = set()
-        for word, target in _given(node.value).items():
-            old = self._text(Node(word, target.line), "a word to replace")
+        for word, target in given(node.value).items():
+            old = self.text(Node(word, target.line), "a word to replace")
             if caseless(old) in folded:
-                self._problems.add(target.line, f"replace names {old!r} twice: keep one")
+                self.problems.add(target.line, f"replace names {old!r} twice: keep one")
             folded.add(caseless(old))
-            found[old] = self._text(target, f"what replaces {_short(word)}")
+            found[old] = self.text(target, f"what replaces {short(word)}")
         return found
 
     def _frames(self, node: Node, where: str) -> dict[str, Any] | None:
         """Check an override of the frame selection as the fields of ``VideoConfig``."""
         what = f"the frames of {where}"
-        fields = self._mapping(node, what, FRAME_FIELDS)
+        fields = self.mapping(node, what, FRAME_FIELDS)
         values = {name: as_integer(fields[name].value) for name in FRAME_FIELDS if name in fields}
         for name, value in values.items():
             if isinstance(value, bool | list | dict):
                 kind = type(value).__name__
-                self._problems.add(fields[name].line, f"{name} of {what} is of type {kind}")
+                self.problems.add(fields[name].line, f"{name} of {what} is of type {kind}")
                 return None
         key = json.dumps(values, sort_keys=True, default=str)
         if key not in self._frames_seen:
@@ -235,7 +219,7 @@ class Linter:
                 self._frames_seen[key] = {name: getattr(config, name) for name in values}
             except UserError as error:
                 for line in str(error).splitlines()[1:]:
-                    self._problems.add(node.line, f"{what}: {line.strip()}")
+                    self.problems.add(node.line, f"{what}: {line.strip()}")
                 self._frames_seen[key] = None
         return self._frames_seen[key] or None
 
@@ -243,104 +227,19 @@ class Linter:
         what = f"the mask of {where}"
         mask = self._uri(node, what)
         if mask and mask == uri:
-            self._problems.add(
+            self.problems.add(
                 node.line,
-                f"{what} is the video itself, {_tail(uri)}: name a folder or video of its object "
+                f"{what} is the video itself, {tail(uri)}: name a folder or video of its object "
                 "in white on black, or leave it out",
             )
         return mask
 
     def _uri(self, node: Node, what: str) -> str:
-        if not self._text(node, what, MAX_URI_CHARS):
+        if not self.text(node, what, MAX_URI_CHARS):
             return ""
         try:
             uri = resolve_uri(node.value, self._base)  # uncut: names may begin or end with spaces
         except UserError as error:
-            self._problems.add(node.line, str(error))
+            self.problems.add(node.line, str(error))
             return ""
-        return uri if self._text(Node(uri, node.line), what, MAX_URI_CHARS) else ""
-
-    def _id(self, node: Node, what: str) -> str:
-        if self._number_ids:
-            node = Node(id_text(node.value), node.line)
-        text = self._text(node, what, MAX_PROMPT_CHARS)
-        if text and not valid_id(node.value):  # uncut: a name is taken as it stands
-            self._problems.add(
-                node.line,
-                f"{what} is {_short(node.value)}, but ids are 1 to 100 of A-Z a-z 0-9 . _ - "
-                "beginning with a letter or digit, without '..', and no device's name: rename it",
-            )
-            return ""
-        return text
-
-    def _prompt(self, node: Node, what: str) -> str:
-        text = self._text(node, what)
-        if text in MISSING_WORDS:
-            self._problems.add(
-                node.line,
-                f"{what} is {text!r}, as programs write a value that is missing: leave it out",
-            )
-        return text
-
-    def _text(self, node: Node, what: str, limit: int = MAX_PROMPT_CHARS) -> str:
-        """The text with the space around it cut, or "" after noting why it is refused."""
-        if node.value is None:
-            problem = "is missing: give it a value"
-        elif not isinstance(node.value, str):
-            kind = type(node.value).__name__
-            remedy = "put it in quotes" if self._problems.unit == "line" else "save it as text"
-            problem = f"is {_short(node.value)} ({kind}), but must be text: {remedy}"
-        elif not (text := node.value.strip()):
-            problem = "is empty: give at least one word"
-        elif len(text) > limit:
-            problem = f"has {len(text)} characters, but the limit is {limit}: shorten it"
-        elif bad := _control_in(text):
-            problem = f"holds the control character U+{ord(bad):04X}: remove it"
-        else:
-            return text
-        self._problems.add(node.line, f"{what} {problem}")
-        return ""
-
-    def _mapping(self, node: Node, what: str, known: Sequence[str]) -> dict[str, Node]:
-        if not isinstance(node.value, dict):
-            kind = "empty" if node.value is None else f"a {type(node.value).__name__}"
-            self._problems.add(
-                node.line, f"{what} is {kind}, but must be a mapping of {_of(known)}"
-            )
-            return {}
-        for key, item in node.value.items():
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known: {_of(known)}"
-                self._problems.add(item.line, f"unknown key {_short(key)} in {what}; {hint}")
-        return _given(node.value)
-
-
-def _given(fields: dict[str, Node]) -> dict[str, Node]:
-    """The fields without those whose value says that there is none."""
-    return {name: item for name, item in fields.items() if not is_absent(item.value)}
-
-
-def _of(known: Sequence[str]) -> str:
-    return ", ".join(known)
-
-
-def _short(value: Any) -> str:
-    shown = repr(value) if not isinstance(value, list | dict) else f"a {type(value).__name__}"
-    return shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…"
-
-
-def _tail(uri: str) -> str:
-    """An address, of a long one the end, in which those of one manifest differ."""
-    shown = repr(uri)
-    return shown if len(shown) <= _SHOWN_CHARS else f"…{shown[-_SHOWN_CHARS:]}"
-
-
-def _control_in(text: str) -> str | None:
-    """The first refused character. All of them are unprintable, and few texts hold any such."""
-    return None if text.isprintable() else next(filter(_is_control, text), None)
-
-
-def _is_control(char: str) -> bool:
-    """Control characters, lone surrogates, and marks that reorder the text around them."""
-    return unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS
+        return uri if self.text(Node(uri, node.line), what, MAX_URI_CHARS) else ""

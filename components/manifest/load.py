@@ -17,7 +17,8 @@ from typing import Any
 
 from components.errors import SourceError
 from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
-from components.manifest.lint import Linter, valid_id
+from components.manifest.fields import valid_id
+from components.manifest.lint import Linter
 from components.manifest.read import SUFFIXES, byte_limit, read_tree
 from components.storage.address import Address, parse_uri
 from components.storage.scratch import scratch_folder

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from components.errors import ItemError
 from components.manifest.edits import default_name
-from components.manifest.lint import valid_id
+from components.manifest.fields import valid_id
 from components.manifest.load import (
     EditEntry,
     expand_edit,

@@ -11,7 +11,7 @@ import pytest
 
 from components.errors import UserError
 from components.manifest.edits import MAX_PROMPT_CHARS
-from components.manifest.lint import valid_id
+from components.manifest.fields import valid_id
 from components.manifest.load import (
     from_document,
     load_manifest,

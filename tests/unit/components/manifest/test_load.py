@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from components.manifest.edits import default_name
-from components.manifest.lint import valid_id
+from components.manifest.fields import valid_id
 from components.manifest.load import (
     EditEntry,
     Manifest,

@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from components.manifest.lint import valid_id
+from components.manifest.fields import valid_id
 from components.manifest.load import (
     Category,
     EditEntry,
