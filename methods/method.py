@@ -57,7 +57,8 @@ def model_fields(config: Any) -> dict[str, str]:
     """The fields of a method's section that name models, and those of their revisions.
 
     A field with ``metadata={"model": "revision"}`` holds a folder or a hub id, and the field
-    ``revision`` beside it a branch, tag or commit of it, or None.
+    ``revision`` beside it a branch, tag or commit of it, or None. With ``"shipped": part`` the
+    name ``tinyworld`` stands for that model of tinyworld's.
 
     Args:
         config: A ``Method.Config``, or one's class.

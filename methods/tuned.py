@@ -96,7 +96,7 @@ class TunedMethod(Method):
             seed=source.seed,
             on_step=lambda step, loss: desk.progress(step, config.steps, loss),
             on_checkpoint=on_checkpoint,
-            resume=_load_state(desk, source.video_id),
+            resume=load_state(desk, source.video_id),
         )
         path = desk.folder / "adapter.safetensors"
         revision = {"base_revision": self.settings.base_revision}
@@ -112,7 +112,8 @@ class TunedMethod(Method):
         )
 
 
-def _load_state(desk: Desk, video_id: str) -> TuneState | None:
+def load_state(desk: Desk, video_id: str) -> TuneState | None:
+    """Fetch where a former worker left a long stage; none where it has to begin."""
     from tav_model.errors import CheckpointError
     from tav_model.state import TuneState
 
@@ -123,7 +124,7 @@ def _load_state(desk: Desk, video_id: str) -> TuneState | None:
         state = TuneState.load(path)
     except CheckpointError as error:
         # Only time is lost by starting over, and the same bytes come out.
-        logger.warning("video_id=%s checkpoint unusable, tuning from step 0: %s", video_id, error)
+        logger.warning("video_id=%s checkpoint unusable, training from step 0: %s", video_id, error)
         return None
     logger.info("video_id=%s resuming at step %d", video_id, state.step)
     return state

@@ -16,6 +16,10 @@ class PromptError(TavModelError):
     """A prompt is empty, or longer than the text encoder can read."""
 
 
+class MaskError(TavModelError):
+    """A clip has no mask of its object, or one that parts it from nothing."""
+
+
 class NonFiniteError(TavModelError):
     """A result that must be finite (latents, decoded frames) holds NaN or infinity."""
 

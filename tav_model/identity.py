@@ -15,6 +15,8 @@ STEMS = {
     "text_encoder": "model",
 }
 """Parts with weights, and their files' names without variant and ending."""
+_OWN_FILES = ["open_clip_config.json", *("*token*.json", "vocab.*", "merges.txt")]
+"""What a model that is a part by itself may have beside weights."""
 _CHUNK = 1 << 22
 
 
@@ -66,6 +68,7 @@ def _patterns(parts: Mapping[str, str], variant: str | None) -> list[str]:
     for part, stem in parts.items():
         names = ("config.json", *file_names(stem, variant), f"{stem}{middle}-*-of-*.safetensors")
         found += [f"{part}/{name}" if part else name for name in names]
+        found += [] if part else _OWN_FILES
     return found
 
 

@@ -167,7 +167,7 @@ def tune(
     trainer = Trainer(base.unet, base.scheduler, config)
     losses: list[float] = []
     if state is not None:
-        _check_same_run(state, run)
+        check_same_run(state, run)
         apply_adapter(base, state.parameters)
         trainer.restore(state)
         generator.set_state(state.rng)
@@ -254,7 +254,12 @@ def _run_of(base: BaseModel, prompt: str, seed: int, config: TuneConfig) -> dict
     }
 
 
-def _check_same_run(state: TuneState, run: dict[str, str]) -> None:
+def check_same_run(state: TuneState, run: dict[str, str]) -> None:
+    """Refuse a state that is of another run.
+
+    Raises:
+        CheckpointError: it is; the message names what differs.
+    """
     differing = [k for k in sorted(state.run | run) if state.run.get(k) != run.get(k)]
     if differing:
         k = differing[0]

@@ -88,8 +88,8 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         local = "://" not in name and not name.startswith(("local-dir:", "hf-hub:"))
         return str(Path(name).expanduser().absolute()) if local else name
 
-    def model(name: str, part: Literal["base", "blip2", "clip"]) -> str:
-        if name == shipped.NAME:
+    def model(name: str, part: Literal["base", "blip2", "clip"] | None) -> str:
+        if part and name == shipped.NAME:
             return str(shipped.shipped_model(part))
         return folder(name)
 
@@ -101,7 +101,8 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         """A method's section: its fields say which of them are addresses, and which models."""
         names = [f.name for f in dataclasses.fields(own) if f.metadata.get("address")]
         paths = {name: whole(getattr(own, name)) for name in names}
-        models = {name: folder(getattr(own, name)) for name in model_fields(own)}
+        parts = {f.name: f.metadata.get("shipped") for f in dataclasses.fields(own)}
+        models = {name: model(getattr(own, name), parts[name]) for name in model_fields(own)}
         return dataclasses.replace(own, **paths, **models)
 
     python = config.caption.lavis_python

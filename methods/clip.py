@@ -1,0 +1,183 @@
+"""CLIP as a guide of training: text, augmented views of pictures, and what they are made of.
+
+Models are open_clip's vision transformers, read from safetensors alone and whole: a folder's config
+may not name files elsewhere. Must agree with omerbt/Text2LIVE in how pictures are augmented.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import transforms
+
+from methods.video_parts import own_config
+from tav_model.errors import BaseModelError, PromptError
+
+CONFIG_NAME = "open_clip_config.json"
+STEM = "open_clip_model"
+"""What the file of weights is called without its ending."""
+_LEAST_CROP = 0.6
+"""Least side of a view, as a share of the picture's."""
+
+
+def check_config(setting: str, model: str, revision: str | None) -> None:
+    """Refuse what is no vision transformer of open_clip's own, or is not whole, by its config.
+
+    Args:
+        setting: What the user calls the model.
+        model: Folder or hub id.
+        revision: Of a hub id.
+
+    Raises:
+        ValueError: names what is wrong and the remedy.
+    """
+    where = f"{setting} {model!r}"
+    config = own_config(where, model, revision, CONFIG_NAME)
+    try:
+        problems = _problems(config)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{where}: {CONFIG_NAME} holds no model_cfg with vision_cfg and text_cfg "
+            f"({type(error).__name__}: {error}): copy or download the model again"
+        ) from error
+    if problems:
+        raise ValueError(
+            f"{where} has {', '.join(problems)}, but a vision transformer of open_clip's own is "
+            "needed, with all of its files: use such as timm/vit_base_patch32_clip_224.openai"
+        )
+
+
+def _problems(config: Mapping[str, Any]) -> list[str]:
+    """What is another architecture, would run a model's code, or lies outside of the model."""
+    vision, text = (dict(config["model_cfg"][name]) for name in ("vision_cfg", "text_cfg"))
+    found = {
+        "timm_model_name": vision.get("timm_model_name"),
+        "hf_model_name": text.get("hf_model_name"),
+        "bpe_path": (text.get("tokenizer_kwargs") or {}).get("bpe_path"),
+        "trust_remote_code": "trust_remote_code" in json.dumps(config),
+        "layers": None if isinstance(vision["layers"], int) else vision["layers"],
+    }
+    return [f"{name}={value!r}" for name, value in found.items() if value]
+
+
+class Clip:
+    """A CLIP model in fp32 on a device, through whose pictures gradients flow."""
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        """Load it.
+
+        Raises:
+            BaseModelError: files are missing, damaged or pickled, or do not belong together.
+        """
+        import open_clip
+
+        from tav_model.weights import check_whole, weight_files
+
+        check_whole(weight_files(folder, STEM, (None,)))
+        name = f"local-dir:{folder}"
+        damaged = (OSError, ValueError, RuntimeError, LookupError, TypeError, StopIteration)
+        try:
+            model, preprocess = open_clip.create_model_from_pretrained(
+                name, device=device, precision="fp32"
+            )
+            self._tokenizer: Any = open_clip.get_tokenizer(name)
+        except damaged as error:
+            raise BaseModelError(
+                f"{folder} is no open_clip model that can be loaded ({error}): check that "
+                f"{CONFIG_NAME} and {STEM}.safetensors belong together"
+            ) from error
+        self._model: Any = model.eval().requires_grad_(requires_grad=False)
+        self._size = tuple(int(side) for side in model.visual.image_size)
+        normalize = preprocess.transforms[-1]
+        self._normalize = transforms.Normalize(normalize.mean, normalize.std)
+        self._views = _augmentations()
+        self.device = device
+
+    def check(self, text: str) -> None:
+        """Refuse a text that the model cannot read whole; open_clip would cut it off.
+
+        Raises:
+            PromptError: it is empty or too long.
+        """
+        if not text.strip():
+            raise PromptError(f"the prompt {text!r} is empty. Give a description of the video.")
+        limit = int(self._tokenizer.context_length)
+        # A token holds a byte or more; marks, and clean-up that lengthens a text, need room.
+        room = limit + 2 * len(text.encode(errors="replace")) + 8
+        whole, padding = (self._tokenizer([t], context_length=room)[0] for t in (text, ""))
+        count = int((whole != padding[-1]).sum())
+        if count > limit:
+            raise PromptError(
+                f"the prompt has {count} tokens, CLIP reads {limit} (start and end marks "
+                f"included). Shorten {text!r}, or set text2live.templates to shorter ones."
+            )
+
+    @torch.no_grad()
+    def texts(self, prompt: str, templates: Sequence[str]) -> Tensor:
+        """Embed a prompt in each of these sentences: (T, D).
+
+        Raises:
+            PromptError: one is too long.
+        """
+        texts = [template.replace("{}", prompt) for template in templates]
+        for text in texts:
+            self.check(text)
+        embedded: Tensor = self._model.encode_text(self._tokenizer(texts).to(self.device))
+        return embedded
+
+    def views(self, picture_3HW: Tensor, count: int) -> Tensor:
+        """Embed random views of a picture, the first of them whole: (V, D).
+
+        Draws come from torch's generator.
+        """
+        height, width = picture_3HW.shape[-2:]
+        views = []
+        for i in range(count):
+            view = picture_3HW
+            if i:
+                share = float(torch.empty(1).uniform_(_LEAST_CROP, 1))
+                size = max(1, int(height * share)), max(1, int(width * share))
+                view = transforms.RandomCrop(size)(view)
+            views.append(self._views(self._resized(view)))
+        embedded: Tensor = self._model.encode_image(self._normalize(torch.stack(views)))
+        return embedded
+
+    def self_similarity(self, picture_3HW: Tensor) -> Tensor:
+        """Cosines between the tokens that go into the last layer: (L, L)."""
+        caught: list[Tensor] = []
+        block: nn.Module = self._model.visual.transformer.resblocks[-1]
+        hook = block.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+        try:
+            self._model.encode_image(self._normalize(self._resized(picture_3HW))[None])
+        finally:
+            hook.remove()
+        tokens = caught[0].flatten(0, 1)  # of one picture, whichever dimension is the batch's
+        tokens = nn.functional.normalize(tokens, dim=1)
+        return tokens @ tokens.T
+
+    def _resized(self, picture_3HW: Tensor) -> Tensor:
+        resized: Tensor = transforms.functional.resize(
+            picture_3HW, list(self._size), antialias=True
+        )
+        return resized.clamp(0, 1)
+
+
+def _augmentations() -> Callable[[Tensor], Tensor]:
+    bilinear = transforms.InterpolationMode.BILINEAR
+    affine = transforms.RandomAffine(degrees=15, translate=(0.1, 0.1), interpolation=bilinear)
+    jitter = transforms.ColorJitter(brightness=0.1, contrast=0.1, saturation=0.1, hue=0.1)
+    augmentations: Callable[[Tensor], Tensor] = transforms.Compose(
+        [
+            transforms.RandomHorizontalFlip(p=0.5),
+            transforms.RandomApply([affine], p=0.8),
+            transforms.RandomPerspective(distortion_scale=0.4, p=0.5, interpolation=bilinear),
+            transforms.RandomApply([jitter], p=0.7),
+            transforms.RandomGrayscale(p=0.15),
+        ]
+    )
+    return augmentations
