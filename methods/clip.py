@@ -110,8 +110,10 @@ class Clip:
         # A token holds a byte or more; marks, and clean-up that lengthens a text, need room.
         room = limit + 2 * len(text.encode(errors="replace")) + 8
         whole, padding = (self._tokenizer([t], context_length=room)[0] for t in (text, ""))
-        count = int((whole != padding[-1]).sum())
-        if count > limit:
+        read = self._tokenizer([text])[0]
+        # What pads may be what ends a text, so tokens alone do not say how long it is.
+        if bool((whole[:limit] != read).any()) or bool((whole[limit:] != padding[-1]).any()):
+            count = max(int((whole != padding[-1]).sum()), limit + 1)
             raise PromptError(
                 f"the prompt has {count} tokens, CLIP reads {limit} (start and end marks "
                 f"included). Shorten {text!r}, or set text2live.templates to shorter ones."

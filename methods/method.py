@@ -145,8 +145,8 @@ class Edit:
 class Stage:
     """One thing that is prepared once per video and kept as a row, most with an object.
 
-    Its content key is made of the clip, its prompt, the base model's revision where the method uses
-    one, the run's seed, ``parts``, and the stage before it.
+    Its content key is made of the clip, its prompt, the revisions of the base model where the
+    method uses one and of the method's own, the run's seed, ``parts``, and the stage before it.
     """
 
     kind: str
@@ -157,6 +157,12 @@ class Stage:
     """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
     kept: bool = True
     """False where there is nothing to keep, and the key alone goes into those after it."""
+    uses_prompt: bool = True
+    """Whether it depends on what the clip shows, as its prompt says; else that is not in its key.
+    """
+    uses_models: bool = True
+    """Whether it depends on the models that the method's section names; else these are not in its
+    key."""
     of: str = ""
     """The method whose stage it is, where it is not this one's: prepared in the same way from the
     same parts, it has that one's key and is shared with it."""

@@ -57,7 +57,9 @@ class Text2Live(Method):
 
     @override
     def stages(self) -> Sequence[Stage]:
-        return (Stage(kind=ATLAS, parts={"atlas": self.settings.own.atlas}, long=True),)
+        parts = {"atlas": self.settings.own.atlas}
+        atlas = Stage(kind=ATLAS, parts=parts, long=True, uses_prompt=False, uses_models=False)
+        return (atlas,)
 
     @override
     def check_own_models(self) -> None:

@@ -19,6 +19,8 @@ from methods.registry import find_method
 
 FIRST_METHOD = "tune_a_video"
 """The method whose keys came before there were others."""
+_MODELS = "models"
+"""What of a key names the models of the method's own section."""
 _KIND = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -109,10 +111,13 @@ class StageKeys:
             method=owner,
             version=kind.version,
             parts=dict(stage.parts),
-            **self._shared,
+            **{k: v for k, v in self._shared.items() if stage.uses_models or k != _MODELS},
         )
         return lambda clip, prompt, before, mask: made(
-            video_key=clip, source_prompt=prompt, before=before, **_masked(kind, mask)
+            video_key=clip,
+            source_prompt=prompt if stage.uses_prompt else "",
+            before=before,
+            **_masked(kind, mask),
         )
 
 
@@ -199,7 +204,7 @@ def _check_masks(name: str, method: Method, stages: Sequence[Stage]) -> None:
 def _shared(method: Method, config: RunConfig, base_revision: str) -> dict[str, Any]:
     of_base = {"base_revision": base_revision, "numerics": NUMERICS_VERSION}
     own = dict(method.settings.revisions)
-    of_own = {"models": own} if own else {}
+    of_own = {_MODELS: own} if own else {}
     return {"seed": config.seed, **(of_base if method.uses_base else {}), **of_own}
 
 

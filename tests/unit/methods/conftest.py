@@ -4,9 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from methods.atlas_losses import Footage
+from methods.atlas_training import TrainedAtlas, train_atlas
 from methods.method import Frames
 from tests.random_models import build_base_model
+from tests.tiny_atlas import ATLAS, drawn
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +24,13 @@ def frames() -> Frames:
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (4, 4, 6, 3)).astype(np.uint8)
     return coarse.repeat(8, axis=1).repeat(8, axis=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_atlas() -> TrainedAtlas:
+    """The drawn clip's atlas: the longest of these, so it is trained once."""
+    clip = drawn()
+    footage = Footage.of(clip.frames, clip.masks, torch.device("cpu"))
+    return train_atlas(
+        footage, ATLAS, seed=7, on_step=lambda *_: None, on_checkpoint=lambda _: None
+    )

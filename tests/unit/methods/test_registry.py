@@ -6,7 +6,7 @@ from methods.registry import UnknownMethodError, find_method, method_names
 
 OURS = (
     *("cogvideo", "edit_friendly", "fatezero", "frame_by_frame", "identity", "plug_and_play"),
-    *("sdedit", "tune_a_video"),
+    *("sdedit", "text2live", "tune_a_video"),
 )
 
 

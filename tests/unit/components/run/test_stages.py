@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from methods.fatezero import FateZero
 from methods.frame_by_frame import FrameByFrame
 from methods.method import Edit, Frames, Method, Prepared, Settings, Source, Stage
 from methods.registry import UnknownMethodError
+from methods.text2live import Text2Live
+from methods.text2live_config import AtlasConfig, Text2LiveConfig
 from methods.tune_a_video import TuneAVideo
 from methods.wan_vace import WanVACE
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
@@ -63,13 +65,15 @@ class Keys:
         clip: str = "clip",
         prompt: str = "a fish",
         mask: str | None = None,
+        models: Mapping[str, str] | None = None,
         **changes: Any,
     ) -> None:
         own = changes.pop("own", kind.Config())
         model = ModelConfig(base="x")
         config = RunConfig(run="r", manifest="m", model=model, method=name, **changes)
         sections = {one: getattr(config, one) for one in ("tune", "invert", "sample")}
-        method = kind(Settings(own=own, model=model, **sections))
+        settings = Settings(own=own, model=model, revisions=models or {}, **sections)
+        method = kind(settings)
         self._keys = StageKeys(method, config, base, "")
         self.stages = self._keys(clip, prompt, mask)
         edits = EditKeys(method, config, base, self._keys.inversion)
@@ -275,3 +279,21 @@ def test_tune_a_videos_stages_are_shared_exactly_where_their_settings_are(
 def test_stages_that_cannot_be_kept_are_refused(kinds: tuple[str, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         Keys(changed(kinds=kinds))
+
+
+def test_a_stage_may_depend_on_neither_prompt_nor_models() -> None:
+    """An atlas takes hours, and neither another CLIP nor another caption makes it another."""
+
+    def keys(*, model: str = "a", **changes: Any) -> Keys:
+        own = Text2LiveConfig(clip=model, **changes.pop("own", {}))
+        return Keys(Text2Live, "text2live", own=own, models={"clip": model}, **changes)
+
+    usual = keys()
+    for change in ({"model": "b"}, {"prompt": "another"}, {"own": {"steps": 7}}):
+        other = keys(**change)
+        assert other.stages == usual.stages, change
+        assert other.edit != usual.edit, change
+    for change in ({"own": {"atlas": AtlasConfig(steps=7)}}, {"seed": 7}, {"clip": "another"}):
+        assert keys(**change).all.isdisjoint(usual.all), change
+    same = {"atlas": AtlasConfig(checkpoint_every=7)}
+    assert keys(own=same).all == usual.all

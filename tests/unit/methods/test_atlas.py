@@ -1,0 +1,236 @@
+"""The layered atlas: its networks, its losses and its training."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from methods.atlas import Atlas, CoordinateMLP, picture, render
+from methods.atlas_losses import Footage, mapping_loss, rigidity
+from methods.atlas_training import TrainedAtlas, train_atlas
+from methods.method import ClipSize
+from methods.text2live_config import AtlasConfig
+from tav_model.errors import CheckpointError, NonFiniteLossError
+from tav_model.state import TuneState
+from tests.tiny_atlas import ATLAS, SCENE, SIZE, drawn
+from tinyworld.clips import CLIPS
+from tinyworld.draw import render_at
+
+CPU = torch.device("cpu")
+FEW = AtlasConfig(
+    steps=6,
+    samples=64,
+    width=8,
+    atlas_frequencies=3,
+    pretrain_steps=1,
+    bootstrap_steps=3,
+    global_rigidity_steps=2,
+    global_rigidity_distance=8,
+    checkpoint_every=1,
+)
+
+
+def footage(name: str = SCENE) -> Footage:
+    clip = drawn(name)
+    return Footage.of(clip.frames, clip.masks, CPU)
+
+
+def trained(footage: Footage, config: AtlasConfig, *, seed: int = 7) -> TrainedAtlas:
+    return train_atlas(
+        footage, config, seed=seed, on_step=lambda *_: None, on_checkpoint=lambda _: None
+    )
+
+
+# --- networks ----------------------------------------------------------------------------------
+
+
+def test_the_networks_are_the_official_ones() -> None:
+    atlas = Atlas(AtlasConfig(), SIZE)
+    shapes = {
+        name: [tuple(layer.weight.shape) for layer in network.hidden]
+        for name, network in atlas.named_children()
+        if isinstance(network, CoordinateMLP)
+    }
+    wide = (256, 256)
+    assert shapes == {
+        "foreground": [(256, 3), *[wide] * 4, (2, 256)],
+        "background": [(256, 3), *[wide] * 2, (2, 256)],
+        "alpha": [(256, 30), *[wide] * 6, (1, 256)],
+        "colours": [(256, 40), *[wide] * 3, (256, 296), *[wide] * 2, (3, 296)],
+    }
+
+
+def test_the_encoding_is_of_sines_and_cosines_an_octave_apart() -> None:
+    network = CoordinateMLP(2, 1, width=4, layers=2, frequencies=3)
+    seen: list[Tensor] = []
+    network.hidden[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    network(torch.tensor([[0.25, -0.5]]))
+    expected = [
+        f(math.pi * 2**octave * x)
+        for f in (math.sin, math.cos)
+        for octave in range(3)
+        for x in (0.25, -0.5)
+    ]
+    torch.testing.assert_close(seen[0][0], torch.tensor(expected), atol=1e-6, rtol=0)
+
+
+def test_a_picture_of_the_atlas_holds_the_colours_of_its_places() -> None:
+    torch.manual_seed(0)
+    atlas = Atlas(FEW, SIZE)
+    for layer in ("foreground", "background"):
+        whole = picture(atlas, layer, 10, CPU)
+        place = torch.tensor([[3 / 10, 7 / 10]]) * 2 - 1  # x, y
+        torch.testing.assert_close(whole[:, 7, 3], atlas.colour(place, layer)[0])
+
+
+def test_every_pixel_is_rendered_at_its_place() -> None:
+    torch.manual_seed(0)
+    atlas = Atlas(FEW, ClipSize(num_frames=3, width=8, height=4))
+    rendered = render(atlas, "background", CPU)
+    x = atlas.coordinates(torch.tensor([[5.0, 2.0, 1.0]]))
+    torch.testing.assert_close(x, torch.tensor([[0.25, -0.5, -1 / 3]]))
+    places = atlas.background(x)
+    torch.testing.assert_close(rendered.places[1, 2, 5], places[0] / 2 + 0.5)
+    torch.testing.assert_close(rendered.alpha[1, :, 2, 5], atlas.opacity(x)[0])
+    torch.testing.assert_close(
+        rendered.background[1, :, 2, 5], atlas.colour(places, "background")[0]
+    )
+
+
+# --- losses ------------------------------------------------------------------------------------
+
+
+def test_mappings_that_leave_pixels_where_they_are_have_no_loss() -> None:
+    atlas = Atlas(FEW, SIZE)
+    pixels = torch.tensor([[3, 5, 0], [60, 2, 7]])
+
+    def still(x: Tensor) -> Tensor:
+        return x[:, :2] * 0.8
+
+    for name in ("foreground", "background"):
+        getattr(atlas, name).forward = still
+    assert float(mapping_loss(atlas, pixels)) == pytest.approx(0, abs=1e-6)
+    atlas.background.forward = lambda x: still(x) + torch.tensor([0.3, 0.4])
+    assert float(mapping_loss(atlas, pixels)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("distance", [1, 9])
+@pytest.mark.parametrize(
+    "jacobian",
+    [np.eye(2), [[0.6, -0.8], [0.8, 0.6]], [[2, 0], [0, 2]], [[1, 0.7], [0.1, 0.4]]],
+    ids=["still", "turned", "larger", "sheared"],
+)
+def test_rigidity_is_the_norms_of_jtj_and_its_inverse(jacobian: list[float], distance: int) -> None:
+    atlas, J = Atlas(FEW, SIZE), np.array(jacobian, dtype=np.float64)
+    unit = atlas.pixels_per_unit / 0.8  # pixels by unit of the atlas at the scale of the frame
+    here = torch.zeros(1, 2)
+    left, above = (torch.tensor(-J[:, i] * distance / unit)[None].float() for i in (0, 1))
+    mapped = {"here": here, "left": left, "above": above}
+    JtJ = J.T @ J
+    inverse = np.linalg.inv(JtJ + 1e-3 * np.eye(2))
+    expected = np.linalg.norm(JtJ) + np.linalg.norm(inverse)
+    found = rigidity(mapped, ("left", "above"), distance, atlas)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+
+
+# --- training ----------------------------------------------------------------------------------
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def tiny_footage() -> Footage:
+    return footage()
+
+
+# Of 14 steps the first 8 are the mappings' own.
+@pytest.mark.parametrize("last", [3, 7, 8, 9, 13])
+def test_a_killed_training_goes_on_bit_by_bit(last: int, tiny_footage: Footage) -> None:
+    states: list[TuneState] = []
+
+    def keep(state: TuneState) -> None:
+        states.append(state)
+        if state.step == last:
+            raise KilledError
+
+    told: list[int] = []
+    calls = {"seed": 7, "on_step": lambda step, *_: told.append(step)}
+    with pytest.raises(KilledError):
+        train_atlas(tiny_footage, FEW, on_checkpoint=keep, **calls)
+    told.clear()
+    resumed = train_atlas(
+        tiny_footage, FEW, on_checkpoint=lambda _: None, resume=states[-1], **calls
+    )
+    whole = trained(tiny_footage, FEW)
+    assert told == list(range(last + 1, 15))
+    assert resumed.loss == whole.loss
+    pairs = zip(resumed.atlas.parameters(), whole.atlas.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_each_seed_and_setting_is_another_training(tiny_footage: Footage) -> None:
+    whole = trained(tiny_footage, FEW).loss
+    assert trained(tiny_footage, FEW).loss == whole
+    assert trained(tiny_footage, FEW, seed=8).loss != whole
+    for name in ("bootstrap_steps", "global_rigidity_steps", "global_rigidity_distance"):
+        other = dataclasses.replace(FEW, **{name: 1})
+        assert trained(tiny_footage, other).loss != whole, name
+
+
+def test_a_state_of_another_training_is_refused(tiny_footage: Footage) -> None:
+    states: list[TuneState] = []
+    quiet = {"on_step": lambda *_: None}
+    train_atlas(tiny_footage, FEW, seed=7, on_checkpoint=states.append, **quiet)
+    with pytest.raises(CheckpointError, match="seed is '7' there and '8' here"):
+        train_atlas(
+            tiny_footage, FEW, seed=8, on_checkpoint=states.append, resume=states[0], **quiet
+        )
+
+
+def test_a_loss_that_is_no_number_is_told(tiny_footage: Footage) -> None:
+    spoilt = dataclasses.replace(tiny_footage, frames=tiny_footage.frames * math.nan)
+    with pytest.raises(NonFiniteLossError, match=r"nan at step 9: lower text2live\.atlas"):
+        trained(spoilt, FEW)
+
+
+def psnr(one: Tensor, other: Tensor) -> float:
+    return -10 * math.log10(float((one - other).square().mean()))
+
+
+def check(result: TrainedAtlas, name: str) -> None:
+    """The clip is there again, in two layers: the object, and what it hides."""
+    clip = drawn(name)
+    rendered = render(result.atlas, "foreground", CPU)
+    frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255
+    assert result.psnr == pytest.approx(psnr(rendered.whole, frames), abs=0.01)
+    assert result.psnr >= 26
+    inside = torch.from_numpy(clip.masks)
+    opaque = rendered.alpha[:, 0] > 0.5
+    assert float((opaque & inside).sum() / (opaque | inside).sum()) > 0.8
+    times = np.linspace(0, 1, len(clip.frames))
+    behind = render_at(CLIPS[name], times, empty=True).frames
+    scene = torch.from_numpy(behind).permute(0, 3, 1, 2) / 255
+    hidden = inside[:, None].expand_as(frames)
+    # What the object hides is the scene's, not the object's.
+    assert psnr(rendered.background[hidden], scene[hidden]) > 15
+    assert psnr(rendered.background[hidden], frames[hidden]) < 10
+    # And the object does not know what is around it.
+    assert float(rendered.foreground[~hidden].mean()) < 0.15
+
+
+def test_the_atlas_shows_its_clip_in_two_layers(tiny_atlas: TrainedAtlas) -> None:
+    check(tiny_atlas, SCENE)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for name in CLIPS if name != SCENE])
+def test_so_do_the_others(name: str) -> None:
+    config = dataclasses.replace(ATLAS, steps=1500, bootstrap_steps=1500)
+    check(trained(footage(name), config), name)
