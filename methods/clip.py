@@ -132,35 +132,37 @@ class Clip:
         embedded: Tensor = self._model.encode_text(self._tokenizer(texts).to(self.device))
         return embedded
 
-    def views(self, picture_3HW: Tensor, count: int) -> Tensor:
-        """Embed random views of a picture, the first of them whole: (V, D).
+    def views(self, pictures: Sequence[Tensor], count: int) -> Tensor:
+        """Embed random views of pictures (3, H, W), the first of each whole: (P, V, D).
 
         Draws come from torch's generator.
         """
-        height, width = picture_3HW.shape[-2:]
-        views = []
-        for i in range(count):
-            view = picture_3HW
-            if i:
-                share = float(torch.empty(1).uniform_(_LEAST_CROP, 1))
-                size = max(1, int(height * share)), max(1, int(width * share))
-                view = transforms.RandomCrop(size)(view)
-            views.append(self._views(self._resized(view)))
+        views = [self._view(picture, whole=not i) for picture in pictures for i in range(count)]
         embedded: Tensor = self._model.encode_image(self._normalize(torch.stack(views)))
-        return embedded
+        return embedded.view(len(pictures), count, -1)
 
-    def self_similarity(self, picture_3HW: Tensor) -> Tensor:
-        """Cosines between the tokens that go into the last layer: (L, L)."""
+    def _view(self, picture_3HW: Tensor, *, whole: bool) -> Tensor:
+        if not whole:
+            share = float(torch.empty(1).uniform_(_LEAST_CROP, 1))
+            sides = [max(1, int(side * share)) for side in picture_3HW.shape[-2:]]
+            picture_3HW = transforms.RandomCrop(sides)(picture_3HW)
+        return self._views(self._resized(picture_3HW))
+
+    def self_similarity(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Cosines between the tokens that go into the last layer: (P, L, L)."""
         caught: list[Tensor] = []
-        block: nn.Module = self._model.visual.transformer.resblocks[-1]
-        hook = block.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
+        transformer: Any = self._model.visual.transformer
+        hook = transformer.resblocks[-1].register_forward_pre_hook(
+            lambda _, given: caught.append(given[0])
+        )
+        resized = torch.stack([self._resized(picture) for picture in pictures])
         try:
-            self._model.encode_image(self._normalize(self._resized(picture_3HW))[None])
+            self._model.encode_image(self._normalize(resized))
         finally:
             hook.remove()
-        tokens = caught[0].flatten(0, 1)  # of one picture, whichever dimension is the batch's
-        tokens = nn.functional.normalize(tokens, dim=1)
-        return tokens @ tokens.T
+        tokens = caught[0] if transformer.batch_first else caught[0].transpose(0, 1)
+        tokens = nn.functional.normalize(tokens, dim=-1)
+        return tokens @ tokens.transpose(1, 2)
 
     def _resized(self, picture_3HW: Tensor) -> Tensor:
         resized: Tensor = transforms.functional.resize(

@@ -8,7 +8,7 @@ shows the foreground before black.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -216,40 +216,42 @@ class EditTraining:
         left = box.left + int(torch.randint(box.width - sides[1] + 1, ()))
         return Box(top=top, left=left, height=sides[0], width=sides[1])
 
-    def _loss(self, shown: list[_Shown]) -> Tensor:
-        """The mean over pictures of all losses."""
-        return torch.stack([self._loss_of(one) for one in shown]).mean()
-
-    def _loss_of(self, shown: _Shown) -> Tensor:
+    def _loss(self, shown: Sequence[_Shown]) -> Tensor:
+        """All losses, means over the pictures."""
         own, clip, target = self.own, self.clip, self.target
-        composed = shown.composed
-        loss = own.sparsity_weight * _sparsity(shown.coverage)
+        composed, ground = [one.composed for one in shown], [one.ground for one in shown]
+        covered = torch.stack([_sparsity(one.coverage) for one in shown]).mean()
+        loss = own.sparsity_weight * covered
         if own.composition_weight:
             seen = clip.views(composed, own.views)
             nearness = spherical_distance(seen, _drawn(target.composed))
             with torch.no_grad():
-                before = clip.views(shown.ground, own.views)
+                before = clip.views(ground, own.views)
             moved = clip.views(composed, own.views) - before
-            away = _drawn(target.composed - target.source)
-            direction = 1 - nn.functional.cosine_similarity(moved[:, None], away[None], dim=-1)
-            loss = loss + own.composition_weight * (nearness + direction.mean())
+            direction = _turned_away(moved, _drawn(target.composed - target.source))
+            loss = loss + own.composition_weight * (nearness + direction)
         if own.screen_weight:
-            seen = clip.views(shown.before_green, own.views)
+            seen = clip.views([one.before_green for one in shown], own.views)
             loss = loss + own.screen_weight * spherical_distance(seen, _drawn(target.layer))
         if own.structure_weight:
             with torch.no_grad():
-                like = clip.self_similarity(shown.ground)
+                like = clip.self_similarity(ground)
             difference = (clip.self_similarity(composed) - like).square().mean()
             loss = loss + own.structure_weight * difference
         return loss
 
 
-def spherical_distance(views_VD: Tensor, texts_TD: Tensor) -> Tensor:
-    """Twice the squared half angles between views and texts, their mean."""
-    views, texts = (nn.functional.normalize(x, dim=-1) for x in (views_VD, texts_TD))
-    chords = (views[:, None] - texts[None]).norm(dim=-1)
+def spherical_distance(views_D: Tensor, texts_TD: Tensor) -> Tensor:
+    """Twice the squared half angles between views (…, D) and texts, their mean."""
+    views, texts = (nn.functional.normalize(x, dim=-1) for x in (views_D, texts_TD))
+    chords = (views[..., None, :] - texts).norm(dim=-1)
     distance: Tensor = 2 * (chords / 2).arcsin().square().mean()
     return distance
+
+
+def _turned_away(moved_D: Tensor, away_TD: Tensor) -> Tensor:
+    """One minus the cosines between the ways that views (…, D) and texts went, their mean."""
+    return 1 - nn.functional.cosine_similarity(moved_D[..., None, :], away_TD, dim=-1).mean()
 
 
 def _drawn(texts_TD: Tensor) -> Tensor:

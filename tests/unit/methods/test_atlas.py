@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -40,9 +41,17 @@ def footage(name: str = SCENE) -> Footage:
     return Footage.of(clip.frames, clip.masks, CPU)
 
 
-def trained(footage: Footage, config: AtlasConfig, *, seed: int = 7) -> TrainedAtlas:
+def trained(
+    footage: Footage,
+    config: AtlasConfig,
+    *,
+    seed: int = 7,
+    resume: TuneState | None = None,
+    on_step: Callable[[int, int, float], None] = lambda *_: None,
+    on_checkpoint: Callable[[TuneState], None] = lambda _: None,
+) -> TrainedAtlas:
     return train_atlas(
-        footage, config, seed=seed, on_step=lambda *_: None, on_checkpoint=lambda _: None
+        footage, config, seed=seed, on_step=on_step, on_checkpoint=on_checkpoint, resume=resume
     )
 
 
@@ -52,7 +61,7 @@ def trained(footage: Footage, config: AtlasConfig, *, seed: int = 7) -> TrainedA
 def test_the_networks_are_the_official_ones() -> None:
     atlas = Atlas(AtlasConfig(), SIZE)
     shapes = {
-        name: [tuple(layer.weight.shape) for layer in network.hidden]
+        name: [tuple(layer.state_dict()["weight"].shape) for layer in network.hidden]
         for name, network in atlas.named_children()
         if isinstance(network, CoordinateMLP)
     }
@@ -105,17 +114,20 @@ def test_every_pixel_is_rendered_at_its_place() -> None:
 # --- losses ------------------------------------------------------------------------------------
 
 
-def test_mappings_that_leave_pixels_where_they_are_have_no_loss() -> None:
+def test_mappings_that_leave_pixels_where_they_are_have_no_loss(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     atlas = Atlas(FEW, SIZE)
     pixels = torch.tensor([[3, 5, 0], [60, 2, 7]])
 
     def still(x: Tensor) -> Tensor:
         return x[:, :2] * 0.8
 
-    for name in ("foreground", "background"):
-        getattr(atlas, name).forward = still
+    for network in (atlas.foreground, atlas.background):
+        monkeypatch.setattr(network, "forward", still)
     assert float(mapping_loss(atlas, pixels)) == pytest.approx(0, abs=1e-6)
-    atlas.background.forward = lambda x: still(x) + torch.tensor([0.3, 0.4])
+    shifted = torch.tensor([0.3, 0.4])
+    monkeypatch.setattr(atlas.background, "forward", lambda x: still(x) + shifted)
     assert float(mapping_loss(atlas, pixels)) == pytest.approx(0.5)
 
 
@@ -160,13 +172,11 @@ def test_a_killed_training_goes_on_bit_by_bit(last: int, tiny_footage: Footage) 
         if state.step == last:
             raise KilledError
 
-    told: list[int] = []
-    calls = {"seed": 7, "on_step": lambda step, *_: told.append(step)}
     with pytest.raises(KilledError):
-        train_atlas(tiny_footage, FEW, on_checkpoint=keep, **calls)
-    told.clear()
-    resumed = train_atlas(
-        tiny_footage, FEW, on_checkpoint=lambda _: None, resume=states[-1], **calls
+        trained(tiny_footage, FEW, on_checkpoint=keep)
+    told: list[int] = []
+    resumed = trained(
+        tiny_footage, FEW, on_step=lambda step, *_: told.append(step), resume=states[-1]
     )
     whole = trained(tiny_footage, FEW)
     assert told == list(range(last + 1, 15))
@@ -186,12 +196,9 @@ def test_each_seed_and_setting_is_another_training(tiny_footage: Footage) -> Non
 
 def test_a_state_of_another_training_is_refused(tiny_footage: Footage) -> None:
     states: list[TuneState] = []
-    quiet = {"on_step": lambda *_: None}
-    train_atlas(tiny_footage, FEW, seed=7, on_checkpoint=states.append, **quiet)
+    trained(tiny_footage, FEW, on_checkpoint=states.append)
     with pytest.raises(CheckpointError, match="seed is '7' there and '8' here"):
-        train_atlas(
-            tiny_footage, FEW, seed=8, on_checkpoint=states.append, resume=states[0], **quiet
-        )
+        trained(tiny_footage, FEW, seed=8, resume=states[0])
 
 
 def test_a_loss_that_is_no_number_is_told(tiny_footage: Footage) -> None:

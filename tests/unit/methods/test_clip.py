@@ -48,25 +48,26 @@ def test_texts_and_pictures_are_embedded_as_the_score_s_are(
     torch.testing.assert_close(text, torch.from_numpy(np.stack(expected)), atol=1e-5, rtol=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clip, "_views", lambda picture: picture)  # without augmentation
-        seen = torch.nn.functional.normalize(clip.views(frame, 1), dim=1)
+        seen = torch.nn.functional.normalize(clip.views([frame], 1)[0], dim=1)
     image = judge.encode_frames(drawn().frames[3:4])
     torch.testing.assert_close(seen, torch.from_numpy(image), atol=1e-4, rtol=0)
 
 
 def test_views_differ_and_know_what_they_show(clip: Clip, frame: torch.Tensor) -> None:
     torch.manual_seed(0)
-    views = clip.views(frame, 8)
+    (views,) = clip.views([frame], 8)
     assert len({tuple(view) for view in views.tolist()}) == 8
     own, other = (clip.texts(t, ["{}"]) for t in (PROMPT, "a yellow car over the sand"))
     assert float(spherical_distance(views, own)) < float(spherical_distance(views, other))
     torch.manual_seed(0)
-    assert torch.equal(clip.views(frame, 8), views)
+    assert torch.equal(clip.views([frame], 8)[0], views)
 
 
 def test_gradients_reach_the_picture(clip: Clip, frame: torch.Tensor) -> None:
     torch.manual_seed(0)
     picture = frame.clone().requires_grad_()
-    (clip.views(picture, 6).sum() + clip.self_similarity(picture).sum()).backward()
+    seen = clip.views([picture], 6).sum() + clip.self_similarity([picture]).sum()
+    torch.autograd.backward(seen)
     assert picture.grad is not None
     assert bool(picture.grad.isfinite().all())
     assert float(picture.grad.abs().sum()) > 0
@@ -75,7 +76,8 @@ def test_gradients_reach_the_picture(clip: Clip, frame: torch.Tensor) -> None:
 def test_self_similarity_is_of_what_the_last_layer_is_given(
     clip: Clip, frame: torch.Tensor
 ) -> None:
-    like = clip.self_similarity(frame)
+    like, mirrored = clip.self_similarity([frame, frame.flip(-1)])
+    assert not torch.allclose(like, mirrored, atol=1e-2)
     assert like.shape == (65, 65)
     torch.testing.assert_close(like.diagonal(), torch.ones(65))
     torch.testing.assert_close(like, like.T)

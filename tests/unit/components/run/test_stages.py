@@ -289,11 +289,14 @@ def test_a_stage_may_depend_on_neither_prompt_nor_models() -> None:
         return Keys(Text2Live, "text2live", own=own, models={"clip": model}, **changes)
 
     usual = keys()
-    for change in ({"model": "b"}, {"prompt": "another"}, {"own": {"steps": 7}}):
+    of_edits: list[dict[str, Any]] = [{"model": "b"}, {"prompt": "a"}, {"own": {"steps": 7}}]
+    for change in of_edits:
         other = keys(**change)
         assert other.stages == usual.stages, change
         assert other.edit != usual.edit, change
-    for change in ({"own": {"atlas": AtlasConfig(steps=7)}}, {"seed": 7}, {"clip": "another"}):
+    own = {"atlas": AtlasConfig(steps=7)}
+    of_all: list[dict[str, Any]] = [{"own": own}, {"seed": 7}, {"clip": "another"}]
+    for change in of_all:
         assert keys(**change).all.isdisjoint(usual.all), change
     same = {"atlas": AtlasConfig(checkpoint_every=7)}
     assert keys(own=same).all == usual.all
