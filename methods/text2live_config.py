@@ -148,11 +148,11 @@ class Text2LiveConfig:
     """Pixels around the foreground that a step may see."""
     whole_atlas_every: int = 75
     """Steps between those that see the whole atlas too; 0 is never."""
-    composition_weight: float = 1
+    composition_weight: float = 1.0
     """Of the composed frames' nearness to the edit's prompt, and of the way from the source's."""
-    screen_weight: float = 1
+    screen_weight: float = 1.0
     """Of the nearness of the edit alone, before a green screen, to its own prompt."""
-    structure_weight: float = 3
+    structure_weight: float = 3.0
     """Of the difference between the self-similarities of the composed frames and the source's."""
     sparsity_weight: float = 0.1
     """Of how much the edit covers."""

@@ -1,12 +1,13 @@
 import json
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
 from tav_model.config import ModelConfig
-from tav_model.identity import base_identity, resolve_base
+from tav_model.identity import base_identity, resolve_base, resolve_model
 from tav_model.load import load_base
 from tav_model.weights import weight_files
 
@@ -51,3 +52,21 @@ def test_resolve_base_refuses(base_folder: Path) -> None:
         resolve_base(str(base_folder), "v1")
     with pytest.raises(ValueError, match="neither an existing folder nor a hub id"):
         resolve_base("./not/there/at all")
+
+
+def test_of_a_hub_model_its_own_config_words_and_safetensors_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def fetched(_model: str, *, revision: str, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return revision
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetched)
+    assert resolve_model("owner/clip", "main", {"": "open_clip_model"}) == Path("main")
+    there = ["open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json"]
+    there += ["vocab.json", "merges.txt", "special_tokens_map.json"]
+    gone = ["open_clip_pytorch_model.bin", "pytorch_model.bin", "model.safetensors", "code.py"]
+    found = [name for name in there + gone if any(fnmatch(name, one) for one in asked)]
+    assert found == there

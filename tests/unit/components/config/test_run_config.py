@@ -20,7 +20,9 @@ from components.config import (
     parse,
     to_document,
 )
+from components.config.load import parse_run
 from components.errors import UserError
+from tinyworld.shipped import shipped_model
 
 MINIMAL: dict[str, Any] = {"run": "runs/a", "manifest": "set.yaml", "model": {"base": "org/name"}}
 
@@ -222,3 +224,22 @@ def test_a_saved_configuration_is_read_back_to_the_same_text() -> None:
     config = parse(RunConfig, MINIMAL, "test")
     again = parse(RunConfig, json.loads(json.dumps(to_document(config))), "again")
     assert json.dumps(to_document(again)) == json.dumps(to_document(config))
+
+
+def test_a_method_s_section_is_read_back_to_the_same_text() -> None:
+    config = parse_run(MINIMAL | {"method": "text2live", "text2live": {}}, "test")
+    text = json.dumps(to_document(config))
+    assert json.dumps(to_document(parse_run(json.loads(text), "again"))) == text
+
+
+def test_a_method_s_own_model_may_be_tinyworld_s_where_its_field_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sections = {"text2live": {"clip": "tinyworld"}, "wan_v2v": {"base": "tinyworld"}}
+    own = load_run_config(write(tmp_path, MINIMAL | sections)).own
+    assert own["text2live"].clip == str(shipped_model("clip"))
+    assert own["wan_v2v"].base == "tinyworld"
+    other = {"text2live": {"clip": str(tmp_path / "gone")}}
+    own = load_run_config(write(tmp_path, MINIMAL | other)).own
+    assert own["text2live"].clip == str(tmp_path / "gone")
