@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from methods.atlas import Atlas, CoordinateMLP, picture, render
-from methods.atlas_losses import Footage, mapping_loss, rigidity
-from methods.atlas_training import TrainedAtlas, train_atlas
+from methods.atlas import LAYERS, Atlas, CoordinateMLP, picture, render
+from methods.atlas_losses import Footage, atlas_loss, mapping_loss, rigidity
+from methods.atlas_training import TrainedAtlas, _Training, train_atlas
 from methods.method import ClipSize
 from methods.text2live_config import AtlasConfig
 from tav_model.errors import CheckpointError, NonFiniteLossError
@@ -53,6 +53,11 @@ def trained(
     return train_atlas(
         footage, config, seed=seed, on_step=on_step, on_checkpoint=on_checkpoint, resume=resume
     )
+
+
+@pytest.fixture(scope="module")
+def tiny_footage() -> Footage:
+    return footage()
 
 
 # --- networks ----------------------------------------------------------------------------------
@@ -150,16 +155,92 @@ def test_rigidity_is_the_norms_of_jtj_and_its_inverse(jacobian: list[float], dis
     assert float(found) == pytest.approx(expected, rel=1e-4)
 
 
+def official_loss(  # noqa: C901 - in one piece, as there
+    atlas: Atlas, footage: Footage, pixels: Tensor, far: int, held: int
+) -> float:
+    """The official code's sum, written out pixel by pixel."""
+    frames, height, width = footage.mask.shape
+
+    def normal(x: float, y: float, t: float) -> Tensor:
+        return torch.tensor([[x / 32 - 1, y / 32 - 1, t / (frames / 2) - 1]])
+
+    def alpha(*place: float) -> float:
+        return float((atlas.alpha(normal(*place)) + 1) * 0.5 * 0.99 + 0.001)
+
+    def uv(layer: str, *place: float) -> Tensor:
+        found: Tensor = getattr(atlas, layer)(normal(*place))[0]
+        return found
+
+    def rgb(layer: str, *place: float) -> Tensor:
+        shift = {"foreground": 0.5, "background": -0.5}[layer]
+        found: Tensor = atlas.colours(uv(layer, *place)[None] * 0.5 + shift)[0]
+        return (found + 1) * 0.5
+
+    def seen(*place: float) -> Tensor:
+        a = alpha(*place)
+        return rgb("foreground", *place) * a + rgb("background", *place) * (1 - a)
+
+    def rigid(layer: str, x: int, y: int, t: int, d: int) -> float:
+        columns = [uv(layer, x, y, t) - uv(layer, *p) for p in ((x - d, y, t), (x, y - d, t))]
+        J = torch.stack(columns, 1) * 32 / 0.8 / d
+        inverse = torch.linalg.inv(J.T @ J + 1e-3 * torch.eye(2))
+        return float((J.T @ J).norm() + inverse.norm())
+
+    sums: dict[str, list[float]] = {}
+
+    def count(name: str, value: float | Tensor) -> None:
+        sums.setdefault(name, []).append(float(value))
+
+    for x, y, t in pixels.tolist():
+        here = seen(x, y, t)
+        colour, a = footage.frames[t, y, x], alpha(x, y, t)
+        dx = footage.frames[t, y, min(x + 1, width - 1)] - colour
+        dy = footage.frames[t, min(y + 1, height - 1), x] - colour
+        count("5000", (here - colour).square().sum())
+        count("1000", (seen(x + 1, y, t) - here - dx).square().sum())
+        sums["1000"][-1] += float((seen(x, y + 1, t) - here - dy).square().sum())
+        count("1000 sparse", ((1 - a) * rgb("foreground", x, y, t)).square().sum())
+        count("1", sum(rigid(layer, x, y, t, 1) for layer in LAYERS))
+        if far:
+            count("5 far", rigid("foreground", x, y, t, far))
+            count("50 far", rigid("background", x, y, t, far))
+        if held:
+            m = float(footage.mask[t, y, x])
+            count(str(held), -m * math.log(a) - (1 - m) * math.log(1 - a))
+        for flow, known, step in zip(footage.flows, footage.seen, (1, -1), strict=True):
+            if not known[t, y, x]:
+                continue
+            fx, fy = flow[t, y, x].tolist()
+            there = x + fx, y + fy, t + step
+            for layer, weight in (("foreground", a), ("background", 1 - a)):
+                away = (uv(layer, *there) - uv(layer, x, y, t)).norm() * 64 / (2 * 0.8)
+                count(f"2.5 {layer} {step}", away * weight)
+            count(f"24.5 {step}", abs(alpha(*there) - a))
+    return sum(float(name.split()[0]) * sum(v) / len(v) for name, v in sums.items())
+
+
+@pytest.mark.parametrize(("step", "far", "held"), [(2, 8, 2000), (3, 0, 2000), (4, 0, 0)])
+def test_the_whole_loss_is_the_official_one(
+    step: int, far: int, held: int, tiny_footage: Footage
+) -> None:
+    torch.manual_seed(0)
+    atlas = Atlas(FEW, SIZE)
+    with torch.no_grad():
+        for p in atlas.parameters():  # so that places and alpha differ
+            p.mul_(3)
+    places = [[0, 0, 0], [63, 63, 7], [63, 5, 3], [20, 30, 2], [21, 31, 4], [40, 30, 7]]
+    pixels = torch.tensor(places)
+    found = float(atlas_loss(atlas, tiny_footage, pixels, FEW, step).detach())
+    with torch.no_grad():
+        expected = official_loss(atlas, tiny_footage, pixels, far, held)
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 # --- training ----------------------------------------------------------------------------------
 
 
 class KilledError(Exception):
     pass
-
-
-@pytest.fixture(scope="module")
-def tiny_footage() -> Footage:
-    return footage()
 
 
 # Of 14 steps the first 8 are the mappings' own.
@@ -183,6 +264,18 @@ def test_a_killed_training_goes_on_bit_by_bit(last: int, tiny_footage: Footage) 
     assert resumed.loss == whole.loss
     pairs = zip(resumed.atlas.parameters(), whole.atlas.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
+
+
+def test_every_step_draws_pixels_of_the_whole_clip_of_its_own(tiny_footage: Footage) -> None:
+    config = dataclasses.replace(FEW, samples=5000)
+    first, other = (_Training(tiny_footage, config, seed) for seed in (7, 8))
+    draws = [first._draw(9), first._draw(10), other._draw(9)]
+    assert torch.equal(draws[0], first._draw(9))
+    assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 3
+    assert draws[0].amin(0).tolist() == [0, 0, 0]
+    assert draws[0].amax(0).tolist() == [63, 63, 7]
+    frames = [set(first._draw(number)[:, 2].tolist()) for number in range(1, 9)]
+    assert frames == [{t} for t in range(8)]  # of the mappings alone
 
 
 def test_each_seed_and_setting_is_another_training(tiny_footage: Footage) -> None:

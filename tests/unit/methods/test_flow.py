@@ -48,6 +48,9 @@ def test_what_does_not_lead_back_or_leaves_the_frame_is_not_seen() -> None:
     seen = consistent(there, back)
     assert seen[:, :12].all()
     assert not seen[:, 12:].any()
+    short = consistent(there / 8, back / 8)
+    assert short[:, :15].all()
+    assert not short[:, 15].any()
     back[:8, :, 0] = -2.5  # one and a half pixels away
     seen = consistent(there, back)
     assert not seen[:8].any()
