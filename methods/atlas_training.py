@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,7 +21,6 @@ from tav_model.tune import check_same_run
 
 _FETCH_EVERY = {"cuda": 50}
 """Steps between looks at the loss: each look makes the host wait for the GPU."""
-_SEEDS = 2**63
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +76,8 @@ class _Training:
 
     def _draw(self, number: int) -> Tensor:
         """Pixels (x, y, frame) of the whole clip, or of one frame for the mappings alone."""
-        generator = torch.Generator().manual_seed((self.seed + number) % _SEEDS)
+        (drawn_seed,) = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(drawn_seed) >> 1)
         size, count = self.size, self.config.samples
         limits = size.width, size.height, size.num_frames
         drawn = [torch.randint(limit, (count,), generator=generator) for limit in limits]

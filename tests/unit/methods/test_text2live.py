@@ -97,17 +97,16 @@ def check_edit(method: Text2Live, prepared: dict[str, Path]) -> Frames:
     assert psnr(out, clip.frames, ~clip.masks) >= 30
     assert psnr(out, clip.frames, clip.masks) < 15
     judge = ClipEncoder(str(shipped_model("clip")))
-    seen = [judge.encode_frames(x).mean(0) for x in (clip.frames, out)]
     target, source_text = (judge.encode_text(text) for text in (BLUE, PROMPT))
-    assert seen[1] @ target > seen[0] @ target + 0.1
-    assert seen[1] @ source_text < seen[0] @ source_text - 0.1
+    before, after = (judge.encode_frames(x).mean(0) for x in (clip.frames, out))
+    assert after @ (target - source_text) > before @ (target - source_text) + 0.3
     return out
 
 
 def test_an_edit_changes_the_object_and_nothing_else(
     loaded: Text2Live, prepared: dict[str, Path]
 ) -> None:
-    method = settled(loaded, steps=20, border=30, channels=16, whole_atlas_every=15)
+    method = settled(loaded, steps=30, border=30, channels=16, whole_atlas_every=15)
     check_edit(method, prepared)
 
 
