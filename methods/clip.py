@@ -1,13 +1,11 @@
 """CLIP as a guide of training: text, augmented views of pictures, and what they are made of.
 
-Models are open_clip's vision transformers, read from safetensors alone and whole: a folder's config
-may not name files elsewhere. Must agree with omerbt/Text2LIVE in how pictures are augmented.
+Must agree with omerbt/Text2LIVE in how pictures are augmented.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,54 +13,11 @@ import torch
 from torch import Tensor, nn
 from torchvision import transforms
 
-from methods.video_parts import own_config
+from methods.clip_config import CONFIG_NAME, STEM
 from tav_model.errors import BaseModelError, PromptError
 
-CONFIG_NAME = "open_clip_config.json"
-STEM = "open_clip_model"
-"""What the file of weights is called without its ending."""
 _LEAST_CROP = 0.6
 """Least side of a view, as a share of the picture's."""
-
-
-def check_config(setting: str, model: str, revision: str | None) -> None:
-    """Refuse what is no vision transformer of open_clip's own, or is not whole, by its config.
-
-    Args:
-        setting: What the user calls the model.
-        model: Folder or hub id.
-        revision: Of a hub id.
-
-    Raises:
-        ValueError: names what is wrong and the remedy.
-    """
-    where = f"{setting} {model!r}"
-    config = own_config(where, model, revision, CONFIG_NAME)
-    try:
-        problems = _problems(config)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{where}: {CONFIG_NAME} holds no model_cfg with vision_cfg and text_cfg "
-            f"({type(error).__name__}: {error}): copy or download the model again"
-        ) from error
-    if problems:
-        raise ValueError(
-            f"{where} has {', '.join(problems)}, but a vision transformer of open_clip's own is "
-            "needed, with all of its files: use such as timm/vit_base_patch32_clip_224.openai"
-        )
-
-
-def _problems(config: Mapping[str, Any]) -> list[str]:
-    """What is another architecture, would run a model's code, or lies outside of the model."""
-    vision, text = (dict(config["model_cfg"][name]) for name in ("vision_cfg", "text_cfg"))
-    found = {
-        "timm_model_name": vision.get("timm_model_name"),
-        "hf_model_name": text.get("hf_model_name"),
-        "bpe_path": (text.get("tokenizer_kwargs") or {}).get("bpe_path"),
-        "trust_remote_code": "trust_remote_code" in json.dumps(config),
-        "layers": None if isinstance(vision["layers"], int) else vision["layers"],
-    }
-    return [f"{name}={value!r}" for name, value in found.items() if value]
 
 
 class Clip:

@@ -63,14 +63,14 @@ class Text2Live(Method):
 
     @override
     def check_own_models(self) -> None:
-        from methods.clip import check_config
+        from methods.clip_config import check_config
 
         own = self.settings.own
         check_config("text2live.clip", own.clip, own.clip_revision)
 
     @override
     def weights(self) -> Mapping[str, Mapping[str, str]]:
-        from methods.clip import STEM
+        from methods.clip_config import STEM
 
         return {"clip": {"": STEM}}
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from eval.clip_encoder import ClipEncoder
-from methods.clip import Clip, check_config
+from methods.clip import Clip
+from methods.clip_config import check_config
 from methods.edit_training import spherical_distance
 from tav_model.errors import BaseModelError, PromptError
 from tests.tiny_atlas import SCENE, drawn

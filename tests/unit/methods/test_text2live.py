@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -279,6 +281,19 @@ def test_it_asks_for_a_mask_and_no_base_and_prepares_one_atlas() -> None:
     assert stage.parts == {"atlas": AtlasConfig()}
     assert method.weights() == {"clip": {"": "open_clip_model"}}
     assert method.least_bytes({"clip/": 100}) == 400
+
+
+def test_what_the_driver_asks_loads_no_torch() -> None:
+    asked = (
+        "import sys; from methods.text2live import Text2Live; "
+        "from methods.method import ClipSize, Settings; from tav_model.config import ModelConfig; "
+        f"own = Text2Live.Config(clip={str(shipped_model('clip'))!r}); "
+        "method = Text2Live(Settings(own=own, model=ModelConfig(base='-'))); "
+        "method.check_own_models(); method.weights(); method.stages(); method.key_parts(); "
+        "method.nearest(ClipSize(num_frames=1, width=8, height=8)); "
+        "sys.exit(str({'torch', 'cv2', 'open_clip'} & sys.modules.keys() or '') or None)"
+    )
+    subprocess.run([sys.executable, "-c", asked], check=True)
 
 
 def test_clips_too_small_for_the_flow_are_told_the_nearest_size() -> None:
