@@ -114,7 +114,6 @@ class Text2Live(Method):
         from methods.atlas_losses import Footage
         from methods.atlas_training import train_atlas
         from methods.tuned import load_state
-        from tav_model.memory import peak_bytes, reset_peak
         from tav_model.state import TuneState
 
         mask = checked_mask(source)
@@ -124,7 +123,6 @@ class Text2Live(Method):
             state.save(state_path)
             desk.checkpoint.write(state_path)
 
-        reset_peak(self._device)
         trained = train_atlas(
             Footage.of(source.frames, mask, self._device),
             config,
@@ -139,7 +137,6 @@ class Text2Live(Method):
             "steps": config.steps,
             "final_loss": trained.loss,
             "psnr": trained.psnr,
-            "peak_bytes": peak_bytes(self._device),
         }
         yield Artefact(kind=ATLAS, path=path, facts=facts)
 
