@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eval.errors import EvalError
-from eval.metrics import frame_consistency, textual_alignment
+from eval.metrics import (
+    adjacent_consistency,
+    anchored_consistency,
+    frame_accuracy,
+    frame_consistency,
+    scaled_alignment,
+    textual_alignment,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -110,3 +119,94 @@ def test_unusable_embeddings_never_become_a_number(frames: Floats, message: str)
 def test_embeddings_of_two_models_are_refused() -> None:
     with pytest.raises(EvalError, match="take both from one model"):
         textual_alignment(np.ones((2, 4)), np.ones(5))
+
+
+def cosine(one: Floats, other: Floats) -> float:
+    products = [float(a) * float(b) for a, b in zip(one, other, strict=True)]
+    lengths = [math.sqrt(math.fsum(float(a) ** 2 for a in each)) for each in (one, other)]
+    return math.fsum(products) / lengths[0] / lengths[1]
+
+
+def random_embeddings(count: int, seed: int) -> Floats:
+    return np.random.default_rng(seed).normal(size=(count, 5))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_adjacent_consistency_compares_each_frame_with_the_one_before(seed: int) -> None:
+    frames = random_embeddings(6, seed)
+    cosines = [cosine(a, b) for a, b in pairwise(frames)]
+    assert min(cosines) < 0  # else clamping would not show
+    plain = adjacent_consistency(frames, clamped=False)
+    assert plain == pytest.approx(math.fsum(cosines) / 5, abs=1e-12)
+    clamped = adjacent_consistency(frames, clamped=True)
+    assert clamped == pytest.approx(math.fsum(max(c, 0) for c in cosines) / 5, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_anchored_consistency_is_of_the_frame_before_and_the_first(seed: int) -> None:
+    frames = random_embeddings(6, seed)
+    each = [
+        (max(0, cosine(frames[i], frames[i - 1])) + max(0, cosine(frames[i], frames[0]))) / 2
+        for i in range(1, 6)
+    ]
+    assert anchored_consistency(frames) == pytest.approx(math.fsum(each) / 5, abs=1e-12)
+
+
+@given(embeddings(min_frames=1), st.integers(2, 6))
+def test_a_still_clip_is_consistent_by_every_definition(frames: Floats, count: int) -> None:
+    still = np.repeat(frames[:1], count, axis=0)
+    assert adjacent_consistency(still, clamped=True) == pytest.approx(1)
+    assert adjacent_consistency(still, clamped=False) == pytest.approx(1)
+    assert anchored_consistency(still) == pytest.approx(1)
+
+
+@given(embeddings())
+def test_consistencies_are_bounded_and_clamping_never_lowers(frames: Floats) -> None:
+    clamped = adjacent_consistency(frames, clamped=True)
+    assert adjacent_consistency(frames, clamped=False) <= clamped <= 1 + 1e-9
+    assert 0 <= anchored_consistency(frames) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        frame_consistency,
+        lambda frames: adjacent_consistency(frames, clamped=True),
+        anchored_consistency,
+    ],
+)
+def test_one_frame_has_no_consistency(measure: Callable[[Floats], float]) -> None:
+    with pytest.raises(EvalError, match="at least 2"):
+        measure(np.ones((1, 4)))
+    with pytest.raises(EvalError, match="is zero"):
+        measure(np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scaled_alignment_is_the_mean_logit(seed: int) -> None:
+    frames, text = random_embeddings(4, seed), random_embeddings(1, 9)[0]
+    wanted = math.fsum(100 * cosine(frame, text) for frame in frames) / 4
+    assert scaled_alignment(frames, text, 100) == pytest.approx(wanted, abs=1e-10)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, math.nan, math.inf])
+def test_a_scale_that_is_none_is_refused(scale: float) -> None:
+    with pytest.raises(EvalError, match="logit scale"):
+        scaled_alignment(np.ones((2, 4)), np.ones(4), scale)
+
+
+def test_frame_accuracy_counts_frames_nearer_to_the_target() -> None:
+    frames = random_embeddings(50, 1)
+    source, target = random_embeddings(2, 2)
+    nearer = [cosine(frame, target) > cosine(frame, source) for frame in frames]
+    assert 0 < sum(nearer) < 50
+    assert frame_accuracy(frames, source, target, ties=True) == sum(nearer) / 50
+    assert frame_accuracy(frames, source, target, ties=False) == sum(nearer) / 50
+
+
+def test_a_tie_counts_in_one_definition_of_frame_accuracy() -> None:
+    frames, text = random_embeddings(4, 1), random_embeddings(1, 2)[0]
+    assert frame_accuracy(frames, text, text, ties=True) == 1
+    assert frame_accuracy(frames, text, text, ties=False) == 0
+    with pytest.raises(EvalError, match="one model"):
+        frame_accuracy(frames, text, np.ones(7), ties=True)
