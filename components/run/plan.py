@@ -25,7 +25,7 @@ from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
 from components.video.read import READING_VERSION
-from eval.protocols import reads_frames
+from eval.protocols.registry import reads_frames
 from methods.method import ADAPTER, LATENTS
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -19,7 +19,7 @@ from components.run.view import Revisions
 from components.steps.methods import own_section
 from components.storage.open import open_store
 from components.storage.store import Store
-from eval.protocols import reads_frames
+from eval.protocols.registry import reads_frames
 from methods.method import model_fields
 from methods.registry import find_method
 from tinyworld.shipped import shipped_model

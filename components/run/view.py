@@ -24,7 +24,7 @@ from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
 from components.steps.score import score_key
 from components.storage.tables import Row
-from eval.protocols import reads_frames
+from eval.protocols.registry import reads_frames
 from methods.method import ADAPTER, Method
 
 

@@ -25,7 +25,7 @@ from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from eval.clip_encoder import ClipEncoder
-    from eval.protocols import ClipProtocol, Embedding, Frames, Protocol, TruthProtocol
+    from eval.protocols.protocol import ClipProtocol, Embedding, Frames, Protocol, TruthProtocol
     from tinyworld.reader import Reader, Reading
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def check_protocols(names: Sequence[str]) -> None:
     Raises:
         UserError: names what is unknown, the nearest name and the list of all.
     """
-    from eval.protocols import get_protocol
+    from eval.protocols.registry import get_protocol
 
     for name in names:
         try:
@@ -120,7 +120,7 @@ class ScoreWorker(ItemWorker):
 
     def _load(self) -> None:
         from eval.errors import EncoderError
-        from eval.protocols import reads_frames
+        from eval.protocols.registry import reads_frames
 
         readers = {reads_frames(name) for name in self._context.config.score.protocols}
         try:
@@ -139,7 +139,7 @@ class ScoreWorker(ItemWorker):
 
     def _score(self, item: ScoreItem) -> None:
         from eval.errors import EvalError
-        from eval.protocols import get_protocol
+        from eval.protocols.registry import get_protocol
 
         started = time.perf_counter()
         try:
@@ -155,7 +155,7 @@ class ScoreWorker(ItemWorker):
         )
 
     def _judge(self, item: ScoreItem, protocol: Protocol) -> dict[str, float | None]:
-        from eval.protocols import ClipProtocol, TruthProtocol, score_embeddings
+        from eval.protocols.protocol import ClipProtocol, TruthProtocol, score_embeddings
 
         if isinstance(protocol, TruthProtocol):
             return self._compare(item, protocol)
@@ -173,7 +173,7 @@ class ScoreWorker(ItemWorker):
     def _row(
         self, item: ScoreItem, scores: dict[str, float | None], started: float
     ) -> dict[str, Any]:
-        from eval.protocols import reads_frames
+        from eval.protocols.registry import reads_frames
 
         context = self._context
         settings = context.config.score
@@ -194,7 +194,7 @@ class ScoreWorker(ItemWorker):
         }
 
     def _embed(self, item: ScoreItem, protocol: ClipProtocol) -> Embedding:
-        from eval.protocols import embed_frames
+        from eval.protocols.protocol import embed_frames
 
         assert self._encoder is not None  # a protocol of the configuration asked for it
         edit = self._edited(item)

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from eval.aggregate import Aggregate, Score, aggregate
 from eval.measures import MEASURES, filled
-from eval.protocols import PROTOCOLS
+from eval.protocols.registry import PROTOCOLS
 from eval.report.cards import ScoreId, score_id
 from eval.report.data import ReportData, ReportRow, ReportScore
 from eval.values import NOTHING, Mean

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,14 @@ import pytest
 from eval.clip_encoder import ClipEncoder
 from eval.errors import EvalError, UnknownProtocolError
 from eval.metrics import frame_consistency, textual_alignment
-from eval.protocols import (
-    PROTOCOLS,
+from eval.protocols.protocol import (
     ClipEmbeddings,
     ClipProtocol,
     embed_frames,
-    get_protocol,
     score_clip,
     score_embeddings,
 )
+from eval.protocols.registry import PROTOCOLS, get_protocol, reads_frames
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "metrics"
 
@@ -79,11 +82,33 @@ def test_an_unknown_protocol_names_the_nearest_and_all() -> None:
         get_protocol("fvd")
 
 
-def test_every_protocol_is_versioned_and_says_its_source() -> None:
+def test_every_protocol_is_versioned_and_says_what_its_numbers_depend_on() -> None:
+    assert {"tav_paper_v1", "rave_v1", "tinyworld_v1"} <= PROTOCOLS.keys()
+    told = [
+        "Source",
+        "Model",
+        "Resizing",
+        "Frames",
+        "Pairs",
+        "Aggregation",
+        "Range",
+        "Direction",
+        "Null",
+    ]
     for name, protocol in PROTOCOLS.items():
         assert name == protocol.name
         assert name.rpartition("_v")[2].isdigit()
         assert protocol.source
+        text = importlib.import_module(f"eval.protocols.{name}").__doc__ or ""
+        assert re.findall(r"^([A-Z][a-z]+): ", text, re.MULTILINE) == told, name
+
+
+def test_names_of_protocols_cost_no_heavy_import() -> None:
+    program = "import sys, eval.protocols.registry; print({'torch', 'PIL'} & sys.modules.keys())"
+    told = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == "set()\n"
 
 
 class TransformersClip:

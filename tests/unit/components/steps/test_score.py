@@ -18,8 +18,9 @@ from components.storage.local import LocalStore
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
 from components.video.io import encode_mp4, read_mp4_frames
-from eval import protocols
 from eval.clip_encoder import ClipEncoder
+from eval.protocols import registry
+from eval.protocols.protocol import ClipProtocol, score_clip
 from tav_model.config import ModelConfig
 from tinyworld.encode import write_clip
 from tinyworld.scenes import FRAMES, Scene
@@ -46,9 +47,9 @@ def write_edit(store: LocalStore, folder: Path, name: str, frames: int = 4) -> t
     return f"edits/{name}.mp4", file_sha256(path)
 
 
-def paper() -> protocols.ClipProtocol:
-    protocol = protocols.get_protocol("tav_paper_v1")
-    assert isinstance(protocol, protocols.ClipProtocol)
+def paper() -> ClipProtocol:
+    protocol = registry.get_protocol("tav_paper_v1")
+    assert isinstance(protocol, ClipProtocol)
     return protocol
 
 
@@ -78,7 +79,7 @@ def test_a_scored_edit_is_one_row_with_its_provenance(context: StepContext, tmp_
     assert (outcome.video_id, outcome.edit_id, outcome.error) == ("fish", "fish/red", None)
     (row,) = read_table(store, "scores")
     encoder = ClipEncoder(context.config.score.model)
-    expected = protocols.score_clip(
+    expected = score_clip(
         paper(),
         encoder,
         read_mp4_frames(tmp_path / "a.mp4"),
@@ -131,13 +132,11 @@ def test_protocols_of_one_edit_embed_its_frames_once(
 ) -> None:
     metrics = paper().metrics
     extra = [
-        protocols.ClipProtocol(name="same_view_v1", source="a test", metrics=metrics),
-        protocols.ClipProtocol(
-            name="small_view_v1", source="a test", metrics=metrics, frame_size=(16, 16)
-        ),
+        ClipProtocol(name="same_view_v1", source="a test", metrics=metrics),
+        ClipProtocol(name="small_view_v1", source="a test", metrics=metrics, frame_size=(16, 16)),
     ]
     monkeypatch.setattr(
-        protocols, "PROTOCOLS", {protocol.name: protocol for protocol in [paper(), *extra]}
+        registry, "PROTOCOLS", {protocol.name: protocol for protocol in [paper(), *extra]}
     )
     seen: list[tuple[int, ...]] = []
     encode_frames = ClipEncoder.encode_frames

@@ -1,26 +1,20 @@
-"""Named, versioned metric protocols. A protocol never changes: a correction is a new version.
+"""What a protocol is: two kinds, on CLIP embeddings of the edit, and on what a reader sees.
 
-Numbers of two protocols are never mixed: they differ in model, preprocessing, pairs and scale.
-Adding one is one entry of ``PROTOCOLS``. There are two kinds: those on CLIP embeddings of the edit,
-and those that compare what is read from the edit's frames with its source clip and both prompts.
+The second compares what is read from the edit's frames with its source clip and both prompts.
 Shape legend: F frames, H height, W width, C channels, D embedding width.
 """
 
 from __future__ import annotations
 
-import difflib
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import EvalError, UnknownProtocolError
-from eval.ground_truth import ground_truth
-from eval.metrics import frame_consistency, textual_alignment
+from eval.errors import EvalError
 
 if TYPE_CHECKING:
     from tinyworld.reader import Reading
@@ -78,73 +72,13 @@ class TruthProtocol(Protocol):
     """Takes readings of edit and source, source prompt and edited prompt."""
 
 
-def _tav_paper(embeddings: ClipEmbeddings) -> dict[str, float]:
-    return {
-        "frame_consistency": frame_consistency(embeddings.frames_FD),
-        "textual_alignment": textual_alignment(embeddings.frames_FD, embeddings.text_D),
-    }
-
-
-def _rave(embeddings: ClipEmbeddings) -> dict[str, float]:
-    return {name: value / 100 for name, value in _tav_paper(embeddings).items()}
-
-
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
-    {
-        protocol.name: protocol
-        for protocol in (
-            ClipProtocol(
-                name="tav_paper_v1",
-                source="arXiv 2212.11565, experiments: all pairs of frames; every frame with the "
-                "edited prompt; both ×100. The paper does not state its CLIP variant.",
-                metrics=_tav_paper,
-            ),
-            ClipProtocol(
-                name="rave_v1",
-                source="arXiv 2312.04524 (RAVE), evaluation: all pairs of frames and every frame "
-                "with the edited prompt, as raw cosines. Its model is ViT-B/32.",
-                metrics=_rave,
-                whole=1.0,
-            ),
-            TruthProtocol(
-                name="tinyworld_v1",
-                source="eval/README.md of this project: what the tiny world's reader sees in the "
-                "edit, against its source clip and both prompts. Edits of tinyworld's clips alone.",
-                metrics=ground_truth,
-            ),
-        )
-    }
-)
-"""Every protocol by name."""
-
-
-def get_protocol(name: str) -> Protocol:
-    """The protocol of that name.
-
-    Raises:
-        UnknownProtocolError: with the nearest name and the list of all.
-    """
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise UnknownProtocolError(
-        f"unknown protocol {name!r}: {hint}known protocols: {', '.join(sorted(PROTOCOLS))}"
-    )
-
-
-def reads_frames(name: str) -> bool:
-    """Whether scores under this protocol come from tinyworld's reader, and not from CLIP."""
-    return isinstance(PROTOCOLS.get(name), TruthProtocol)
-
-
 def score_clip(
     protocol: ClipProtocol, encoder: Encoder, frames_FHWC: Frames, prompt: str
 ) -> dict[str, float]:
     """Score one edited clip against its prompt.
 
     Args:
-        protocol: One of ``PROTOCOLS``.
+        protocol: How.
         encoder: The CLIP model.
         frames_FHWC: The edit's frames, shape (F, H, W, 3), uint8 RGB.
         prompt: The edited prompt.
