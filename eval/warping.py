@@ -32,20 +32,29 @@ class Flows:
     """From frame t + 1 to t, on the grid of frame t + 1."""
 
 
-def warp(image_HWC: npt.NDArray[np.floating[Any]], flow_HW2: Flow) -> Floats:
-    """Fetch each pixel from where the flow points to, bilinearly: ``image[p + flow[p]]``.
+def check_finite(flows: Flows) -> None:
+    """Refuse flows that hold NaN or infinity.
+
+    Raises:
+        EvalError: names which.
+    """
+    for name, flow in (("forward", flows.forward_THW2), ("backward", flows.backward_THW2)):
+        if not np.isfinite(flow).all():
+            raise EvalError(f"the {name} flow holds NaN or infinity: check the flow's model")
+
+
+def sampled(image_HWC: npt.NDArray[np.floating[Any]], x: Floats, y: Floats) -> Floats:
+    """An image's values between its pixels, bilinearly: shape (*S, C) for positions of shape S.
 
     Weights are those of the position as it is; each of the four neighbours beyond the border is the
     border's pixel (fast_blind_video_consistency at bce0c7e).
 
     Args:
         image_HWC: Shape (H, W, C).
-        flow_HW2: Shape (H, W, 2), finite.
+        x: Columns, finite; those of whole pixels are whole.
+        y: Rows, of the same shape.
     """
     height, width = image_HWC.shape[:2]
-    rows, columns = np.mgrid[:height, :width]
-    x = columns + flow_HW2[..., 0].astype(np.float64)
-    y = rows + flow_HW2[..., 1].astype(np.float64)
     left, top = np.floor(x), np.floor(y)
     found = np.zeros((*x.shape, image_HWC.shape[2]))
     for down in (0, 1):
@@ -55,6 +64,18 @@ def warp(image_HWC: npt.NDArray[np.floating[Any]], flow_HW2: Flow) -> Floats:
             weight = (1 - np.abs(y - top - down)) * (1 - np.abs(x - left - right))
             found += weight[..., None] * image_HWC[i, j]
     return found
+
+
+def warp(image_HWC: npt.NDArray[np.floating[Any]], flow_HW2: Flow) -> Floats:
+    """Fetch each pixel from where the flow points to: ``image[p + flow[p]]`` (see ``sampled``).
+
+    Args:
+        image_HWC: Shape (H, W, C).
+        flow_HW2: Shape (H, W, 2), finite.
+    """
+    rows, columns = np.mgrid[: image_HWC.shape[0], : image_HWC.shape[1]]
+    flow = flow_HW2.astype(np.float64)
+    return sampled(image_HWC, columns + flow[..., 0], rows + flow[..., 1])
 
 
 def occluded(forward_HW2: Flow, backward_HW2: Flow) -> Mask:
@@ -68,14 +89,25 @@ def occluded(forward_HW2: Flow, backward_HW2: Flow) -> Mask:
         Shape (H, W).
     """
     flow = forward_HW2.astype(np.float64)
-    back = warp(backward_HW2, flow)
-    size = _squared(flow)
-    unlike = _squared(back + flow) > 0.01 * (_squared(back) + size) + 0.5
+    unlike = astray(flow, warp(backward_HW2, flow))
     across, down = np.zeros_like(flow), np.zeros_like(flow)
     across[:, :-1] = flow[:, 1:] - flow[:, :-1]
     down[:-1] = flow[1:] - flow[:-1]
-    edge = _squared(across) + _squared(down) > 0.01 * size + 0.002
+    edge = _squared(across) + _squared(down) > 0.01 * _squared(flow) + 0.002
     return np.asarray(unlike | edge)
+
+
+def astray(there: Flow, back: Flow) -> Mask:
+    """Where a way there and back does not end where it began: Lai et al.'s first condition.
+
+    Args:
+        there: Forward flow f, shape (*S, 2).
+        back: Backward flow at where f leads to, likewise.
+
+    Returns:
+        Shape S: whether |f + back|² > 0.01 (|f|² + |back|²) + 0.5.
+    """
+    return np.asarray(_squared(there + back) > 0.01 * (_squared(there) + _squared(back)) + 0.5)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,9 +186,9 @@ def warp_ssim(edit_FHWC: Frames, flows: Flows) -> float:
 
 
 def warp_ssim_whole(edit_FHWC: Frames, flows: Flows) -> float:
-    """As RAVE's line of work has it: the mean is over all pixels, occluded ones counting as alike.
+    """The same over all pixels, of which the occluded ones, 0 in both, count as alike.
 
-    A clip of which nothing is visible gets 100. For comparison with published figures alone.
+    A clip of which nothing is visible gets 100. For comparison with figures made so alone.
 
     Raises:
         EvalError: as of ``warped_pairs``; frames under 6 pixels.
@@ -187,14 +219,13 @@ def _check(frames: Floats, flows: Flows) -> None:
             f"warping of {count} frame(s): it compares neighbouring frames, so a clip needs at "
             "least 2; raise video.num_frames"
         )
+    check_finite(flows)
     for name, flow in (("forward", flows.forward_THW2), ("backward", flows.backward_THW2)):
         if flow.shape != (count - 1, height, width, 2):
             raise EvalError(
                 f"the {name} flow has shape {flow.shape}, but the edit's {count} frames of "
                 f"{width}×{height} pixels need {(count - 1, height, width, 2)}"
             )
-        if not np.isfinite(flow).all():
-            raise EvalError(f"the {name} flow holds NaN or infinity: check the flow's model")
 
 
 def _nothing_visible(pairs: int) -> EvalError:
@@ -204,5 +235,5 @@ def _nothing_visible(pairs: int) -> EvalError:
     )
 
 
-def _squared(flow_HW2: Floats) -> Floats:
-    return np.asarray(np.square(flow_HW2).sum(axis=-1))
+def _squared(flow: Flow) -> Floats:
+    return np.asarray(np.square(flow.astype(np.float64)).sum(axis=-1))

@@ -132,3 +132,13 @@ def test_what_are_no_tracks_is_refused(edit: Floats, message: str) -> None:
 def test_one_frame_has_no_motion() -> None:
     with pytest.raises(EvalError, match="at least 2"):
         motion_fidelity(np.zeros((3, 1, 2)), np.zeros((3, 1, 2)))
+
+
+def test_a_pause_is_part_of_a_motion() -> None:
+    paused = random_tracks(3)
+    paused[:, 2] = paused[:, 1]
+    assert motion_fidelity(paused, paused).both == pytest.approx(1)
+    going_on = random_tracks(3)
+    wanted = np.array([[alike(one, other) for other in paused] for one in going_on])
+    np.testing.assert_allclose(similarity(going_on, paused), wanted, atol=1e-12)
+    assert motion_fidelity(going_on, paused).both < 0.95
