@@ -1,7 +1,7 @@
 """The options `--golden DIR` and `--pnp-golden DIR`, and what is made from these folders.
 
 `--golden` takes a folder of tensors, one of metrics' values (either layout), or one that holds
-both of these.
+these.
 """
 
 import json
@@ -58,6 +58,8 @@ def _folder(request: pytest.FixtureRequest, option: str, default: str) -> Path:
     # The option is unknown where this conftest is not an initial one: plain `pytest`.
     given = request.config.getoption(option, default=None)
     folder = Path(given) if given else _DEFAULTS / default
+    if given and (folder / default / "meta.json").is_file():
+        folder /= default
     if not (folder / "meta.json").is_file():
         if given and any((folder / name).exists() for name in _OF_METRICS):
             pytest.skip(f"{folder} holds values of metrics and no tensors")
