@@ -24,7 +24,7 @@ from eval.protocols.protocol import (
     score_clip,
     score_embeddings,
 )
-from eval.protocols.registry import PROTOCOLS, get_protocol, reads_frames
+from eval.protocols.registry import PROTOCOLS, get_protocol
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "metrics"
 
