@@ -231,7 +231,8 @@ def _work(*, name: str, service_account: str, volume: str | None, **options: Any
     arguments = _arguments(name, **options)
     mount = Volume.parse(volume) if volume else None
     document = json.loads(arguments["config"])
-    addresses = {key: document[key] for key in ("run", "manifest")}
+    keys = ("run", "manifest", "manifest_root")
+    addresses = {key: document[key] for key in keys if document.get(key)}
     if "baseline" in arguments:
         addresses["baseline"] = original_text(arguments["baseline"])
     for key, address in addresses.items():

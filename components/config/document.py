@@ -79,7 +79,12 @@ def to_document(config: Any) -> dict[str, Any]:
     document: dict[str, Any] = dataclasses.asdict(config)
     document |= document.pop("own", {})  # methods' sections stand beside the run's own
     # What is as it was before there were methods is not said: other releases read it too.
-    usual = {"method": "tune_a_video", "variants": {}, "only": ()}
+    usual: dict[str, Any] = {
+        "method": "tune_a_video",
+        "variants": {},
+        "only": (),
+        "manifest_root": None,
+    }
     return {k: v for k, v in document.items() if k not in usual or v != usual[k]}
 
 

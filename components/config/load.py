@@ -110,6 +110,7 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         config,
         run=whole(config.run),
         manifest=whole(config.manifest),
+        manifest_root=config.manifest_root and whole(config.manifest_root),
         model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
         own={name: section(own) for name, own in config.own.items()},
         caption=dataclasses.replace(

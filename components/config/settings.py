@@ -254,6 +254,9 @@ class RunConfig:
     manifest: str
     """The dataset manifest, or a folder or bucket prefix of videos."""
     model: ModelConfig
+    manifest_root: str | None = field(default=None, metadata=NOT_KEYED)
+    """Where the manifest's relative addresses begin, a folder or bucket prefix; none is the
+    manifest's own folder."""
     method: str = field(default="tune_a_video", metadata=KEYED_UNLESS_DEFAULT)
     """How edits are made: a method of docs/methods.md, or one that another package adds."""
     own: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata=KEYED_UNLESS_DEFAULT)

@@ -62,8 +62,8 @@ def make_job(step: str, config: RunConfig, *, retry_failed: bool = False) -> Job
         UserError: the step is unknown, or the configuration holds a password or is too long.
     """
     check_step(step)
-    for name, uri in (("run", config.run), ("manifest", config.manifest)):
-        if urlsplit(uri).password:
+    for name in ("run", "manifest", "manifest_root"):
+        if urlsplit(getattr(config, name) or "").password:
             raise UserError(
                 f"{name} holds a password, which a job would show to everyone on its cluster: "
                 "give credentials to the cluster, as a Kubernetes secret or by its profile"

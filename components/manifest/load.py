@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from components.errors import SourceError
+from components.errors import SourceError, UserError
 from components.manifest.edits import CATEGORIES, Category, EditEntry, VideoEntry, expand_edit
 from components.manifest.fields import valid_id
 from components.manifest.lint import Linter
@@ -56,26 +56,31 @@ class Manifest:
     videos: tuple[VideoEntry, ...]
 
 
-def load_manifest(uri: str) -> Manifest:
+def load_manifest(uri: str, root: str | None = None) -> Manifest:
     """Read and lint a manifest.
 
     Args:
         uri: A local path, ``file://`` or ``s3://`` address of a manifest file, or of a folder or
             bucket prefix of videos.
+        root: The folder or bucket prefix that a file's relative addresses are taken from, in any
+            of these forms; none is the file's own.
 
     Raises:
         ManifestError: it is missing, too large, or has problems; all are listed with their lines.
-        UserError: unknown scheme, or S3 refused.
+        UserError: unknown scheme, a root that is no folder or that nothing is taken from, or S3
+            refused.
         TransientError: S3 did not answer.
     """
     problems = Problems(uri)
     address = parse_uri(uri)
     suffix = PurePosixPath(address.location).suffix.lower()
     if not address.on_s3 and Path(address.location).is_dir():
+        _check_no_root(root, uri)
         return _load_folder(address, problems)
     if suffix in SUFFIXES:
+        base = _folder_of(address) if root is None else _checked_root(root)
         tree = read_tree(_read(address, byte_limit(suffix), problems), suffix, problems)
-        linter = Linter(problems, _folder_of(address), number_ids=suffix not in YAML_SUFFIXES)
+        linter = Linter(problems, base, number_ids=suffix not in YAML_SUFFIXES)
         videos = linter.videos(tree)
         return Manifest(name=_plain(PurePosixPath(address.location).stem), videos=videos)
     if not address.on_s3:
@@ -83,7 +88,29 @@ def load_manifest(uri: str) -> Manifest:
             known = ", ".join(SUFFIXES)
             problems.fail(0, f"has the suffix {suffix!r}, but manifests end in {known}: rename it")
         problems.fail(0, "does not exist: check manifest in the run's configuration")
+    _check_no_root(root, uri)
     return _load_folder(address, problems)
+
+
+def _checked_root(root: str) -> str | Address:
+    address = parse_uri(root)
+    if address.on_s3:
+        return address
+    folder = Path(address.location).absolute()
+    if not folder.is_dir():
+        raise UserError(
+            f"manifest_root is {root!r}, which is no folder: name the one that the manifest's "
+            "relative addresses begin in, or leave it out"
+        )
+    return str(folder)
+
+
+def _check_no_root(root: str | None, uri: str) -> None:
+    if root is not None:
+        raise UserError(
+            f"manifest_root is {root!r}, but the manifest {uri!r} is itself a folder of videos, "
+            "whose addresses are whole: leave it out"
+        )
 
 
 def to_document(manifest: Manifest) -> dict[str, Any]:

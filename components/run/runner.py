@@ -89,7 +89,7 @@ class Runner:
         check_protocols(config.score.protocols)
         self.config = config
         self.store: Store = open_store(config.run)
-        self.manifest: Manifest = load_manifest(config.manifest)
+        self.manifest: Manifest = load_manifest(config.manifest, config.manifest_root)
         if any(entry.prompt is None for entry in self.manifest.videos):
             check_backend(config.caption)
         self.revisions = find_revisions(config, self.manifest)

@@ -47,6 +47,7 @@ from tests.bad_input import (
     video,
     without_words,
 )
+from tests.manifest_files import write
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{last}'] * 10)}]\n"
@@ -203,6 +204,11 @@ KINDS = [
     Kind("manifest-huge", large_manifest, "314572800 bytes", "limit is 268435456", "split it"),
     Kind("manifest-missing", lambda folder: load_manifest(f"{folder}/gone.yaml"),
          r"gone\.yaml", "does not exist", "check"),
+    Kind("manifest-root-missing", lambda folder: load_manifest(
+        write(folder, "a.jsonl", '{"id": "a", "uri": "a"}'), f"{folder}/gone"),
+         r"manifest_root is '.*/gone'", "is no folder", "name the one"),
+    Kind("manifest-root-of-a-folder", lambda folder: load_manifest(str(folder), "s3://b/c"),
+         "manifest_root is 's3://b/c'", "addresses are whole", "leave it out"),
     Kind("manifest-saved-by-another-release", lambda _: from_document({"version": 99}),
          "version 99", "reads 1", "release"),
     Kind("manifest-replace-part", lambda _: expand_edit(

@@ -22,6 +22,7 @@ from components.config import (
 )
 from components.config.load import parse_run
 from components.errors import UserError
+from components.records.keys import content_key
 from tinyworld.shipped import shipped_model
 
 MINIMAL: dict[str, Any] = {"run": "runs/a", "manifest": "set.yaml", "model": {"base": "org/name"}}
@@ -58,6 +59,11 @@ def test_local_paths_become_whole_and_others_stay(
     assert config.run == "s3://bucket/run"
     assert config.manifest == f"{tmp_path}/set.yaml"
     assert config.model.base == f"{tmp_path}/models/base"
+    assert config.manifest_root is None
+    assert "manifest_root" not in to_document(config)
+    rooted = load_run_config(write(tmp_path, document), ("manifest_root=DAVIS",))
+    assert rooted.manifest_root == f"{tmp_path}/DAVIS"
+    assert content_key(config=rooted) == content_key(config=config)
     assert load_run_config(write(tmp_path, MINIMAL)).model.base == "org/name"
     lavis = MINIMAL | {"caption": {"backend": "lavis", "lavis_python": "env/bin/python"}}
     config = load_run_config(write(tmp_path, lavis))

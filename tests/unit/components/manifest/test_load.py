@@ -267,3 +267,18 @@ def test_the_module_loads_quickly_and_without_heavy_libraries() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_relative_addresses_begin_at_the_root_that_the_run_gives(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    uri = write(
+        tmp_path,
+        "set.jsonl",
+        '{"id": "a", "uri": "a", "mask": "m/a"}\n{"id": "b", "uri": "/b.mp4"}\n',
+    )
+    one, other = load_manifest(uri, str(tmp_path / "data")).videos
+    assert (one.uri, one.mask) == (f"{tmp_path}/data/a", f"{tmp_path}/data/m/a")
+    assert other.uri == "/b.mp4"
+    assert load_manifest(uri, "s3://bucket/data/").videos[0].uri == "s3://bucket/data/a"
+    assert load_manifest(uri, f"file://{tmp_path}/data").videos[0].uri == f"{tmp_path}/data/a"
+    assert load_manifest(uri).videos[0].uri == f"{tmp_path}/a"
