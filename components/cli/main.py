@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from components.cli.compare import compare
+from components.cli.doctor import doctor
 from components.cli.look import export, failures, status, strip
 from components.cli.perform import STEP_COMMANDS, report, run
 from components.cli.plan import plan
@@ -54,7 +55,7 @@ def main(verbose: bool) -> None:
 
 for _command in (
     *(run, *STEP_COMMANDS, report),
-    *(plan, status, failures, export, compare, strip, compact, gc, submit),
+    *(plan, doctor, status, failures, export, compare, strip, compact, gc, submit),
 ):
     main.add_command(_command)
 

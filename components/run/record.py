@@ -48,7 +48,7 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     score = resolve_revision(config.score.model, None) if False in reads else ""
     reader = resolve_revision(str(shipped_model("reader"))) if True in reads else ""
     variants = variant_configs(config, parse_run)
-    used = {name: _models(variant) for name, variant in variants.items()}
+    used = {name: used_models(variant) for name, variant in variants.items()}
     asked = [used[name].values() for name in config.only or variants]
     known = {model: resolve_revision(*model) for models in asked for model in models}
     shared = Revisions(base="", caption=caption, score=score, reader=reader)
@@ -56,16 +56,17 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     for name, models in used.items():
         if known.keys() >= set(models.values()):
             own = {setting: known[model] for setting, model in models.items()}
-            base = own.pop(_BASE, "")
-            schedule = _schedule(models[_BASE][0], base) if base else ""
+            base = own.pop(BASE, "")
+            schedule = _schedule(models[BASE][0], base) if base else ""
             found[name] = replace(shared, base=base, schedule=schedule, models=own)
     return found
 
 
-_BASE = "model.base"
+BASE = "model.base"
+"""What ``used_models`` calls the base."""
 
 
-def _models(variant: RunConfig) -> dict[str, tuple[str, str | None]]:
+def used_models(variant: RunConfig) -> dict[str, tuple[str, str | None]]:
     """The models that a variant's method uses, as they are configured: name and revision.
 
     By field of its section, and the base as ``model.base``.
@@ -77,7 +78,7 @@ def _models(variant: RunConfig) -> dict[str, tuple[str, str | None]]:
         for name, revision in model_fields(own).items()
     }
     if kind.uses_base:
-        found[_BASE] = variant.model.base, variant.model.revision
+        found[BASE] = variant.model.base, variant.model.revision
     return found
 
 
@@ -86,7 +87,7 @@ _Named = tuple[tuple[str, tuple[str, str | None]], ...]
 
 def _named(variant: RunConfig) -> _Named:
     """The same, to find what is known of exactly these models."""
-    return tuple(sorted(_models(variant).items()))
+    return tuple(sorted(used_models(variant).items()))
 
 
 def _schedule(base: str, revision: str) -> str:

@@ -1,0 +1,1 @@
+"""Says what is so right now with a run's configuration, machine, models and store."""

@@ -1,0 +1,154 @@
+"""What is checked of the models without computing with them: where they are, and their configs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from components.config import RunConfig
+from components.doctor.finding import Finding, failed
+from components.errors import UserError
+from components.manifest.load import Manifest
+from components.records.models import model_config
+from components.records.revisions import resolve_revision
+from components.run.record import BASE, used_models
+from components.steps.models import check_models
+from components.steps.step import StepContext
+from eval.protocols.registry import reads_frames
+from tav_model.schedule import DEFAULTS, SCHEDULER_FILE, schedule_settings
+from tinyworld.shipped import public_name
+
+STABLE_DIFFUSION: Mapping[str, Any] = {
+    **DEFAULTS,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+}
+"""The schedule that Stable Diffusion 1.x was trained with, in the words of its own file."""
+_SHOWN = 12
+"""Digits of a revision."""
+
+
+def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, tuple[str, str | None]]:
+    """The models that a variant's run loads: name and revision, by setting.
+
+    Args:
+        config: Of the variant.
+        manifest: What to edit; none where it cannot be read.
+    """
+    found = {
+        name if name == BASE else f"{config.method}.{name}": model
+        for name, model in used_models(config).items()
+    }
+    if manifest is not None and any(entry.prompt is None for entry in manifest.videos):
+        found["caption.model"] = config.caption.model, config.caption.revision
+    if not all(reads_frames(name) for name in config.score.protocols):
+        found["score.model"] = config.score.model, None
+    return found
+
+
+def resolved(name: str, revision: str | None, setting: str) -> tuple[Finding, str | None]:
+    """Where a model is and which one exactly; of a hub model also whether the hub is there.
+
+    Args:
+        name: Folder or hub id.
+        revision: Of a hub id.
+        setting: What the configuration calls it.
+
+    Returns:
+        What was found, and the revision, none where there is none.
+    """
+    from huggingface_hub import constants
+
+    folder = Path(name.removeprefix("local-dir:"))
+    local = not name.startswith("hf-hub:") and (folder.is_dir() or name.startswith("local-dir:"))
+    try:
+        exact = resolve_revision(name, revision)
+    except UserError as error:
+        told = failed("models" if local else "hub", f"{setting} {name}", error)
+        return told, None
+    shown = exact if len(exact) <= _SHOWN else f"{exact.removeprefix('sha256:')[:_SHOWN]}…"
+    if local:
+        return Finding("models", setting, f"{public_name(name)}, a folder, digest {shown}"), exact
+    how = "in the cache; HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub answers"
+    return Finding("hub", f"{setting} {name}", f"commit {shown}, {how}"), exact
+
+
+def base(config: RunConfig, revisions: Mapping[str, str]) -> Iterator[Finding]:
+    """The base of a variant and its method's own models: files, configs, weights, schedule.
+
+    Args:
+        config: Of the variant.
+        revisions: Of the models that it wants, by setting.
+    """
+    context = StepContext(
+        config=config,
+        config_hash="",
+        base_revision=revisions.get(BASE, ""),
+        own_revisions={
+            name.partition(".")[2]: exact for name, exact in revisions.items() if name != BASE
+        },
+    )
+    try:
+        check_models(context, ("tune", "sample"))
+    except UserError as error:
+        yield failed("base", "configs and weights", error)
+        return
+    if BASE not in revisions:
+        own = ", ".join(revisions) or "none"
+        yield Finding("base", "configs and weights", f"{config.method} uses no base; models: {own}")
+        return
+    name, exact = config.model.base, revisions[BASE]
+
+    def read(file: str) -> dict[str, Any]:
+        return model_config(BASE, name, exact, file)
+
+    unet = read("unet/config.json")
+    kind = "Tune-A-Video (3D)" if "3D" in str(unet.get("_class_name")) else "Stable Diffusion (2D)"
+    text = read("text_encoder/config.json")["hidden_size"]
+    yield Finding("base", "configs and weights", f"{kind}, text width {text}, whole and finite")
+    yield from _schedule(read(SCHEDULER_FILE), _named_scheduler(read))
+
+
+def _schedule(file: Mapping[str, Any], named: str | None) -> Iterator[Finding]:
+    """What the base's own schedule says, beside what Stable Diffusion's does."""
+    settings = schedule_settings(file)
+    kind = file.get("_class_name", "DDIMScheduler")
+    words = ", ".join(f"{key}={_short(settings[key])}" for key in _TOLD)
+    strange = {k: v for k, v in settings.items() if v != STABLE_DIFFUSION.get(k, v)}
+    if strange.get("prediction_type") == "v_prediction":
+        del strange["prediction_type"]  # as Stable Diffusion 2.x; the trial sees if it is so
+    if not strange:
+        yield Finding("base", f"scheduler {kind}", f"{words}: as Stable Diffusion's")
+    else:
+        told = ", ".join(
+            f"{k}={_short(v)} (there {_short(STABLE_DIFFUSION[k])})" for k, v in strange.items()
+        )
+        yield Finding(
+            *("base", f"scheduler {kind}", f"other than Stable Diffusion's: {told}", "warn"),
+            f"if the base was not trained so, {SCHEDULER_FILE} was overridden: copy the original's",
+        )
+    if named is not None and named != kind:
+        yield Finding(
+            *("base", "scheduler's class", f"model_index.json names {named}, the file {kind}"),
+            *("warn", f"the scheduler was overridden: copy the original's {SCHEDULER_FILE}"),
+        )
+
+
+_TOLD = ("prediction_type", "beta_schedule", "beta_start", "beta_end")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text.strip('"') if len(text) <= 40 else f"{len(value)} numbers"  # noqa: PLR2004
+
+
+def _named_scheduler(read: Any) -> str | None:
+    """The scheduler's class by model_index.json, which not every folder has."""
+    try:
+        entry = read("model_index.json").get("scheduler")
+    except UserError:
+        return None
+    return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else None  # noqa: PLR2004
