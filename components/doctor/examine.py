@@ -118,10 +118,10 @@ def _plan(config: RunConfig) -> tuple[RunPlan | None, Finding]:
     return found, Finding("plan", "memory", f"{left} item(s) to do; they fit a worker's memory")
 
 
-def _needed(config: RunConfig, plan: RunPlan | None) -> dict[str, float]:
+def _needed(config: RunConfig, plan: RunPlan | None) -> dict[str, float] | None:
     """Bytes by what they are for: those of the run, and what workers have in temporary files."""
     if plan is None:
-        return {}
+        return None
     videos = max(plan.steps["tune"].todo, 1)
     each = _STATE * plan.storage_bytes / videos if plan.steps["tune"].todo else 0.0
     state = each * min(config.ray.workers, videos)

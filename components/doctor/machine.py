@@ -120,12 +120,12 @@ _PACKAGES: Mapping[str, str] = {
 """What diffusers' attention backends need beside torch, by the first part of their names."""
 
 
-def disks(config: RunConfig, needed: Mapping[str, float]) -> Iterator[Finding]:
+def disks(config: RunConfig, needed: Mapping[str, float] | None) -> Iterator[Finding]:
     """Whether there is room for what a plan says.
 
     Args:
         config: The run's.
-        needed: Bytes, by ``temporary files`` and ``the run``.
+        needed: Bytes, by ``temporary files`` and ``the run``; none where there is no plan.
     """
     places: dict[Path, list[str]] = {}
     folders = {"temporary files": tempfile.gettempdir()}
@@ -137,14 +137,18 @@ def disks(config: RunConfig, needed: Mapping[str, float]) -> Iterator[Finding]:
     for place, uses in places.items():
         filesystems.setdefault(place.stat().st_dev, []).extend((place, use) for use in uses)
     for shared in filesystems.values():
-        yield _room(shared, sum(needed.get(use, 0.0) for _, use in shared))
+        known = None if needed is None else sum(needed.get(use, 0.0) for _, use in shared)
+        yield _room(shared, known)
 
 
-def _room(shared: list[tuple[Path, str]], wanted: float) -> Finding:
+def _room(shared: list[tuple[Path, str]], wanted: float | None) -> Finding:
     """Of one file system, which several uses may share."""
     place = shared[0][0]
     free = shutil.disk_usage(place).free
     check = " and ".join(use for _, use in shared)
+    if wanted is None:
+        found = f"{_size(free)} free at {place}; what is needed is not known without a plan"
+        return Finding("disk", check, found, "warn")
     found = f"{_size(free)} free at {place}, {_size(wanted)} needed"
     if free >= wanted:
         return Finding("disk", check, found)
