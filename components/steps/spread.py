@@ -47,7 +47,10 @@ def run_items(
 
     # The driver shows its own progress, and Ray Data's plans mean nothing to a user.
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    data_context = ray.data.DataContext.get_current()
+    data_context.enable_progress_bars = False
+    # A task of many slow edits, or a wait for machines, may outlast any limit (Ray's: 30 minutes).
+    data_context.execution_no_progress_timeout_s = -1
     settings = context.config.ray
     tasks = deal(groups, settings.workers, settings.items_per_task)
     rows = [{"items": items_to_json(task)} for task in tasks]
