@@ -107,6 +107,18 @@ def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 64)) -> Pa
     return path
 
 
+def test_a_step_may_go_longer_without_an_outcome_than_ray_data_allows(
+    tiny_run: dict[str, Any], tiny_clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray.data
+
+    # Its 30 minutes as a blink: no actor starts and no video is read in that time.
+    allowed = ray.data.DataContext.get_current()
+    monkeypatch.setattr(allowed, "execution_no_progress_timeout_s", 0.05)
+    write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
+    assert Runner(run_config(tiny_run)).run(("ingest",)).computed["ingest"] == 1
+
+
 def test_bad_items_become_rows_and_the_rest_is_done(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
