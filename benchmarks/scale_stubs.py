@@ -33,6 +33,8 @@ from components.steps.step import ItemWorker, Outcome, StepContext
 from components.video.io import Clip
 from components.video.read import Probe
 from components.video.sources import fetch_source, source_sha256
+from eval.protocols.evidence import Judges
+from eval.protocols.protocol import Scores
 from methods.method import LATENTS, Artefact, Desk, Edit, Method, Prepared, Settings, Source
 from methods.tune_a_video import TuneAVideo
 
@@ -195,14 +197,14 @@ class StubScore(ScoreWorker):
     """Fetches and checks the edit, and gives every one the same scores."""
 
     @override
-    def _load(self) -> None:
-        pass
+    def _load(self) -> Judges:
+        return Judges()
 
     @override
     def _decode(self, path: Path) -> NDArray[np.uint8]:
         return _FRAMES
 
     @override
-    def _judge(self, item: ScoreItem, protocol: Any) -> dict[str, float | None]:
-        self._edited(item)
-        return {"frame_consistency": 50.0, "textual_alignment": 25.0}
+    def _judge(self, item: ScoreItem, protocol: Any) -> Scores:
+        _ = self._edited(item).frames
+        return Scores({"frame_consistency": 50.0, "textual_alignment": 25.0}, {})

@@ -15,8 +15,8 @@ import numpy as np
 
 from eval.bootstrap import Codes, Floats, Interval, intervals, video_means
 from eval.errors import EvalError
-from eval.measures import COMPARED
 from eval.pivot import Kind, Table
+from eval.protocols.registry import measure_of, shown
 from eval.values import Value
 
 
@@ -62,7 +62,8 @@ class Cell:
         if self.difference is None:
             return math.nan
         mean = self.difference.mean
-        return -mean if COMPARED[self.measure].lower_is_better else mean
+        lower = measure_of(self.protocol, self.measure).lower_is_better
+        return -mean if lower else mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,7 +195,8 @@ class _Draft:
         paired = ~np.isnan(self.values_E) & ~np.isnan(self.against_E)
         less = self.values_E < self.against_E
         more = self.values_E > self.against_E
-        better, worse = (less, more) if COMPARED[measure].lower_is_better else (more, less)
+        lower = measure_of(protocol, measure).lower_is_better
+        better, worse = (less, more) if lower else (more, less)
         pairs, wins, losses = (int(np.count_nonzero(one)) for one in (paired, better, worse))
         both = [
             float(video_means(one[paired], self.videos_E[paired]).mean()) if pairs else None
@@ -249,4 +251,4 @@ def _name(kind: Kind) -> str:
 def _order(kind: Kind) -> tuple[bool, str, str, int]:
     """By protocol and judge, measures as they are always shown; what has no protocol comes last."""
     protocol, judge, measure = kind
-    return not protocol, protocol, judge, list(COMPARED).index(measure)
+    return not protocol, protocol, judge, shown(protocol, [measure]).index(measure)

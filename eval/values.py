@@ -22,7 +22,7 @@ class Value(NamedTuple):
     judge: str
     """Revision of the model that judged. Values of two judges are never mixed."""
     measure: str
-    """See `eval.measures.COMPARED`."""
+    """A protocol's, or of none ``eval.measures.SECONDS``."""
     value: float | None
     """None, NaN or infinite: missing, never 0."""
 

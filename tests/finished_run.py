@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from components.results.export import COLUMNS
+from components.results.export import columns
 from components.results.scored import Selection
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row, append_rows
 from components.video.io import encode_mp4
 from components.video.read import READING_VERSION
-from eval.measures import MEASURES
 
 AT = dt.datetime(2026, 11, 20, 9, 30, tzinfo=dt.UTC)
 PROMPTS = {
@@ -161,9 +160,7 @@ def write_score(
         **{name: edit[name] for name in ("edit_key", "edit_id", "video_id", "prompt", "category")},
         "protocol": "tav_paper_v1",
         "method": "tune_a_video",
-        **dict.fromkeys(MEASURES),
-        "frame_consistency": consistency,
-        "textual_alignment": alignment,
+        **scored(frame_consistency=consistency, textual_alignment=alignment),
         "score_model": "clip",
         "score_revision": "sha256:0123456789abcdef",
         **provenance(1.5),
@@ -172,6 +169,12 @@ def write_score(
     row.setdefault("score_key", f"s-{row['edit_key']}-{row['protocol']}-{row['score_revision']}")
     append_rows(store, "scores", [row])
     return row
+
+
+def scored(**measures: float | None) -> Row:
+    """The columns of values and reasons; a measure that is none is one without a value."""
+    values = {name: value for name, value in measures.items() if value is not None}
+    return {"values": values, "reasons": dict.fromkeys(measures.keys() - values.keys(), "none")}
 
 
 def write_failure(store: Store, step: str, video_id: str, message: str, **changes: Any) -> Row:
@@ -240,8 +243,8 @@ def write_variants(store: Store, names: Sequence[str]) -> dict[str, Selection]:
 
 
 def exported_row(**changes: Any) -> Row:
-    """A row of the joined table that `tav export` writes."""
-    full = dict.fromkeys(COLUMNS) | {
+    """A row of the joined table that `tav export` writes; ``values`` replaces some of them."""
+    full = dict.fromkeys(columns([])) | {
         "video_id": "car",
         "edit_id": "car/snow",
         "category": "background",
@@ -249,10 +252,11 @@ def exported_row(**changes: Any) -> Row:
         "variant": "",
         "method": "tune_a_video",
         "protocol": "tav_paper_v1",
-        "frame_consistency": 91.25,
-        "textual_alignment": -1.5,
+        "reasons": {},
         "seconds": 61.5,
         "seed": 33,
         "created_at": AT,
     }
-    return full | changes
+    measures = {"frame_consistency": 91.25, "textual_alignment": -1.5} | changes.pop("values", {})
+    values = {name: value for name, value in measures.items() if value is not None}
+    return full | {"values": values} | changes

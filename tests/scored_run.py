@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.run.record import save_run
-from eval.measures import MEASURES
 from tests.whole_run import WholeRun
 
 
@@ -22,7 +21,7 @@ def scored_run(root: Path, consistency: float) -> str:
         edit_key=edit_key,
         protocol="tav_paper_v1",
         score_key=state.first.score_key(edit_key, "tav_paper_v1"),
-        **(dict.fromkeys(MEASURES) | {"frame_consistency": consistency}),
+        values={"frame_consistency": consistency},
     )
     save_run(run.store, run.config, state.manifest, state.revisions)
     return str(root)

@@ -14,7 +14,6 @@ from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
 from components.storage.store import Store, file_sha256
 from components.storage.tables import read_commits, read_table
-from eval.measures import MEASURES
 
 SHA256 = {
     "videos": "clip_sha256",
@@ -144,7 +143,7 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
     for row in read_table(store, "artefacts"):
         name = f"{row['video_id']} {row['artefact_key']}"
         content["artefact", name] = _tensors(store, row["uri"])
-    rows = read_table(store, "scores", list(MEASURES))
+    rows = read_table(store, "scores", ["values", "reasons"])
     scores = {(row["edit_id"], row["score_key"]): row for row in rows}
     for variant, view in state.views.items():
         for name, row in view.edits.items():
@@ -152,7 +151,7 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
             content["edit", f"{variant} {name}"] = found
         for (name, protocol), row in view.scores.items():
             whole = scores[name, row["score_key"]]
-            measures = tuple(whole[measure] for measure in MEASURES)
+            measures = (whole["values"], whole["reasons"])
             content["score", f"{variant} {name} {protocol}"] = (row["score_key"], measures)
     for row in state.open_failures:
         content["failure", row["edit_id"] or row["video_id"]] = (row["step"], row["error_type"])

@@ -16,7 +16,8 @@ from components.records.revisions import resolve_revision
 from components.run.record import BASE, used_models
 from components.steps.models import check_models
 from components.steps.step import StepContext
-from eval.protocols.registry import reads_frames
+from eval.protocols.evidence import CLIP
+from eval.protocols.registry import judges_of
 from tav_model.schedule import DEFAULTS, SCHEDULER_FILE, schedule_settings
 from tinyworld.shipped import public_name
 
@@ -44,7 +45,7 @@ def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, tuple[str,
     }
     if manifest is not None and any(entry.prompt is None for entry in manifest.videos):
         found["caption.model"] = config.caption.model, config.caption.revision
-    if not all(reads_frames(name) for name in config.score.protocols):
+    if any(CLIP in judges_of(name) for name in config.score.protocols):
         found["score.model"] = config.score.model, None
     return found
 

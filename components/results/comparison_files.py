@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ from components.results.comparison_plot import plot
 from components.results.export import csv_cell, markdown_cell, write_whole
 from eval.bootstrap import Interval
 from eval.compare import Cell, Comparison
-from eval.measures import COMPARED
+from eval.protocols.registry import measure_of
 
 ABOUT_MEANS = "Means over videos, each of which weighs the same, with 95 % bootstrap intervals."
 ABOUT_DIFFERENCES = (
@@ -29,6 +29,7 @@ ABOUT_DIFFERENCES = (
 class Block:
     """The cells of one protocol and judge, or of none: one table."""
 
+    protocol: str
     label: str
     measures: list[str]
     rows: dict[tuple[str | None, str], dict[str, Cell]]
@@ -45,7 +46,7 @@ def blocks(found: Comparison) -> list[Block]:
         label = cell.protocol or "sampling"
         if len(judges[cell.protocol]) > 1:
             label += f" · {cell.judge.removeprefix('sha256:')[:8] or 'unnamed judge'}"
-        block = tables.setdefault((cell.protocol, cell.judge), Block(label, [], {}))
+        block = tables.setdefault((cell.protocol, cell.judge), Block(cell.protocol, label, [], {}))
         if cell.measure not in block.measures:
             block.measures.append(cell.measure)
         block.rows.setdefault((cell.category, cell.variant), {})[cell.measure] = cell
@@ -55,12 +56,12 @@ def blocks(found: Comparison) -> list[Block]:
 def _in_order(block: Block, variants: Sequence[str]) -> Block:
     """Rows over all first, then by category; a measure may have fewer categories than another."""
     keys = sorted(block.rows, key=lambda key: (key[0] is not None, key[0], variants.index(key[1])))
-    return Block(block.label, block.measures, {key: block.rows[key] for key in keys})
+    return replace(block, rows={key: block.rows[key] for key in keys})
 
 
-def heading(measure: str) -> str:
+def heading(protocol: str, measure: str) -> str:
     """A measure's label, and which way is better."""
-    known = COMPARED[measure]
+    known = measure_of(protocol, measure)
     return f"{known.label} {'↓' if known.lower_is_better else '↑'}"
 
 
@@ -122,7 +123,8 @@ def _difference_rows(block: Block) -> Iterator[list[str]]:
 
 
 def _table(corner: str, block: Block, rows: Iterator[list[str]] | list[list[str]]) -> str:
-    header = ["Category", corner, *(heading(name) for name in block.measures)]
+    titles = (markdown_cell(heading(block.protocol, name)) for name in block.measures)
+    header = ["Category", corner, *titles]
     rule = ["---", "---", *("---:" for _ in block.measures)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [header, rule, *rows])
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.compare import Cell, Comparison
-from eval.measures import COMPARED
+from eval.protocols.registry import measure_of
 
 _IN_A_ROW = 8
 _LONGEST = 40
@@ -58,8 +58,8 @@ def _draw(axis: Any, cells: Mapping[str, Cell], variants: Sequence[str]) -> None
 
 
 def _label(cell: Cell) -> str:
-    measure = COMPARED[cell.measure]
-    return f"{measure.label} {'↓' if measure.lower_is_better else '↑'}"
+    measure = measure_of(cell.protocol, cell.measure)
+    return f"{_plain(measure.label)} {'↓' if measure.lower_is_better else '↑'}"
 
 
 def _plain(text: str) -> str:

@@ -64,7 +64,7 @@ def _table(title: str, corner: str, block: Block) -> Table:
     table.add_column("category", overflow="fold")
     table.add_column(corner, overflow="fold")
     for name in block.measures:
-        table.add_column(heading(name).lower(), justify="right")
+        table.add_column(heading(block.protocol, name).lower(), justify="right")
     return table
 
 

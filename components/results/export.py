@@ -11,9 +11,9 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.errors import TransientError, UserError
 from components.results.scored import Selection, Variants, scored_edits
@@ -21,50 +21,71 @@ from components.storage.address import parse_uri
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import Row
-from eval.measures import MEASURES, Values, filled
+from eval.protocols.registry import shown
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_FROM_SCORE = ("protocol", *MEASURES)
-_FROM_MODEL = ("score_model", "score_revision")
-COLUMNS = (
+_FROM_SCORE = ("protocol", "score_model", "score_revision")
+_FIRST = (
     *("video_id", "edit_id", "category", "source_prompt", "prompt", "variant", "method"),
-    *_FROM_SCORE,
-    *("seconds", "seed", "num_frames", "fps", "base_model", "base_revision"),
-    *_FROM_MODEL,
+    "protocol",
+)
+_LAST = (
+    *("reasons", "seconds", "seed", "num_frames", "fps", "base_model", "base_revision"),
+    *("score_model", "score_revision"),
     *("video_uri", "sha256", "video_key", "adapter_key", "edit_key"),
     *("config_hash", "code_version", "device", "created_at"),
 )
-"""Of the exported table. ``variant`` is empty in a run that has none. ``seconds``, ``device`` and
-``created_at`` are those of sampling the edit; ``video_uri`` is relative to the run's root."""
 
 _READABLE = ("category", "prompt", "protocol")
-_TYPES = {
-    "float64": {*MEASURES, "seconds", "fps"},
-    "int64": {"seed", "num_frames"},
-    "timestamp": {"created_at"},
-}
+_NUMBERS = ("seconds", "fps")
+_WHOLE_NUMBERS = ("seed", "num_frames")
+_TIMES = ("created_at",)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def score_table(store: Store, chosen: Selection | Variants | None = None) -> list[Row]:
-    """Join edits and scores: one row for each variant, edit, protocol and model (see ``COLUMNS``).
+    """Join edits and scores: one row for each variant, edit, protocol and model.
 
-    An edit without a score has one row whose score columns are none.
+    ``values`` and ``reasons`` are dicts by measure, as in ``scores``. An edit without a score has
+    one row without any, whose protocol and model are none.
 
     Args:
         store: The run's store.
         chosen: What counts, of a run without variants or of each variant; none means every row.
     """
-    unscored: Row = dict.fromkeys((*_FROM_SCORE, *_FROM_MODEL))
+    unscored: Row = {**dict.fromkeys(_FROM_SCORE), "values": {}, "reasons": {}}
     rows = []
     for one in scored_edits(store, Selection() if chosen is None else chosen):
         made = one.edit | {"variant": one.variant, "method": one.method}
         for score in one.scores or [unscored]:
             joined = made | {name: score[name] for name in unscored}
-            rows.append({name: joined[name] for name in COLUMNS})
+            rows.append({name: joined[name] for name in (*_FIRST, "values", *_LAST)})
     return rows
+
+
+def measures(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The measures of a table's protocols, in their order."""
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        if row["protocol"] is not None:
+            found.setdefault(row["protocol"], set()).update(row["values"])
+    names = (name for protocol in sorted(found) for name in shown(protocol, found[protocol]))
+    return tuple(dict.fromkeys(names))
+
+
+def columns(rows: Iterable[Row]) -> tuple[str, ...]:
+    """The columns of an exported table, with one for each measure of its protocols.
+
+    ``variant`` is empty in a run that has none; ``reasons`` is a JSON object that says why a
+    measure has no value, by its name. ``seconds``, ``device`` and ``created_at`` are those of
+    sampling the edit; ``video_uri`` is relative to the run's root.
+    """
+    return (*_FIRST, *measures(rows), *_LAST)
+
+
+def _flat(row: Row) -> Row:
+    """A row as an exported table has it."""
+    reasons = json.dumps(row["reasons"], ensure_ascii=False) if row["reasons"] else None
+    return {**row["values"], **row, "reasons": reasons}
 
 
 def export(rows: Sequence[Row], target: str) -> None:
@@ -87,10 +108,6 @@ def export(rows: Sequence[Row], target: str) -> None:
     write_whole(target, writers[suffix](rows))
 
 
-def _filled(rows: Sequence[Row]) -> tuple[str, ...]:
-    return filled(Values(**{name: row[name] for name in MEASURES}) for row in rows)
-
-
 def number(value: float | None) -> str:
     """Two decimals, or a dash where there is none."""
     return "–" if value is None or math.isnan(value) else f"{value:.2f}"
@@ -100,27 +117,24 @@ def _parquet(rows: Sequence[Row]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([(name, _arrow_type(name)) for name in COLUMNS])
+    types = {
+        **dict.fromkeys((*measures(rows), *_NUMBERS), pa.float64()),
+        **dict.fromkeys(_WHOLE_NUMBERS, pa.int64()),
+        **dict.fromkeys(_TIMES, pa.timestamp("us", tz="UTC")),
+    }
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns(rows)])
+    table = pa.Table.from_pylist([_flat(row) for row in rows], schema=schema)
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()
-
-
-def _arrow_type(name: str) -> pa.DataType:
-    import pyarrow as pa
-
-    if name in _TYPES["timestamp"]:
-        return pa.timestamp("us", tz="UTC")
-    if name in _TYPES["int64"]:
-        return pa.int64()
-    return pa.float64() if name in _TYPES["float64"] else pa.string()
 
 
 def _csv(rows: Sequence[Row]) -> bytes:
     sink = io.StringIO(newline="")
     writer = csv.writer(sink)
-    writer.writerow(COLUMNS)
-    writer.writerows([csv_cell(row[name]) for name in COLUMNS] for row in rows)
+    names = columns(rows)
+    writer.writerow(names)
+    writer.writerows([csv_cell(row.get(name)) for name in names] for row in map(_flat, rows))
     return _utf8(sink.getvalue())
 
 
@@ -133,9 +147,10 @@ def csv_cell(value: Any) -> Any:
 
 
 def _jsonl(rows: Sequence[Row]) -> bytes:
+    names = columns(rows)
     lines = (
-        json.dumps({name: _json_value(row[name]) for name in COLUMNS}, allow_nan=False)
-        for row in rows
+        json.dumps({name: _json_value(row.get(name)) for name in names}, allow_nan=False)
+        for row in map(_flat, rows)
     )
     return _utf8("".join(f"{line}\n" for line in lines))
 
@@ -152,11 +167,11 @@ def _json_value(value: Any) -> Any:
 def _markdown(rows: Sequence[Row]) -> bytes:
     several = any(row["variant"] for row in rows)
     names = ("video_id", "edit_id", *(["variant"] if several else []), *_READABLE)
-    numbers = (*_filled(rows), "seconds")
+    numbers = (*measures(rows), "seconds")
     rules = [*("---" for _ in names), *("---:" for _ in numbers)]
     cells = [
-        [*(markdown_cell(row[name]) for name in names), *(number(row[n]) for n in numbers)]
-        for row in rows
+        [*(markdown_cell(row[name]) for name in names), *(number(row.get(n)) for n in numbers)]
+        for row in map(_flat, rows)
     ]
     lines = [[*names, *numbers], rules, *cells]
     return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))

@@ -21,7 +21,6 @@ from components.results.scored import (
 from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
-from eval.measures import MEASURES
 from eval.report import Media, ReportData, ReportFailure, ReportRow, ReportScore, render
 
 logger = logging.getLogger(__name__)
@@ -182,7 +181,7 @@ def _report_row(one: ScoredEdit, video: Row | None, adapter: Row | None) -> Repo
 
 
 def _report_score(row: Row) -> ReportScore:
-    names = ("protocol", "score_model", "score_revision", *MEASURES)
+    names = ("protocol", "score_model", "score_revision", "values", "reasons")
     return ReportScore(**{name: row[name] for name in names})
 
 

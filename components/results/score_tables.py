@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from components.results.export import number
 from components.results.values import score_values, variant_of
 from components.storage.tables import Row
-from eval.measures import CLIP_MEASURES, MEASURES
+from eval.measures import SECONDS
+from eval.protocols.registry import measure_of, shown
 from eval.values import NOTHING, Mean, means
 
 if TYPE_CHECKING:
@@ -53,46 +54,51 @@ def _by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _table(label: str, rows: Sequence[Row]) -> Table:
-    shown, found = _measures(rows)
-    table = _headed(label, ("edit", "category", "prompt"), (*shown, "seconds"))
+    names, found = _measures(rows)
+    table = _headed(label, ("edit", "category", "prompt"), [*_titles(rows, names), "seconds"])
     for row in rows[:MAX_PRINTED]:
-        names = (row["edit_id"], row["category"], row["prompt"])
-        table.add_row(*map(plain, names), *(number(row[name]) for name in (*shown, "seconds")))
+        texts = (row["edit_id"], row["category"], row["prompt"])
+        numbers = [*map(row["values"].get, names), row[SECONDS]]
+        table.add_row(*map(plain, texts), *map(number, numbers))
     table.add_section()
-    of_all = [found.get((variant_of(rows[0]), name), NOTHING) for name in shown]
-    counted = f"{min(mean.count for mean in of_all)} of {len(rows)} edit(s)"
+    of_all = [found.get((variant_of(rows[0]), name), NOTHING) for name in names]
+    counted = f"{min((mean.count for mean in of_all), default=0)} of {len(rows)} edit(s)"
     table.add_row("mean", "", counted, *(number(one.value) for one in of_all), "")
     return table
 
 
 def _means(label: str, rows: Sequence[Row], variants: Sequence[str]) -> Table:
-    shown, found = _measures(rows)
-    table = _headed(label, ("mean of", "edits"), shown)
+    names, found = _measures(rows)
+    table = _headed(label, ("mean of", "edits"), _titles(rows, names))
     for variant in variants:
-        of_one = [found.get((variant, name), NOTHING) for name in shown]
+        of_one = [found.get((variant, name), NOTHING) for name in names]
         edits = sum(variant_of(row) == variant for row in rows)
-        counted = f"{min(mean.count for mean in of_one)}/{edits}"
+        counted = f"{min((mean.count for mean in of_one), default=0)}/{edits}"
         table.add_row(plain(variant), counted, *(number(one.value) for one in of_one))
     return table
 
 
-def _measures(rows: Sequence[Row]) -> tuple[list[str], dict[tuple[str, ...], Mean]]:
+def _measures(rows: Sequence[Row]) -> tuple[Sequence[str], dict[tuple[str, ...], Mean]]:
     """The measures to show, and means by variant and measure."""
     found = means(score_values(rows), ("variant", "measure"))
-    shown = [name for name in MEASURES if any(name == measure for _, measure in found)]
-    return shown or list(CLIP_MEASURES), found
+    return shown(rows[0]["protocol"] or "", (measure for _, measure in found)), found
 
 
-def _headed(label: str, names: Sequence[str], measures: Sequence[str]) -> Table:
+def _titles(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Headers of a protocol's measures, in two lines."""
+    labels = (measure_of(rows[0]["protocol"], name).label for name in names)
+    return [label.replace(" ", "\n", 1).lower() for label in labels]
+
+
+def _headed(label: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
     from rich.table import Table
 
     table = Table(title=plain(label))
     for name in names:
         # Long prompts are cut here and whole in the report and the export.
         table.add_column(name, no_wrap=True, max_width=48)
-    for name in measures:
-        label = MEASURES[name].label.replace(" ", "\n", 1) if name in MEASURES else name
-        table.add_column(label.lower(), justify="right", no_wrap=True)
+    for title in numbers:
+        table.add_column(title, justify="right", no_wrap=True)
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from components.storage.tables import Row
-from eval.measures import MEASURES, SECONDS
+from eval.measures import SECONDS
 from eval.values import Value
 
 
@@ -20,9 +20,8 @@ def score_values(rows: Iterable[Row]) -> Iterator[Value]:
     for row in rows:
         if row["protocol"] is None:
             continue
-        for measure in MEASURES:
-            if row[measure] is not None:
-                yield _value(row, row["protocol"], row["score_revision"], measure, row[measure])
+        for measure, value in row["values"].items():
+            yield _value(row, row["protocol"], row["score_revision"], measure, value)
 
 
 def sampling_seconds(rows: Iterable[Row]) -> Iterator[Value]:

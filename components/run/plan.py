@@ -25,7 +25,7 @@ from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
 from components.video.read import READING_VERSION
-from eval.protocols.registry import reads_frames
+from eval.protocols.registry import get_protocol
 from methods.method import ADAPTER, LATENTS
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -330,7 +330,7 @@ class Plan:
                         video_uri=row["video_uri"],
                         sha256=row["sha256"],
                         protocol=protocol,
-                        source=self._source(row) if reads_frames(protocol) else None,
+                        source=self._source(row) if get_protocol(protocol).reads_source else None,
                         attempt=attempt,
                     )
                 )

@@ -19,7 +19,8 @@ from components.run.view import Revisions
 from components.steps.methods import own_section
 from components.storage.open import open_store
 from components.storage.store import Store
-from eval.protocols.registry import reads_frames
+from eval.protocols.evidence import CLIP, READER
+from eval.protocols.registry import judges_of
 from methods.method import model_fields
 from methods.registry import find_method
 from tinyworld.shipped import shipped_model
@@ -44,9 +45,9 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
         caption = resolve_revision(config.caption.model, config.caption.revision)
-    reads = {reads_frames(name) for name in config.score.protocols}
-    score = resolve_revision(config.score.model, None) if False in reads else ""
-    reader = resolve_revision(str(shipped_model("reader"))) if True in reads else ""
+    judges = {judge for name in config.score.protocols for judge in judges_of(name)}
+    score = resolve_revision(config.score.model, None) if CLIP in judges else ""
+    reader = resolve_revision(str(shipped_model("reader"))) if READER in judges else ""
     variants = variant_configs(config, parse_run)
     used = {name: used_models(variant) for name, variant in variants.items()}
     asked = [used[name].values() for name in config.only or variants]

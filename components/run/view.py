@@ -22,9 +22,8 @@ from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
 from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
-from components.steps.score import score_key
+from components.steps.score import judges_revision, score_key
 from components.storage.tables import Row
-from eval.protocols.registry import reads_frames
 from methods.method import ADAPTER, Method
 
 
@@ -46,7 +45,7 @@ class Revisions:
 
     def of_protocol(self, protocol: str) -> str:
         """What judges under this protocol."""
-        return self.reader if reads_frames(protocol) else self.score
+        return judges_revision(protocol, self.score, self.reader)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,17 +20,17 @@ from components.records.provenance import provenance
 from components.records.revisions import hub_revision
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.tables import Row
-from eval.measures import MEASURES
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
     from eval.clip_encoder import ClipEncoder
-    from eval.protocols.protocol import ClipProtocol, Embedding, Frames, Protocol, TruthProtocol
-    from tinyworld.reader import Reader, Reading
+    from eval.protocols.evidence import Clip, Frames, Judges
+    from eval.protocols.protocol import Protocol, Scores
+    from tinyworld.reader import Reader
 
 logger = logging.getLogger(__name__)
 
-READER = "tinyworld/reader"
+SHIPPED_READER = "tinyworld/reader"
 """What reads frames for ground truth, as in ``scores.score_model``."""
 
 
@@ -67,7 +67,7 @@ def score_key(edit_key: str, protocol: str, revision: str) -> str:
     Args:
         edit_key: Of the edit.
         protocol: The protocol's name, which ends in its version.
-        revision: What the CLIP model or the reader is exactly: a hub commit or a folder's digest.
+        revision: What its judges are exactly (see ``judges_revision``).
     """
     return _score_keys(protocol, revision)(edit_key=edit_key)
 
@@ -75,6 +75,21 @@ def score_key(edit_key: str, protocol: str, revision: str) -> str:
 @functools.lru_cache(maxsize=100)
 def _score_keys(protocol: str, revision: str) -> KeyMaker:
     return KeyMaker(kind="score", protocol=protocol, score_revision=revision)
+
+
+def judges_revision(protocol: str, clip: str, reader: str) -> str:
+    """What the judges of a protocol are exactly: a hub commit or a folder's digest, each.
+
+    Args:
+        protocol: Its name.
+        clip: Of the CLIP model.
+        reader: Of tinyworld's reader.
+    """
+    from eval.protocols.evidence import CLIP, READER
+    from eval.protocols.registry import judges_of
+
+    revisions = {CLIP: clip, READER: reader}
+    return "+".join(revisions[judge] for judge in judges_of(protocol))
 
 
 def check_protocols(names: Sequence[str]) -> None:
@@ -92,15 +107,6 @@ def check_protocols(names: Sequence[str]) -> None:
             raise UserError(f"score.protocols: {error}") from error
 
 
-class _Edit:
-    """The edit that is being scored: decoded once, embedded once for each preprocessing."""
-
-    def __init__(self, video_uri: str, sha256: str, frames: Frames) -> None:
-        self.identity = (video_uri, sha256)
-        self.frames = frames
-        self.embeddings: dict[tuple[int, int] | None, Embedding] = {}
-
-
 class ScoreWorker(ItemWorker):
     """Loads what the protocols judge with once, and scores edit after edit."""
 
@@ -112,25 +118,24 @@ class ScoreWorker(ItemWorker):
 
     def __init__(self, context: StepContext) -> None:
         super().__init__(context)
-        self._edit: _Edit | None = None
-        self._source: tuple[Row, Reading] | None = None
-        self._encoder: ClipEncoder | None = None
-        self._reader: Reader | None = None
-        self._load()
+        self._edit: tuple[tuple[str, str], Clip] | None = None
+        self._source: tuple[Row, Clip] | None = None
+        self._judges = self._load()
 
-    def _load(self) -> None:
+    def _load(self) -> Judges:
         from eval.errors import EncoderError
-        from eval.protocols.registry import reads_frames
+        from eval.protocols.evidence import CLIP, READER, Judges
+        from eval.protocols.registry import judges_of
 
-        readers = {reads_frames(name) for name in self._context.config.score.protocols}
+        names = self._context.config.score.protocols
+        asked = {judge for name in names for judge in judges_of(name)}
         try:
-            self._encoder = _load_encoder(self._context) if False in readers else None
-            self._reader = _load_reader(self._context) if True in readers else None
+            return Judges(
+                _load_encoder(self._context) if CLIP in asked else None,
+                _load_reader(self._context) if READER in asked else None,
+            )
         except EncoderError as error:
             raise UserError(f"the score step cannot start: {error}") from error
-        if self._encoder is not None:
-            # The protocols of one edit share its prompt.
-            self._encode_text = functools.lru_cache(maxsize=16)(self._encoder.encode_text)
 
     @override
     def _outcomes(self, items: Sequence[ScoreItem]) -> Iterator[Outcome]:
@@ -148,36 +153,35 @@ class ScoreWorker(ItemWorker):
             raise ScoreError(f"edit {item.edit_id!r}, protocol {item.protocol}: {error}") from error
         self._writer.add("scores", self._row(item, scores, started))
         log = VideoLog(logger, step="score", video_id=item.video_id, edit_id=item.edit_id)
+        for name, reason in scores.reasons.items():
+            log.debug("protocol=%s no %s: %s", item.protocol, name, reason)
         log.info(
             "protocol=%s %s",
             item.protocol,
-            " ".join(f"{k}={v:.2f}" for k, v in scores.items() if v is not None),
+            " ".join(f"{name}={value:.2f}" for name, value in scores.values.items()),
         )
 
-    def _judge(self, item: ScoreItem, protocol: Protocol) -> dict[str, float | None]:
-        from eval.protocols.protocol import ClipProtocol, TruthProtocol, score_embeddings
+    def _judge(self, item: ScoreItem, protocol: Protocol) -> Scores:
+        from eval.protocols.evidence import Evidence
+        from eval.protocols.protocol import score
 
-        if isinstance(protocol, TruthProtocol):
-            return self._compare(item, protocol)
-        assert isinstance(protocol, ClipProtocol)  # there is no third kind
-        # The prompt first: one that is too long need not cost a download.
-        text = self._encode_text(item.prompt)
-        return {**score_embeddings(protocol, self._embed(item, protocol), text)}
+        source = item.source
+        evidence = Evidence(
+            judges=self._judges,
+            edit=self._edited(item),
+            prompt=item.prompt,
+            source_clip=None if source is None else self._clip_of(source),
+            source_prompt="" if source is None else source["source_prompt"],
+        )
+        return score(protocol, evidence)
 
-    def _compare(self, item: ScoreItem, protocol: TruthProtocol) -> dict[str, float | None]:
-        assert item.source is not None  # the plan gives it
-        edit = self._read(self._edited(item).frames)
-        source = self._read_source(item.source)
-        return protocol.metrics(edit, source, item.source["source_prompt"], item.prompt)
-
-    def _row(
-        self, item: ScoreItem, scores: dict[str, float | None], started: float
-    ) -> dict[str, Any]:
-        from eval.protocols.registry import reads_frames
+    def _row(self, item: ScoreItem, scores: Scores, started: float) -> dict[str, Any]:
+        from eval.protocols.evidence import CLIP, READER
+        from eval.protocols.registry import judges_of
 
         context = self._context
         settings = context.config.score
-        reads = reads_frames(item.protocol)
+        models = {CLIP: public_name(settings.model), READER: SHIPPED_READER}
         return {
             "edit_key": item.edit_key,
             "protocol": item.protocol,
@@ -187,45 +191,34 @@ class ScoreWorker(ItemWorker):
             "prompt": item.prompt,
             "category": item.category,
             "method": item.method,
-            **{name: scores.get(name) for name in MEASURES},
-            "score_model": READER if reads else public_name(settings.model),
-            "score_revision": context.reader_revision if reads else context.score_revision,
+            "values": dict(scores.values),
+            "reasons": dict(scores.reasons),
+            "score_model": "+".join(models[judge] for judge in judges_of(item.protocol)),
+            "score_revision": judges_revision(
+                item.protocol, context.score_revision, context.reader_revision
+            ),
             **provenance(config_hash=context.config_hash, device=settings.device, started=started),
         }
 
-    def _embed(self, item: ScoreItem, protocol: ClipProtocol) -> Embedding:
-        from eval.protocols.protocol import embed_frames
-
-        assert self._encoder is not None  # a protocol of the configuration asked for it
-        edit = self._edited(item)
-        if protocol.frame_size not in edit.embeddings:
-            embedding = embed_frames(protocol, self._encoder, edit.frames)
-            edit.embeddings[protocol.frame_size] = embedding
-        return edit.embeddings[protocol.frame_size]
-
-    def _read(self, frames: Frames) -> Reading:
-        from eval.errors import EvalError
-
-        assert self._reader is not None  # a protocol of the configuration asked for it
-        try:
-            return self._reader.read(frames)
-        except ValueError as error:
-            raise EvalError(str(error)) from error
-
-    def _read_source(self, source: Row) -> Reading:
-        """Read the source clip; the edits of one video mostly follow each other."""
+    def _clip_of(self, source: Row) -> Clip:
+        """The source clip; the edits of one video mostly follow each other."""
         from components.steps.ingest import load_clip
+        from eval.protocols.evidence import Clip
 
         if self._source is None or self._source[0] != source:
             limits = self._context.config.video.limits
-            self._source = (source, self._read(load_clip(source, limits).frames))
+            clip = Clip(lambda: load_clip(source, limits).frames, self._judges)
+            self._source = (source, clip)
         return self._source[1]
 
-    def _edited(self, item: ScoreItem) -> _Edit:
-        if self._edit is None or self._edit.identity != (item.video_uri, item.sha256):
-            self._edit = None  # two edits at once would double the memory
-            self._edit = _Edit(item.video_uri, item.sha256, self._frames(item))
-        return self._edit
+    def _edited(self, item: ScoreItem) -> Clip:
+        """The edit, decoded and embedded once for all protocols; two would double the memory."""
+        from eval.protocols.evidence import Clip
+
+        identity = (item.video_uri, item.sha256)
+        if self._edit is None or self._edit[0] != identity:
+            self._edit = (identity, Clip(lambda: self._frames(item), self._judges))
+        return self._edit[1]
 
     def _frames(self, item: ScoreItem) -> Frames:
         with self._scratch() as folder:

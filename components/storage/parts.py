@@ -19,7 +19,13 @@ import pyarrow.parquet as pq
 from typing_extensions import override
 
 from components.errors import UserError
-from components.storage.schemas import OF_VERSION_1, READ_VERSIONS, SCHEMAS, TABLES_VERSION
+from components.storage.schemas import (
+    MEASURES_OF_VERSION_2,
+    OF_VERSION_1,
+    READ_VERSIONS,
+    SCHEMAS,
+    TABLES_VERSION,
+)
 from components.storage.store import Store
 
 COMMIT_NAME = re.compile(r"part-\d{20}-[0-9a-f]{32}\.parquet")
@@ -100,7 +106,7 @@ def read_part(
     except _OtherVersionError as error:
         raise UserError(
             f"{store.root}/{path} is of tables version {error}, but this release reads "
-            f"{' and '.join(READ_VERSIONS)}: use the release that wrote it, or another run root"
+            f"{', '.join(READ_VERSIONS)}: use the release that wrote it, or another run root"
         ) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(
@@ -163,16 +169,20 @@ def _decode(source: io.IOBase, size: int, name: str, table: str, wanted: Sequenc
     version = (found.metadata or {}).get(b"tav_tables_version", b"none").decode()
     if version not in READ_VERSIONS:
         raise _OtherVersionError(version)
-    fixed = OF_VERSION_1.get(table, {}) if version != TABLES_VERSION else {}
-    read = file.read(
-        columns=[column for column in wanted if column in found.names],
-        use_threads=size > _LARGE,
-    )
+    fixed = OF_VERSION_1.get(table, {}) if version == "1" else {}
+    old = version != TABLES_VERSION and table == "scores"
+    measures = [name for name in MEASURES_OF_VERSION_2 if old and name in found.names]
+    columns = [column for column in wanted if column in found.names]
+    if "values" in wanted:
+        columns += measures
+    read = file.read(columns=columns, use_threads=size > _LARGE)
     count = file.metadata.num_rows
 
     def column(name: str) -> pa.Array | pa.ChunkedArray:
         if name in fixed:
             return pa.repeat(fixed[name], count)
+        if old and name in ("values", "reasons"):
+            return _maps(read.select(measures if name == "values" else []), name, count)
         return (
             read[name] if name in found.names else pa.nulls(count, SCHEMAS[table].field(name).type)
         )
@@ -181,4 +191,12 @@ def _decode(source: io.IOBase, size: int, name: str, table: str, wanted: Sequenc
     rows = pa.Table.from_arrays([column(name) for name in wanted], names=list(wanted))
     listed = (file.metadata.metadata or {}).get(_COMMITS.encode())
     commits = tuple((str(one), int(size)) for one, size in json.loads(listed)) if listed else ()
-    return Part(rows, commits or ((name, count),), whole=set(found.names) <= set(wanted))
+    unread = set(found.names) - set(wanted) - set(measures)
+    return Part(rows, commits or ((name, count),), whole=not unread)
+
+
+def _maps(columns: pa.Table, name: str, count: int) -> pa.Array:
+    """A map for each row, of the columns that are not null there."""
+    rows = columns.to_pylist() if columns.num_columns else [{}] * count
+    pairs = [[(key, one) for key, one in row.items() if one is not None] for row in rows]
+    return pa.array(pairs, SCHEMAS["scores"].field(name).type)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from eval.measures import MEASURES
-
-TABLES_VERSION = "2"
+TABLES_VERSION = "3"
 """Written into each part's schema metadata; a part of a version that is not read is refused."""
-READ_VERSIONS = ("1", TABLES_VERSION)
+READ_VERSIONS = ("1", "2", TABLES_VERSION)
 OF_VERSION_1: dict[str, dict[str, str]] = {
     "edits": {"method": "tune_a_video"},
     "scores": {"method": "tune_a_video"},
 }
 """Columns by table that hold one value in all parts of version 1, when there was one method."""
+MEASURES_OF_VERSION_2 = (
+    *("frame_consistency", "textual_alignment"),
+    *("edited_right", "unedited_kept", "motion_correlation", "flicker", "jitter"),
+)
+"""Columns of the scores of versions 1 and 2, in place of ``values``."""
 
 _PROVENANCE = [
     ("config_hash", pa.string()),
@@ -136,7 +139,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("prompt", pa.string()),
         ("category", pa.string()),
         ("method", pa.string()),
-        *[(name, pa.float64()) for name in MEASURES],
+        ("values", pa.map_(pa.string(), pa.float64())),
+        ("reasons", pa.map_(pa.string(), pa.string())),
         ("score_model", pa.string()),
         ("score_revision", pa.string()),
         *_PROVENANCE,

@@ -125,7 +125,8 @@ def read_commits(
             except FileNotFoundError:
                 gone = path  # replaced since the listing: a new one names the part that holds it
                 continue
-            rows = part.rows.to_pylist()  # at once: a slice for each commit would take minutes
+            # At once: a slice for each commit would take minutes.
+            rows = part.rows.to_pylist(maps_as_pydicts="strict")
             for commit, start, end in part.spans():
                 if commit not in known:
                     found[commit] = (path, rows[start:end])

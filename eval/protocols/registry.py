@@ -6,12 +6,14 @@ import difflib
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 import eval.protocols
 from eval.errors import UnknownProtocolError
-from eval.protocols.protocol import Protocol, TruthProtocol
+from eval.measures import SECONDS, Measure
+from eval.protocols.evidence import CLIP
+from eval.protocols.protocol import Protocol
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 
@@ -45,6 +47,24 @@ def get_protocol(name: str) -> Protocol:
     )
 
 
-def reads_frames(name: str) -> bool:
-    """Whether scores under this protocol come from tinyworld's reader, and not from CLIP."""
-    return isinstance(PROTOCOLS.get(name), TruthProtocol)
+def judges_of(name: str) -> tuple[str, ...]:
+    """The models that a protocol asks for.
+
+    Of a protocol that this release does not have it is CLIP, as of all that other releases had: it
+    can be in the record of a run, and is refused where it is asked for (``get_protocol``).
+    """
+    return PROTOCOLS[name].judges if name in PROTOCOLS else (CLIP,)
+
+
+def measure_of(protocol: str, name: str) -> Measure:
+    """How to show a number of a protocol, or of none: one of another release by its bare name."""
+    if (protocol, name) == ("", SECONDS):
+        return Measure(label="Seconds", short="seconds", lower_is_better=True)
+    known = PROTOCOLS[protocol].measures if protocol in PROTOCOLS else {}
+    return known.get(name) or Measure(label=name, short=name)
+
+
+def shown(protocol: str, found: Iterable[str]) -> tuple[str, ...]:
+    """The measures to show of a protocol: all of its own in their order, then any others found."""
+    known = PROTOCOLS[protocol].measures if protocol in PROTOCOLS else {}
+    return (*known, *sorted(set(found) - known.keys()))

@@ -10,25 +10,37 @@ Pairs: consistency: all pairs i < j; alignment: every frame with the edited prom
 Aggregation: the mean cosine over a clip's pairs (frames), × 100; then means over edits.
 Range: -100 to 100.
 Direction: higher is better.
-Null: never; a clip of one frame and a prompt that is too long are failures.
+Null: consistency of a clip of one frame; alignment with a prompt that is empty or too long.
 """
 
 from __future__ import annotations
 
 from eval.metrics import frame_consistency, textual_alignment
-from eval.protocols.protocol import ClipEmbeddings, ClipProtocol
+from eval.protocols.evidence import CLIP, Evidence
+from eval.protocols.protocol import Metric, Protocol
 
 
-def _metrics(embeddings: ClipEmbeddings) -> dict[str, float]:
-    return {
-        "frame_consistency": frame_consistency(embeddings.frames_FD),
-        "textual_alignment": textual_alignment(embeddings.frames_FD, embeddings.text_D),
-    }
+def _consistency(evidence: Evidence) -> float:
+    return frame_consistency(evidence.edit.embeddings)
 
 
-PROTOCOL = ClipProtocol(
+def _alignment(evidence: Evidence) -> float:
+    # The prompt first: one that is too long need not cost a download.
+    text_D = evidence.text
+    return textual_alignment(evidence.edit.embeddings, text_D)
+
+
+PROTOCOL = Protocol(
     name="tav_paper_v1",
     source="arXiv 2212.11565, experiments: all pairs of frames; every frame with the edited "
     "prompt; both ×100. The paper does not state its CLIP variant.",
-    metrics=_metrics,
+    measures={
+        "frame_consistency": Metric(
+            label="Frame consistency", short="consistency", whole=100, of=_consistency
+        ),
+        "textual_alignment": Metric(
+            label="Textual alignment", short="alignment", whole=100, of=_alignment
+        ),
+    },
+    judges=(CLIP,),
 )

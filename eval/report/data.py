@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
-
-from eval.measures import Values
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,12 +22,16 @@ class Media:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ReportScore(Values):
+class ReportScore:
     """One edit's scores under one protocol by one model."""
 
     protocol: str
     score_model: str
     score_revision: str
+    values: Mapping[str, float]
+    """By measure."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """By measure that has no value: why."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

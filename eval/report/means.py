@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from eval.aggregate import Aggregate, Score, aggregate
-from eval.measures import MEASURES, filled
-from eval.protocols.registry import PROTOCOLS
+from eval.measures import Measure
+from eval.protocols.registry import measure_of, shown
 from eval.report.cards import ScoreId, score_id
 from eval.report.data import ReportData, ReportRow, ReportScore
 from eval.values import NOTHING, Mean
@@ -21,10 +21,8 @@ class Column:
 
     label: str
     """Two models never share one."""
-    measures: tuple[str, ...]
-    """The columns that it fills."""
-    whole: float
-    """What a measure in percent reaches at most."""
+    measures: Mapping[str, Measure]
+    """In the order to show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,8 @@ def score_columns(rows: Iterable[ReportRow]) -> dict[ScoreId, Column]:
         if models[protocol] > 1:
             revision = revision.removeprefix("sha256:")[:8]
             label = f"{protocol} · {model.rpartition('/')[2]} @ {revision}"
-        whole = PROTOCOLS[protocol].whole if protocol in PROTOCOLS else 100.0
-        columns[identity] = Column(label, filled(found[identity]), whole)
+        names = shown(protocol, (name for score in found[identity] for name in score.values))
+        columns[identity] = Column(label, {name: measure_of(protocol, name) for name in names})
     return columns
 
 
@@ -68,8 +66,8 @@ def aggregates(rows: Iterable[ReportRow], columns: Mapping[ScoreId, Column]) -> 
         present = {score_id(score): score for score in row.scores}
         for identity, column in columns.items():
             score = present.get(identity)
-            values = {name: score.value(name) if score else None for name in MEASURES}
-            scores.append(Score(protocol=column.label, category=row.category, **values))
+            values = {name: score.values.get(name) if score else None for name in column.measures}
+            scores.append(Score(protocol=column.label, category=row.category, values=values))
     return aggregate(scores)
 
 
@@ -83,13 +81,17 @@ def variant_means(data: ReportData, columns: Mapping[ScoreId, Column]) -> list[V
             for one in aggregates(rows[name], columns)
             if one.category is None
         }
-        nothing = dict.fromkeys(MEASURES, NOTHING)
-        means.append({key: overall.get(one.label, nothing) for key, one in columns.items()})
+        means.append(
+            {
+                key: overall.get(one.label, dict.fromkeys(one.measures, NOTHING))
+                for key, one in columns.items()
+            }
+        )
     best = [
-        (index, (key, measure))
+        (index, (key, name))
         for key, column in columns.items()
-        for measure in column.measures
-        for index in _best([one[key][measure].value for one in means], measure)
+        for name, measure in column.measures.items()
+        for index in _best([one[key][name].value for one in means], measure)
     ]
     return [
         VariantMeans(
@@ -103,10 +105,10 @@ def variant_means(data: ReportData, columns: Mapping[ScoreId, Column]) -> list[V
     ]
 
 
-def _best(values: Sequence[float | None], measure: str) -> list[int]:
+def _best(values: Sequence[float | None], measure: Measure) -> list[int]:
     """Where the best value stands; nowhere if there is none to compare it with."""
     present = [value for value in values if value is not None and math.isfinite(value)]
     if len(present) < 2:  # noqa: PLR2004 - two to compare
         return []
-    best = min(present) if MEASURES[measure].lower_is_better else max(present)
+    best = min(present) if measure.lower_is_better else max(present)
     return [index for index, value in enumerate(values) if value == best]

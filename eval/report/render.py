@@ -17,7 +17,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eval.measures import MEASURES
 from eval.report.cards import Card, ScoreId, Tile, cards
 from eval.report.data import ReportData, ReportRow
 from eval.report.means import Column, aggregates, score_columns, variant_means
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 
 CATEGORIES = ("object", "background", "style", "other")
 """Those with a colour of their own; any other is drawn as ``other``."""
+_AXES = ("textual_alignment", "frame_consistency")
+"""Of the scatter plot, as in the paper; of a protocol that has both."""
 COLOURS = 8
 """Of variants; with more of them colours return."""
 
@@ -68,7 +69,6 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         media=media,
         now=now,
         columns=columns,
-        measures=MEASURES,
         # By label, as the aggregates have them.
         measures_of={column.label: column.measures for column in columns.values()},
         cards=groups,
@@ -129,14 +129,13 @@ def _plots(
     for identity, column in columns.items():
         shown = []
         for index, tile in numbered:
-            score = tile.scores.get(identity)
-            if score and _finite(score.textual_alignment) and _finite(score.frame_consistency):
-                shown.append((index, tile, score))
+            values = tile.scores[identity].values if identity in tile.scores else {}
+            x, y = (values.get(name, math.nan) for name in _AXES)
+            if math.isfinite(x) and math.isfinite(y):
+                shown.append((index, tile, (x, y)))
         if not shown:
             continue
-        plot = scatter(
-            [(one.textual_alignment or 0.0, one.frame_consistency or 0.0) for *_, one in shown]
-        )
+        plot = scatter([place for *_, place in shown])
         dots = [
             _dot(index, tile, place, variants)
             for (index, tile, _), place in zip(shown, plot.points, strict=True)
@@ -191,10 +190,6 @@ def _provenance(rows: Iterable[ReportRow]) -> list[tuple[str, list[str]]]:
         found.append(("Sampled", {period}))
     usual = ("Methods", {"tune_a_video"})
     return [(name, sorted(values)) for name, values in found if values and (name, values) != usual]
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _number(value: float | None) -> str:

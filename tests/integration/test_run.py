@@ -91,8 +91,8 @@ def assert_complete(state: State, root: Path) -> None:
         assert file_sha256(root / row["uri"]) == row["sha256"]
     assert not list((root / "checkpoints").glob("*"))
     for row in read_table(state.store, "scores"):
-        assert 0 < row["frame_consistency"] <= 100.001
-        assert -100 <= row["textual_alignment"] <= 100
+        assert 0 < row["values"]["frame_consistency"] <= 100.001
+        assert -100 <= row["values"]["textual_alignment"] <= 100
 
 
 def write_video(path: Path, frames: int, size: tuple[int, int] = (64, 64)) -> Path:

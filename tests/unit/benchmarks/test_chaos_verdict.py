@@ -117,7 +117,10 @@ def fail_without_reason(run: SoundRun) -> None:
         (drop_object, {"dangling", "wrong_sha256"}),
         (spoil_adapter, {"wrong_sha256", "unlike_undisturbed"}),
         (fail_without_reason, {"without_reason", "unlike_undisturbed"}),
-        (lambda run: run.again("scores", frame_consistency=1.0), {"unlike_undisturbed"}),
+        (
+            lambda run: run.again("scores", values={"frame_consistency": 1.0}),
+            {"unlike_undisturbed"},
+        ),
         (lambda run: run.again("adapters", final_loss=9.0), {"unlike_undisturbed"}),
         (lambda run: run.again("latents", latents=[9.0]), {"unlike_undisturbed"}),
         (lambda run: run.again("edits", sha256="1" * 64), {"wrong_sha256", "unlike_undisturbed"}),

@@ -13,8 +13,7 @@ def score(
     return Score(
         protocol=protocol,
         category=category,
-        frame_consistency=consistency,
-        textual_alignment=alignment,
+        values={"frame_consistency": consistency, "textual_alignment": alignment},
     )
 
 
@@ -54,4 +53,6 @@ def test_a_missing_score_is_no_zero(missing: float | None) -> None:
 
 def test_nothing_there_has_no_mean() -> None:
     assert aggregate([]) == []
-    assert aggregate([score("style", None, None)])[0].means["flicker"].value is None
+    (_, overall) = aggregate([score("style", None, None)])
+    assert overall.means["frame_consistency"].value is None
+    assert overall.count == 1

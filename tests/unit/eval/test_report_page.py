@@ -26,9 +26,14 @@ SCORE = ReportScore(
     protocol="tav_paper_v1",
     score_model="models/clip",
     score_revision="sha256:0123456789abcdef",
-    frame_consistency=91.25,
-    textual_alignment=27.5,
+    values={"frame_consistency": 91.25, "textual_alignment": 27.5},
 )
+
+
+def rescored(**values: float) -> ReportScore:
+    return dataclasses.replace(SCORE, values={**SCORE.values, **values})
+
+
 ROW = ReportRow(
     variant="",
     method="tune_a_video",
@@ -134,7 +139,12 @@ hostile = st.one_of(
 
 @given(hostile, hostile)
 def test_no_text_becomes_markup(first: str, second: str) -> None:
-    plain = Elements(page(ROW, failures=(FAILURE,))).names()
+    def judged(protocol: str, model: str, name: str, reason: str) -> ReportScore:
+        one = dataclasses.replace(SCORE, protocol=f"{protocol}_v9", score_model=model)
+        return dataclasses.replace(one, values={f"{name}1": 0.5}, reasons={f"{name}1": reason})
+
+    known = changed(scores=(judged("other", "m", "n", "why"),))
+    plain = Elements(page(known, failures=(FAILURE,))).names()
     row = changed(
         video_id=first,
         edit_id=second,
@@ -144,7 +154,7 @@ def test_no_text_becomes_markup(first: str, second: str) -> None:
         device=second,
         config_hash=first,
         edit_key=second,
-        scores=(dataclasses.replace(SCORE, protocol=first, score_model=second),),
+        scores=(judged(first, second, first, second),),
     )
     failure = dataclasses.replace(
         FAILURE, step=first, video_id=second, message=first, traceback=second, error_type=first
@@ -189,14 +199,32 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
 
 
 def test_a_missing_score_is_a_dash_and_no_zero() -> None:
-    text = page(changed(scores=(dataclasses.replace(SCORE, frame_consistency=math.nan),)), ROW)
+    text = page(changed(scores=(rescored(frame_consistency=math.nan),)), ROW)
     assert re.search(r"\bnan\b", Elements(text).text, re.IGNORECASE) is None
     assert "91.25" in text
     assert "1 missing" in text
 
 
+def test_why_a_measure_has_no_value_is_told_where_its_dash_is() -> None:
+    reasons = {"textual_alignment": 'reads 77: "shorten" <it>'}
+    lacking = dataclasses.replace(SCORE, values={"frame_consistency": 91.25}, reasons=reasons)
+    told = [
+        (tag, attributes["title"])
+        for tag, attributes in Elements(page(changed(scores=(lacking,)))).tags
+        if tag in {"dd", "td"} and "title" in attributes
+    ]
+    assert told == [("dd", reasons["textual_alignment"]), ("td", reasons["textual_alignment"])]
+
+
+def test_a_protocol_of_another_release_is_shown_by_its_bare_names() -> None:
+    other = dataclasses.replace(SCORE, protocol="other_v7", values={"sharpness": 0.5})
+    text = Elements(page(changed(scores=(other,)))).text
+    assert "other_v7" in text
+    assert "sharpness" in text
+
+
 def test_two_models_of_one_protocol_are_never_averaged() -> None:
-    other = dataclasses.replace(SCORE, score_revision="sha256:fedcba98", frame_consistency=10.0)
+    other = dataclasses.replace(rescored(frame_consistency=10.0), score_revision="sha256:fedcba98")
     text = Elements(page(changed(scores=(SCORE, other)))).text
     assert "tav_paper_v1 · clip @ 01234567" in text
     assert "tav_paper_v1 · clip @ fedcba98" in text
@@ -207,8 +235,11 @@ def varied(*names: str, **scores: list[float | None]) -> ReportData:
     """One edit in each variant, with its scores."""
 
     def score(at: int) -> ReportScore:
-        changes: dict[str, Any] = {key: values[at] for key, values in scores.items()}
-        return dataclasses.replace(SCORE, **changes)
+        changes = {name: values[at] for name, values in scores.items()}
+        found = {**SCORE.values, **changes}
+        return dataclasses.replace(
+            SCORE, values={name: value for name, value in found.items() if value is not None}
+        )
 
     rows = tuple(
         changed(variant=name, edit_key=name, scores=(score(at),)) for at, name in enumerate(names)
@@ -217,15 +248,20 @@ def varied(*names: str, **scores: list[float | None]) -> ReportData:
 
 
 def test_the_best_of_each_measure_is_marked_by_what_is_better() -> None:
-    data = varied("a", "b", "c", frame_consistency=[1.0, 3.0, None], flicker=[2.0, 5.0, 2.0])
+    data = varied("a", "b", "c", edited_right=[1.0, 3.0, None], flicker=[2.0, 5.0, 2.0])
+    truth = [
+        changed(row, scores=(dataclasses.replace(row.scores[0], protocol="tinyworld_v1"),))
+        for row in data.rows
+    ]
+    data = dataclasses.replace(data, rows=tuple(truth))
     (key,) = columns = score_columns(data.rows)
     means = variant_means(data, columns)
     marked = [{name for _, name in one.best} for one in means]
     assert marked[0] >= {"flicker"}
-    assert marked[1] >= {"frame_consistency"}
-    assert "frame_consistency" not in marked[0] | marked[2]
+    assert marked[1] >= {"edited_right"}
+    assert "edited_right" not in marked[0] | marked[2]
     assert "flicker" in marked[2]
-    assert means[2].means[key]["frame_consistency"].missing == 1
+    assert means[2].means[key]["edited_right"].missing == 1
 
 
 def test_one_variant_with_a_value_has_nothing_to_be_best_of() -> None:
@@ -262,9 +298,8 @@ def test_work_that_variants_share_is_counted_once() -> None:
 
 
 def test_a_raw_cosine_is_drawn_on_a_scale_of_its_own() -> None:
-    raw = dataclasses.replace(
-        SCORE, protocol="rave_v1", frame_consistency=0.93, textual_alignment=0.25
-    )
+    values = {"frame_consistency": 0.93, "textual_alignment": 0.25}
+    raw = dataclasses.replace(SCORE, protocol="rave_v1", values=values)
     fills = re.findall(r'class="fill" width="([0-9.]+)"', page(changed(scores=(raw,))))
     assert fills == ["93.0", "25.0"] * 2
 

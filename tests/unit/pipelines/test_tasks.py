@@ -12,7 +12,6 @@ import pytest
 from components.config import RunConfig, narrowed
 from components.errors import UserError
 from components.run.record import save_run
-from eval.measures import MEASURES
 from pipelines import tasks
 from tests.scored_run import scored_run
 from tests.unit.components.run.test_plan import Run
@@ -132,8 +131,8 @@ def of_variants(
         key = view.planned_edits["v/e"].edit_key
         run.commit("edits", edit_id="v/e", edit_key=key)
         score = {"edit_id": "v/e", "edit_key": key, "score_key": view.score_key(key, PROTOCOL)}
-        measures = dict.fromkeys(MEASURES) | {"frame_consistency": value}
-        run.commit("scores", protocol=PROTOCOL, **score, **measures)
+        values = {"frame_consistency": value}
+        run.commit("scores", protocol=PROTOCOL, **score, values=values)
     save_run(run.store, run.config, run.state.manifest, run.state.revisions)
     document = CONFIG | {"run": str(folder / name), "variants": VARIANTS, "only": list(only)}
     return tasks.run_config(json.dumps(document))

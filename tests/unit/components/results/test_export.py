@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.errors import UserError
-from components.results.export import COLUMNS, export, score_table
+from components.results.export import columns, export, score_table
 from components.results.scored import Selection
 from components.storage.local import LocalStore
 from tests.finished_run import (
@@ -21,6 +21,9 @@ from tests.finished_run import (
     write_run,
     write_score,
 )
+
+FIRST, LAST = columns([])[:8], columns([])[8:]
+"""The columns before and after those of measures."""
 
 
 @pytest.fixture
@@ -44,12 +47,12 @@ def test_one_row_for_each_edit_and_protocol(store: LocalStore) -> None:
         ("surfer/swap", "tav_paper_v1"),
     ]
     found = rows[1]
-    assert tuple(found) == COLUMNS
+    assert tuple(found) == (*FIRST, "values", *LAST)
     assert found["source_prompt"] == "a jeep is moving on the road"
-    assert (found["frame_consistency"], found["textual_alignment"]) == (92.0, 28.0)
+    assert found["values"] == {"frame_consistency": 92.0, "textual_alignment": 28.0}
     assert (found["seconds"], found["seed"], found["method"]) == (61.5, 33, "tune_a_video")
     assert found["base_model"] == "CompVis/stable-diffusion-v1-4"
-    assert rows[2]["frame_consistency"] is None
+    assert "frame_consistency" not in rows[2]["values"]
     assert {(one["variant"], one["method"]) for one in rows} == {("", "tune_a_video")}
 
 
@@ -65,7 +68,9 @@ def test_each_variant_has_its_rows_even_where_they_are_shared(store: LocalStore)
     key = {"e-car-swap"}
     scored, unscored = Selection(edit_keys=key), Selection(edit_keys=key, score_keys=set())
     rows = score_table(store, {"z": scored, "a": unscored, "none": Selection(edit_keys=set())})
-    assert [(one["variant"], one["edit_id"], one["frame_consistency"]) for one in rows] == [
+    assert [
+        (one["variant"], one["edit_id"], one["values"].get("frame_consistency")) for one in rows
+    ] == [
         ("z", "car/swap", 92.0),
         ("a", "car/swap", None),
     ]
@@ -77,8 +82,8 @@ def test_two_edits_of_one_prompt_keep_their_own_scores(store: LocalStore) -> Non
     write_score(store, twin, 1.0, 2.0)
     chosen = Selection(edit_keys={"e-car-swap"})
     rows = {one["edit_id"]: one for one in score_table(store, chosen)}
-    assert rows["car/twin"]["frame_consistency"] == 1.0
-    assert rows["car/swap"]["frame_consistency"] == 92.0
+    assert rows["car/twin"]["values"]["frame_consistency"] == 1.0
+    assert rows["car/swap"]["values"]["frame_consistency"] == 92.0
 
 
 def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
@@ -91,14 +96,20 @@ def test_an_edit_that_was_renamed_shows_once(store: LocalStore) -> None:
 
 def test_parquet_keeps_types_even_when_a_column_is_empty(tmp_path: Path) -> None:
     target = tmp_path / "scores.parquet"
-    export([exported_row(frame_consistency=None)], str(target))
+    reasons = {"frame_consistency": "one frame"}
+    export([exported_row(values={"frame_consistency": None}, reasons=reasons)], str(target))
     table = pq.read_table(target)
-    assert tuple(table.column_names) == COLUMNS
-    types = {name: str(table.schema.field(name).type) for name in COLUMNS}
+    names = ("frame_consistency", "textual_alignment")
+    assert tuple(table.column_names) == (*FIRST, *names, *LAST)
+    types = {name: str(table.schema.field(name).type) for name in table.column_names}
     assert types["frame_consistency"] == types["fps"] == "double"
     assert types["seed"] == "int64"
     assert types["created_at"] == "timestamp[us, tz=UTC]"
-    assert table.to_pylist()[0] == exported_row(frame_consistency=None)
+    row = exported_row()
+    del row["values"]
+    measured = {"frame_consistency": None, "textual_alignment": -1.5}
+    told = {"reasons": '{"frame_consistency": "one frame"}'}
+    assert table.to_pylist()[0] == row | measured | told
 
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", '=HYPERLINK("x")']
@@ -116,10 +127,10 @@ def test_csv_text_is_never_a_formula(tmp_path: Path, prompt: str) -> None:
 def test_csv_numbers_stay_numbers_and_text_stays_text(tmp_path: Path) -> None:
     target = tmp_path / "scores.csv"
     prompt = 'a "red", blue\nfish | 2-1'
-    export([exported_row(prompt=prompt, frame_consistency=math.nan)], str(target))
+    export([exported_row(prompt=prompt, values={"frame_consistency": math.nan})], str(target))
     with target.open(newline="", encoding="utf-8") as handle:
         (read,) = csv.DictReader(handle)
-    assert tuple(read) == COLUMNS
+    assert tuple(read) == (*FIRST, "frame_consistency", "textual_alignment", *LAST)
     assert float(read["textual_alignment"]) == -1.5
     assert (read["seed"], read["frame_consistency"], read["prompt"]) == ("33", "", prompt)
     assert read["created_at"] == "2026-11-20T09:30:00+00:00"
@@ -128,7 +139,10 @@ def test_csv_numbers_stay_numbers_and_text_stays_text(tmp_path: Path) -> None:
 def test_jsonl_is_one_strict_json_object_a_line(tmp_path: Path) -> None:
     target = tmp_path / "scores.jsonl"
     export(
-        [exported_row(prompt="a\nb\u2028\ud800"), exported_row(frame_consistency=math.nan)],
+        [
+            exported_row(prompt="a\nb\u2028\ud800"),
+            exported_row(values={"frame_consistency": math.nan}),
+        ],
         str(target),
     )
     lines = target.read_text(encoding="utf-8").split("\n")
@@ -142,7 +156,7 @@ def test_jsonl_is_one_strict_json_object_a_line(tmp_path: Path) -> None:
 def test_markdown_cells_cannot_break_the_table_or_become_html(tmp_path: Path) -> None:
     target = tmp_path / "scores.md"
     prompt = "a|b\n| c <script>alert(1)</script> [x](javascript:y) `z` \\|"
-    export([exported_row(prompt=prompt, frame_consistency=None)], str(target))
+    export([exported_row(prompt=prompt, values={"frame_consistency": None})], str(target))
     header, rule, line, rest = target.read_text(encoding="utf-8").split("\n")
     assert rest == ""
     assert rule.count("---:") == 3

@@ -52,7 +52,7 @@ def test_rows_carry_source_scores_and_tuning(store: LocalStore) -> None:
     assert row.source is not None
     assert (row.source.width, row.source.height) == (96, 64)
     assert (row.tune_seconds, row.tune_steps, row.seconds) == (600.0, 500, 61.5)
-    assert [score.frame_consistency for score in row.scores] == [92.0]
+    assert [score.values["frame_consistency"] for score in row.scores] == [92.0]
     assert (row.variant, row.method, row.adapter_key) == ("", "tune_a_video", "a-car")
 
 
@@ -91,7 +91,7 @@ def test_the_last_score_of_a_protocol_and_model_counts(store: LocalStore) -> Non
     write_score(store, edit, 50.0, 5.0)
     write_score(store, edit, 60.0, 6.0, score_revision="sha256:other")
     row = next(row for row in collect(store).rows if row.edit_id == edit["edit_id"])
-    assert sorted(score.frame_consistency or 0 for score in row.scores) == [50.0, 60.0]
+    assert sorted(score.values["frame_consistency"] for score in row.scores) == [50.0, 60.0]
 
 
 def test_a_second_report_copies_nothing_and_drops_what_is_not_shown(store: LocalStore) -> None:
@@ -156,7 +156,7 @@ def test_variants_share_rows_by_key_and_their_videos_are_copied_once(store: Loca
         ("car/swap", "full", "e-car-swap"),
         ("car/swap", "bare", "e-other"),
     ]
-    assert [row.scores[0].frame_consistency for row in data.rows[2:4]] == [92.0, 50.0]
+    assert [row.scores[0].values["frame_consistency"] for row in data.rows[2:4]] == [92.0, 50.0]
     write_report(store, data)
     assert len(list(Path(store.root, "report/media").iterdir())) == 3 + 7
 

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from components.results.score_tables import MAX_PRINTED, print_scores
 from components.storage.tables import Row
-from eval.measures import CLIP_MEASURES, TRUTH_MEASURES
+from eval.protocols.registry import PROTOCOLS
 from tests.finished_run import exported_row
 
 
@@ -22,8 +22,8 @@ def printed(rows: list[Row], width: int = 200) -> str:
 def test_printed_scores_end_with_the_means() -> None:
     text = printed(
         [
-            exported_row(frame_consistency=90.0),
-            exported_row(frame_consistency=None, edit_id="car/b"),
+            exported_row(values={"frame_consistency": 90.0}),
+            exported_row(values={"frame_consistency": None}, edit_id="car/b"),
         ]
     )
     assert "car/snow" in text
@@ -47,22 +47,24 @@ def test_a_long_table_says_what_it_leaves_out() -> None:
 
 def test_every_protocol_has_its_own_table_and_measures() -> None:
     truth = {"frame_consistency": None, "textual_alignment": None, "flicker": 14.0}
-    text = printed([exported_row(), exported_row(protocol="tinyworld_v1", **truth)])
+    text = printed([exported_row(), exported_row(protocol="tinyworld_v1", values=truth)])
     paper, tiny = text.split("tinyworld_v1")
     assert ("alignment" in paper, "flicker" in paper) == (True, False)
     assert ("alignment" in tiny, "flicker" in tiny) == (False, True)
 
 
 def test_what_is_not_scored_yet_is_shown() -> None:
-    unscored = dict.fromkeys(("protocol", "frame_consistency", "textual_alignment"))
-    text = printed([exported_row(), exported_row(edit_id="car/boat", **unscored)])
+    nothing = dict.fromkeys(("frame_consistency", "textual_alignment"))
+    text = printed(
+        [exported_row(), exported_row(edit_id="car/boat", protocol=None, values=nothing)]
+    )
     assert "not scored" in text
     assert "car/boat" in text
 
 
 def test_of_several_variants_the_means_are_shown() -> None:
     rows = [
-        exported_row(edit_id=f"car/{edit}", variant=variant, frame_consistency=value)
+        exported_row(edit_id=f"car/{edit}", variant=variant, values={"frame_consistency": value})
         for edit, value in (("snow", 90.0), ("sand", 80.0), ("ice", None))
         for variant, value in (("full", value), ("pnp", value and value - 20))
     ]
@@ -92,16 +94,20 @@ def test_a_run_of_many_variants_ends_in_a_screenful() -> None:
 
 
 def test_numbers_of_several_variants_are_whole_at_80_columns() -> None:
-    truth = dict.fromkeys(CLIP_MEASURES) | dict.fromkeys(TRUTH_MEASURES, 123.45)
-    row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v1", **truth)
+    nothing = dict.fromkeys(PROTOCOLS["tav_paper_v1"].measures)
+    names = PROTOCOLS["tinyworld_v1"].measures
+    truth = nothing | dict.fromkeys(names, 123.45)
+    row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v1", values=truth)
     text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=80)
-    assert text.count("123.45") == len(TRUTH_MEASURES) * 2
+    assert text.count("123.45") == len(names) * 2
     assert "no_inversion" in text
 
 
 def test_a_variant_that_a_protocol_lacks_is_said_to_have_none() -> None:
-    unscored = dict.fromkeys(("protocol", "frame_consistency", "textual_alignment"))
-    text = printed([exported_row(variant="full"), exported_row(variant="pnp", **unscored)])
+    nothing = dict.fromkeys(("frame_consistency", "textual_alignment"))
+    text = printed(
+        [exported_row(variant="full"), exported_row(variant="pnp", protocol=None, values=nothing)]
+    )
     paper, rest = text.split("not scored")
     assert [line.split()[1:4:2] for line in paper.splitlines() if "pnp" in line] == [["pnp", "0/0"]]
     assert [line.split()[1:4:2] for line in rest.splitlines() if "pnp" in line] == [["pnp", "0/1"]]

@@ -70,7 +70,7 @@ def test_finished_edits_are_scored_and_read_once(
     assert levels(shown(state, row)) == [0, 1, 2, 3]
     (score,) = read_table(state.store, "scores")
     assert (score["method"], score["prompt"]) == ("precomputed", "a grey fish")
-    assert score["frame_consistency"] > 0
+    assert score["values"]["frame_consistency"] > 0
     assert counts(run(document)[0]) == {}
 
 

@@ -112,7 +112,10 @@ def test_edits_play_as_fast_as_their_sources_move_or_as_asked(
         12
     }
     # Frames do not depend on it, so neither do scores.
-    scores = {(r["edit_id"], r["textual_alignment"]) for r in read_table(state.store, "scores")}
+    scores = {
+        (r["edit_id"], r["values"].get("textual_alignment"))
+        for r in read_table(state.store, "scores")
+    }
     assert len(scores) == 3
 
 

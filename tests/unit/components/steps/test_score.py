@@ -20,7 +20,8 @@ from components.storage.tables import read_table
 from components.video.io import encode_mp4, read_mp4_frames
 from eval.clip_encoder import ClipEncoder
 from eval.protocols import registry
-from eval.protocols.protocol import ClipProtocol, score_clip
+from eval.protocols.evidence import Clip, Evidence, Judges
+from eval.protocols.protocol import score
 from tav_model.config import ModelConfig
 from tinyworld.encode import write_clip
 from tinyworld.scenes import FRAMES, Scene
@@ -45,12 +46,6 @@ def write_edit(store: LocalStore, folder: Path, name: str, frames: int = 4) -> t
     encode_mp4(path, pixels, fps=8, crf=12)
     store.write_file(f"edits/{name}.mp4", path)
     return f"edits/{name}.mp4", file_sha256(path)
-
-
-def paper() -> ClipProtocol:
-    protocol = registry.get_protocol("tav_paper_v1")
-    assert isinstance(protocol, ClipProtocol)
-    return protocol
 
 
 def item(uri: str, sha256: str, **changes: Any) -> ScoreItem:
@@ -78,15 +73,13 @@ def test_a_scored_edit_is_one_row_with_its_provenance(context: StepContext, tmp_
     (outcome,) = ScoreWorker(context)([scored])
     assert (outcome.video_id, outcome.edit_id, outcome.error) == ("fish", "fish/red", None)
     (row,) = read_table(store, "scores")
-    encoder = ClipEncoder(context.config.score.model)
-    expected = score_clip(
-        paper(),
-        encoder,
-        read_mp4_frames(tmp_path / "a.mp4"),
-        "a red fish",
-    )
-    assert row["frame_consistency"] == pytest.approx(expected["frame_consistency"], abs=1e-5)
-    assert row["textual_alignment"] == pytest.approx(expected["textual_alignment"], abs=1e-5)
+    judges = Judges(ClipEncoder(context.config.score.model))
+    edit = Clip(lambda: read_mp4_frames(tmp_path / "a.mp4"), judges)
+    evidence = Evidence(judges=judges, edit=edit, prompt="a red fish")
+    expected = score(registry.get_protocol("tav_paper_v1"), evidence)
+    assert row["values"] == pytest.approx(dict(expected.values), abs=1e-5)
+    assert row["values"].keys() == {"frame_consistency", "textual_alignment"}
+    assert row["reasons"] == {}
     assert row["score_key"] == scored.item_key
     assert row["method"] == "tune_a_video"
     assert row["score_model"] == context.config.score.model
@@ -102,23 +95,19 @@ def test_one_bad_edit_leaves_the_others(context: StepContext, tmp_path: Path) ->
     store.write_bytes("edits/text.mp4", b"no video at all")
     text_sha256 = file_sha256(Path(store.root, "edits/text.mp4"))
     bad = [
-        item(uri, sha256, edit_id="fish/long", prompt="fish " * 90),
-        item(uri, sha256, edit_id="fish/empty", prompt=""),
         item("edits/gone.mp4", sha256, edit_id="fish/gone"),
         item(uri, "0" * 64, edit_id="fish/changed"),
-        item(still, still_sha256, edit_id="fish/still"),
+        item(still, still_sha256, edit_id="fish/nothing", prompt=""),
         item("edits/text.mp4", text_sha256, edit_id="fish/text"),
     ]
     outcomes = ScoreWorker(context)([*bad, item(uri, sha256, edit_id="fish/good")])
-    assert [outcome.error is None for outcome in outcomes] == [False] * 6 + [True]
+    assert [outcome.error is None for outcome in outcomes] == [False] * 4 + [True]
     assert [row["edit_id"] for row in read_table(store, "scores")] == ["fish/good"]
     failures = {row["edit_id"]: row for row in read_table(store, "failures")}
-    assert "reads 77: shorten the prompt" in failures["fish/long"]["message"]
-    assert failures["fish/long"]["error_type"] == "ScoreError"
-    assert "prompt is empty" in failures["fish/empty"]["message"]
     assert "is gone, but a row names it" in failures["fish/gone"]["message"]
     assert "its row says" in failures["fish/changed"]["message"]
-    assert "at least 2" in failures["fish/still"]["message"]
+    assert "at least 2" in failures["fish/nothing"]["message"]
+    assert failures["fish/nothing"]["error_type"] == "ScoreError"
     assert "text.mp4 is text, and no video" in failures["fish/text"]["message"]
     assert {name for name, row in failures.items() if row["retryable"]} == {
         "fish/gone",
@@ -127,17 +116,38 @@ def test_one_bad_edit_leaves_the_others(context: StepContext, tmp_path: Path) ->
     assert all(row["step"] == "score" and row["item_key"] for row in failures.values())
 
 
+def test_a_measure_that_cannot_be_computed_leaves_the_others(
+    context: StepContext, tmp_path: Path
+) -> None:
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    still, still_sha256 = write_edit(store, tmp_path, "still", frames=1)
+    asked = [
+        item(uri, sha256, edit_id="fish/long", prompt="fish " * 90),
+        item(uri, sha256, edit_id="fish/empty", prompt=""),
+        item(still, still_sha256, edit_id="fish/still"),
+    ]
+    outcomes = ScoreWorker(context)(asked)
+    assert [outcome.error for outcome in outcomes] == [None] * 3
+    rows = {row["edit_id"]: row for row in read_table(store, "scores")}
+    for name, lacking, reason in (
+        ("fish/long", "textual_alignment", "reads 77: shorten the prompt"),
+        ("fish/empty", "textual_alignment", "prompt is empty"),
+        ("fish/still", "frame_consistency", "at least 2"),
+    ):
+        assert reason in rows[name]["reasons"].pop(lacking)
+        assert rows[name]["reasons"] == {}
+        assert len(rows[name]["values"]) == 1
+        assert lacking not in rows[name]["values"]
+
+
 def test_protocols_of_one_edit_embed_its_frames_once(
     context: StepContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metrics = paper().metrics
-    extra = [
-        ClipProtocol(name="same_view_v1", source="a test", metrics=metrics),
-        ClipProtocol(name="small_view_v1", source="a test", metrics=metrics, frame_size=(16, 16)),
-    ]
-    monkeypatch.setattr(
-        registry, "PROTOCOLS", {protocol.name: protocol for protocol in [paper(), *extra]}
-    )
+    paper = registry.get_protocol("tav_paper_v1")
+    names = ("tav_paper_v1", "same_view_v1")
+    both = {name: dataclasses.replace(paper, name=name) for name in names}
+    monkeypatch.setattr(registry, "PROTOCOLS", both)
     seen: list[tuple[int, ...]] = []
     encode_frames = ClipEncoder.encode_frames
 
@@ -149,15 +159,14 @@ def test_protocols_of_one_edit_embed_its_frames_once(
     store = LocalStore(context.config.run)
     uri, sha256 = write_edit(store, tmp_path, "a")
     other, other_sha256 = write_edit(store, tmp_path, "bb", frames=3)
-    names = ("tav_paper_v1", "same_view_v1", "small_view_v1")
     first = [item(uri, sha256, protocol=name) for name in names]
     second = item(other, other_sha256, edit_key="e2", edit_id="fish/blue")
     ScoreWorker(context)([*first, second])
-    assert seen == [(4, 32, 48, 3), (4, 16, 16, 3), (3, 32, 48, 3)]
+    assert seen == [(4, 32, 48, 3), (3, 32, 48, 3)]
     rows = {(row["edit_id"], row["protocol"]): row for row in read_table(store, "scores")}
     paper_row, same = rows["fish/red", "tav_paper_v1"], rows["fish/red", "same_view_v1"]
-    assert paper_row["frame_consistency"] == same["frame_consistency"]
-    assert rows["fish/blue", "tav_paper_v1"]["frame_consistency"] != same["frame_consistency"]
+    assert paper_row["values"] == same["values"]
+    assert rows["fish/blue", "tav_paper_v1"]["values"] != same["values"]
 
 
 def test_a_model_that_is_not_there_stops_the_step(tmp_path: Path, tiny_models: Path) -> None:
@@ -187,6 +196,10 @@ def test_unknown_protocols_are_refused_before_any_work() -> None:
     check_protocols(["tav_paper_v1"])
     with pytest.raises(UserError, match=r"score\.protocols: unknown protocol 'tav_paper'.*did you"):
         check_protocols(["tav_paper_v1", "tav_paper"])
+
+
+def values_but(row: dict[str, Any], name: str) -> set[str]:
+    return set(row["values"]) - {name}
 
 
 def test_ground_truth_compares_an_edit_with_its_source_clip(
@@ -226,13 +239,19 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
         )
     )
     alien = dataclasses.replace(truth, item_key="alien", prompt="a panda eats bamboo")
-    outcomes = worker([truth, alien])
-    assert [outcome.error is None for outcome in outcomes] == [True, False]
-    (row,) = read_table(store, "scores")
+    same = dataclasses.replace(truth, item_key="same", prompt=source.caption())
+    outcomes = worker([truth, alien, same])
+    assert [outcome.error is None for outcome in outcomes] == [True, False, True]
+    row, unchanged = read_table(store, "scores")
+    assert unchanged["reasons"] == {
+        "edited_right": "the prompts differ in no word of the tiny world"
+    }
+    assert unchanged["values"].keys() == values_but(row, "edited_right")
     assert (row["score_model"], row["score_revision"]) == ("tinyworld/reader", reader_revision)
-    assert (row["edited_right"], row["unedited_kept"], row["flicker"]) == (100, 100, 0)
-    assert row["motion_correlation"] == pytest.approx(1, abs=0.01)
-    assert row["jitter"] < 1
-    assert row["frame_consistency"] is None
+    values = row["values"]
+    assert (values["edited_right"], values["unedited_kept"], values["flicker"]) == (100, 100, 0)
+    assert values["motion_correlation"] == pytest.approx(1, abs=0.01)
+    assert values["jitter"] < 1
+    assert row["reasons"] == {}
     (failure,) = read_table(store, "failures")
     assert "names nothing of the tiny world" in failure["message"]

@@ -21,6 +21,8 @@ from components.storage.tables import append_rows, read_table
 
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
 _VALUES: dict[pa.DataType, Any] = {
+    pa.map_(pa.string(), pa.float64()): {"a": 0.5},
+    pa.map_(pa.string(), pa.string()): {"b": "why"},
     pa.string(): "tëxt",
     pa.float64(): 0.5,
     pa.int32(): 3,
