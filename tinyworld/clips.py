@@ -1,7 +1,7 @@
 """Drawn clips as mp4: ``python -m tinyworld.clips OUT`` writes the demo's.
 
-``--random 12 --seed 1`` writes as many by chance, below OUT/clips, and OUT/manifest.yaml, which
-asks for three edits of each.
+``--random 12 --seed 1`` writes as many by chance, below OUT/clips, their objects'
+masks below OUT/masks, and OUT/manifest.yaml, which asks for three edits of each.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from tinyworld.encode import write_clip
+from tinyworld.encode import write_clip, write_masks
 from tinyworld.scenes import ATTRIBUTES, MOTIONS, Attribute, Scene, random_scene
 
 
@@ -51,7 +51,7 @@ def _other(scene: Scene, name: Attribute, rng: np.random.Generator) -> Scene:
 
 
 def write_dataset(folder: Path, count: int, seed: int) -> Path:
-    """Write clips as mp4 and the manifest that asks for three edits of each.
+    """Write clips as mp4, their objects' masks, and the manifest: three edits of each.
 
     Returns:
         The manifest's path.
@@ -60,6 +60,7 @@ def write_dataset(folder: Path, count: int, seed: int) -> Path:
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     for name, scene in clips.items():
         write_clip(scene, folder / "clips" / f"{name}.mp4")
+        write_masks(scene, folder / "masks" / name)
     rng = np.random.default_rng([seed, 1])
     videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
     manifest = folder / "manifest.yaml"
@@ -71,6 +72,7 @@ def _video(name: str, scene: Scene, edits: Mapping[str, Scene]) -> dict[str, Any
     return {
         "id": name,
         "uri": f"clips/{name}.mp4",
+        "mask": f"masks/{name}",
         "prompt": scene.caption(),
         "edits": [
             {"id": category, "category": category, "prompt": edited.caption()}

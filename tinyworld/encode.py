@@ -1,12 +1,14 @@
-"""A drawn scene as an mp4 file."""
+"""A drawn scene as files: its frames as an mp4, its object's masks as pictures."""
 
 from __future__ import annotations
 
 import filecmp
+import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from tinyworld.draw import render
 from tinyworld.scenes import Scene
@@ -29,6 +31,20 @@ def write_clip(scene: Scene, path: Path) -> None:
         fresh.unlink()
     else:
         fresh.replace(path)
+
+
+def write_masks(scene: Scene, folder: Path) -> None:
+    """Write where the object is in each of the 24 frames: ``00000.png`` on, white upon black.
+
+    Files that hold these bytes already are left alone, so that their time of change stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, mask in enumerate(render(scene).masks):
+        picture = io.BytesIO()
+        Image.fromarray(mask).save(picture, "PNG")
+        path = folder / f"{number:05}.png"
+        if not path.exists() or path.read_bytes() != picture.getvalue():
+            path.write_bytes(picture.getvalue())
 
 
 def _encode(frames_FHWC: npt.NDArray[np.uint8], path: Path) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from tinyworld.dataset import random_clips, random_edits, write_dataset
-from tinyworld.scenes import ATTRIBUTES, MOTIONS, read_caption
+from tinyworld.draw import render
+from tinyworld.scenes import ATTRIBUTES, FRAMES, MOTIONS, read_caption
 
 
 def test_every_motion_takes_its_turn_and_equal_seeds_give_equal_clips() -> None:
@@ -63,11 +65,16 @@ def test_equal_arguments_give_equal_bytes_each_time(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(tmp_path / "a/manifest.yaml")
     write_dataset(tmp_path / "b", 3, seed=7)
     found = contents(tmp_path / "a")
-    assert sorted(found) == ["clips/00.mp4", "clips/01.mp4", "clips/02.mp4", "manifest.yaml"]
+    assert found.keys() == {
+        "manifest.yaml",
+        *(f"clips/{name}.mp4" for name in ("00", "01", "02")),
+        *(f"masks/{name}/{at:05}.png" for name in ("00", "01", "02") for at in range(FRAMES)),
+    }
     assert contents(tmp_path / "b") == found
-    # What python -m eval.ablation wrote for these arguments.
+    # But for the masks, what python -m eval.ablation wrote for these arguments.
     digest = "c926f0b6ef5b62848d279dedb2e0becfd505cf7aa1dd5c41c1c246a51f744ec3"
-    assert hashlib.sha256(found["manifest.yaml"]).hexdigest() == digest
+    without = re.sub(rb" *mask: .*\n", b"", found["manifest.yaml"])
+    assert hashlib.sha256(without).hexdigest() == digest
 
 
 @pytest.mark.parametrize("words", [("--random", "0"), ("--random", "x"), ("--seed", "-1")])
@@ -76,3 +83,21 @@ def test_no_clips_or_no_number_is_refused(tmp_path: Path, words: tuple[str, ...]
     assert done.returncode == 2
     assert re.search("1 or more|invalid int", done.stderr)
     assert not (tmp_path / "a").exists()
+
+
+def test_masks_are_where_the_object_is_drawn(tmp_path: Path) -> None:
+    (video,) = yaml.safe_load(write_dataset(tmp_path, 1, seed=7).read_text())["videos"]
+    (scene,) = random_clips(1, seed=7).values()
+    files = sorted((tmp_path / video["mask"]).iterdir())
+    masks = np.stack([np.asarray(Image.open(path)) for path in files])
+    assert (masks == render(scene).masks).all()
+
+
+def test_masks_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, seed=7)
+    first, other = sorted((tmp_path / "masks/00").iterdir())[:2]
+    before = first.stat().st_mtime_ns
+    other.write_bytes(b"half")
+    write_dataset(tmp_path, 1, seed=7)
+    assert first.stat().st_mtime_ns == before
+    assert other.read_bytes() != b"half"
