@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.errors import EvalError
+from eval.flow import dis_flows
+from eval.warping import Flows
 
 if TYPE_CHECKING:
     from tinyworld.reader import Reading
@@ -108,6 +110,11 @@ class Clip:
         return self._judges.embed_frames(self.frames)
 
     @functools.cached_property
+    def dis_flows(self) -> Flows:
+        """Optical flow between its frames (see ``eval.flow``)."""
+        return dis_flows(self.frames)
+
+    @functools.cached_property
     def reading(self) -> Reading:
         """What tinyworld's reader sees."""
         return self._judges.read(self.frames)
@@ -133,6 +140,11 @@ class Evidence:
             EvalError: the prompt is empty or longer than the model reads.
         """
         return self.judges.embed_text(self.prompt)
+
+    @property
+    def source_text(self) -> Embedding:
+        """CLIP's embedding of the source prompt, (D,); raises as ``text`` does."""
+        return self.judges.embed_text(self.source_prompt)
 
     @property
     def source(self) -> Clip:

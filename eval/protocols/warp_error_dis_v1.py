@@ -1,0 +1,38 @@
+"""The warp error of Lai et al., on a classical flow.
+
+Source: Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), code at bce0c7e, with
+    another flow: theirs is FlowNet2's.
+Model: none; OpenCV's DIS, medium preset (``eval.flow``).
+Resizing: none; source clip and edit are of one size.
+Frames: all of the edit's, as decoded from its mp4, each with the same frame of the source clip.
+Pairs: each frame with the next one, warped to it by the source's flow.
+Aggregation: the mean squared difference, colours in 0 to 1, over the pixels that are visible in
+    both frames of the source; over those pairs of which something is visible; then means over
+    edits.
+Range: 0 to 1.
+Direction: lower is better.
+Null: one frame; another size or length than the source's; nothing is visible in any pair (the
+    published script counts such a pair as perfect).
+"""
+
+from __future__ import annotations
+
+from eval.protocols.evidence import Evidence
+from eval.protocols.protocol import Metric, Protocol
+from eval.warping import warp_error, warped_pairs
+
+
+def _error(evidence: Evidence) -> float:
+    return warp_error(warped_pairs(evidence.edit.frames, evidence.source.dis_flows))
+
+
+PROTOCOL = Protocol(
+    name="warp_error_dis_v1",
+    source="Lai et al., ECCV 2018, by OpenCV's DIS in place of FlowNet2.",
+    measures={
+        "warp_error": Metric(
+            label="Warp error", short="warp error", lower_is_better=True, of=_error
+        )
+    },
+    reads_source=True,
+)
