@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import EvalError
+from eval.errors import EvalError, UndefinedError
 from eval.images import Floats, Frames, ssim_map, unit_frames
 
 Mask = npt.NDArray[np.bool_]
@@ -139,10 +139,12 @@ def _frames(
 
 def _some_background(background_FHW: Mask) -> None:
     if not background_FHW.any():
-        raise EvalError("the masks leave no background: all of every frame was to be edited")
+        raise UndefinedError("the masks leave no background: all of every frame was to be edited")
 
 
 def _decibels(error: float) -> float:
     if error == 0:
-        raise EvalError("the background equals the source's exactly, of which PSNR is infinite")
+        raise UndefinedError(
+            "the background equals the source's exactly, of which PSNR is infinite"
+        )
     return -10 * math.log10(error)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eval.errors import EvalError
+from eval.errors import EvalError, UndefinedError
 from eval.images import Floats
 from eval.warping import Flows, astray, check_finite, sampled
 
@@ -63,7 +63,7 @@ def chain(flows: Flows, *, spacing: int) -> Chained:
         seen &= ~astray(step, sampled(behind, points[:, 0], points[:, 1]))
         track.append(points)
     if not seen.any():
-        raise EvalError(
+        raise UndefinedError(
             f"none of {len(points)} point(s), {spacing} pixels apart, can be followed through all "
             f"{len(track)} frames: there is no track to compare"
         )

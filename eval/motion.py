@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import EvalError
+from eval.errors import EvalError, UndefinedError
 
 Tracks = npt.NDArray[np.floating[Any]]
 Floats = npt.NDArray[np.float64]
@@ -50,13 +50,14 @@ def motion_fidelity(edit_NF2: Tracks, source_MF2: Tracks, *, still: float = 0.0)
         still: The longest step in pixels that counts as none.
 
     Raises:
-        EvalError: other shapes, tracks that are not finite, or a clip without a moving track.
+        EvalError: other shapes, or tracks that are not finite.
+        UndefinedError: a clip without a moving track.
     """
     found = similarity(edit_NF2, source_MF2, still=still)
     moving_N, moving_M = _moving(edit_NF2, still), _moving(source_MF2, still)
     for clip, moving in (("edit", moving_N), ("source clip", moving_M)):
         if not moving.any():
-            raise EvalError(
+            raise UndefinedError(
                 f"none of the {moving.size} track(s) of the {clip} moves by more than {still:g} "
                 "pixels from frame to frame: there is no motion to compare"
             )

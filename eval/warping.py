@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import EvalError
+from eval.errors import EvalError, UndefinedError
 from eval.images import Floats, Frames, ssim_map, unit_frames
 
 Flow = npt.NDArray[np.floating[Any]]
@@ -146,7 +146,7 @@ def warp_error(pairs: list[WarpedPair]) -> float:
         0 (a warp explains all) to 1.
 
     Raises:
-        EvalError: no pair shows anything.
+        UndefinedError: no pair shows anything.
     """
     errors = [pair.error for pair in pairs if pair.error is not None]
     if not errors:
@@ -228,8 +228,8 @@ def _check(frames: Floats, flows: Flows) -> None:
             )
 
 
-def _nothing_visible(pairs: int) -> EvalError:
-    return EvalError(
+def _nothing_visible(pairs: int) -> UndefinedError:
+    return UndefinedError(
         f"no pixel of the source clip can be followed through any of its {pairs} pair(s) of "
         "frames, so nothing says how even the edit is"
     )

@@ -9,7 +9,7 @@ Pairs: each frame with the next one, warped to it by the source's flow.
 Aggregation: the mean squared difference, colours in 0 to 1, over the pixels that are visible in
     both frames of the source; over those pairs of which something is visible; then means over
     edits.
-Range: 0 to 1.
+Range: 0 to 1000: squared differences × 1000, as those who report it print them.
 Direction: lower is better.
 Null: one frame; another size or length than the source's; nothing is visible in any pair (the
     published script counts such a pair as perfect).
@@ -23,7 +23,7 @@ from eval.warping import warp_error, warped_pairs
 
 
 def _error(evidence: Evidence) -> float:
-    return warp_error(warped_pairs(evidence.edit.frames, evidence.source.dis_flows))
+    return 1000 * warp_error(warped_pairs(evidence.edit.frames, evidence.source.dis_flows))
 
 
 PROTOCOL = Protocol(
@@ -31,7 +31,7 @@ PROTOCOL = Protocol(
     source="Lai et al., ECCV 2018, by OpenCV's DIS in place of FlowNet2.",
     measures={
         "warp_error": Metric(
-            label="Warp error", short="warp error", lower_is_better=True, of=_error
+            label="Warp error, ×10⁻³", short="warp error", lower_is_better=True, of=_error
         )
     },
     reads_source=True,

@@ -140,7 +140,7 @@ def test_warp_error_is_that_of_the_edits_next_frame_on_the_sources_flow() -> Non
         difference = warped(edit[at + 1] / 255, there) - edit[at] / 255
         errors.append(np.square(difference)[shown].mean())
     found = scored("warp_error_dis_v1", edit, source).values
-    assert found == {"warp_error": pytest.approx(np.mean(errors), rel=1e-4)}
+    assert found == {"warp_error": pytest.approx(1000 * np.mean(errors), rel=1e-4)}
     faithful = scored("warp_error_dis_v1", source, source).values["warp_error"]
     assert faithful < found["warp_error"] / 10
 
@@ -201,6 +201,17 @@ def test_motion_that_is_the_same_finds_itself_and_the_opposite_does_not() -> Non
     # A pause is a step of at most a quarter of a pixel; the speed does not count.
     faster = scored("flow_motion_dis_v1", moving(3, seed=7), right).values["motion_fidelity"]
     assert faster > 0.95
+
+
+def test_a_clip_that_nothing_can_be_followed_through_is_no_failure() -> None:
+    noise = random_frames(6)
+    for name in ("flow_motion_dis_v1", "warp_error_dis_v1", "warp_ssim_dis_v1"):
+        found = scored(name, noise, random_frames(6, seed=8))
+        reasons = " ".join(found.reasons.values())
+        assert found.values or "followed" in reasons, name
+    found = scored("flow_motion_dis_v1", noise, moving(2, count=6))
+    assert found.values == {}
+    assert "can be followed through all 6 frames" in found.reasons["motion_fidelity"]
 
 
 def test_an_edit_that_stands_still_has_no_fidelity_and_says_so() -> None:
