@@ -46,12 +46,13 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 
 ablation: $(READY) ## Edit COUNT=12 drawn clips with the method and without its parts, and compare
 comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
+comparison: CORRELATE = --correlate tinyworld_v1
 ablation comparison:
 	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED)
 	$(BIN)/tav run --config manifests/runs/$@.yaml
 	$(BIN)/tav compare runs/$@ --to runs/$@.png
-	$(BIN)/tav compare runs/$@ --to runs/$@.md
-	$(BIN)/tav compare runs/$@
+	$(BIN)/tav compare runs/$@ $(CORRELATE) --to runs/$@.md
+	$(BIN)/tav compare runs/$@ $(CORRELATE)
 
 test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from eval.bootstrap import Codes, Floats, Interval, intervals, video_means
+from eval.correlation import Correlation
 from eval.errors import EvalError
 from eval.pivot import Kind, Table
 from eval.protocols.registry import measure_of, shown
@@ -78,6 +79,8 @@ class Comparison:
     """By ``protocol.measure``: how much worse a mean may be."""
     bounded: Collection[str] = ()
     """Variants that the bounds hold for."""
+    correlations: tuple[Correlation, ...] = ()
+    """Of every measure with a trusted protocol's, where one was named."""
 
     @property
     def changes(self) -> dict[str, Cell]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,12 +21,19 @@ if TYPE_CHECKING:
 @click.argument("run_uris", metavar="RUN [RUN]...", nargs=-1, required=True)
 @VARIANTS
 @BOUNDS
+@click.option(
+    "--correlate",
+    "trusted",
+    metavar="PROTOCOL",
+    help="Also show how far every other measure puts the variants in the order of this protocol's.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--to", "target", help="A .md, .json, .csv or .png file, in place of printing.")
 def compare(
     run_uris: tuple[str, ...],
     variants: tuple[str, ...],
     bounds: dict[str, float],
+    trusted: str | None,
     as_json: bool,
     target: str | None,
 ) -> None:
@@ -41,7 +49,9 @@ def compare(
         raise click.UsageError("--json prints and --to writes: give one of them")
     if target:
         writer_of(target)
-    found = _compared(run_uris, bounds, variants)
+        if trusted and Path(target).suffix.lower() not in (".md", ".json"):
+            raise click.UsageError("--correlate is shown, or written to a .md or .json file")
+    found = _compared(run_uris, bounds, variants, trusted)
     if target:
         write(found, target)
         click.echo(target)
@@ -54,14 +64,17 @@ def compare(
 
 
 def _compared(
-    run_uris: tuple[str, ...], bounds: dict[str, float], chosen: tuple[str, ...]
+    run_uris: tuple[str, ...],
+    bounds: dict[str, float],
+    chosen: tuple[str, ...],
+    trusted: str | None,
 ) -> Comparison:
     from components.results.compare import compare_runs
 
     runs = {uri: _scores(uri) for uri in run_uris}
     if len({uri.rstrip("/") for uri in run_uris}) < len(run_uris):
         raise UserError(f"a run is given twice: {', '.join(run_uris)}; name each once")
-    return compare_runs(runs, bounds, chosen)
+    return compare_runs(runs, bounds, chosen, trusted)
 
 
 def _scores(run_uri: str) -> RunScores:

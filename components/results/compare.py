@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from components.errors import UserError
@@ -15,6 +15,7 @@ from components.results.values import sampling_seconds, score_values, variant_of
 from components.storage.store import Store
 from components.storage.tables import Row
 from eval.compare import Comparison, compare
+from eval.correlation import correlations
 from eval.errors import EvalError
 from eval.values import Value
 
@@ -55,7 +56,10 @@ class _Column:
 
 
 def compare_runs(
-    runs: Runs, bounds: Mapping[str, float] | None = None, chosen: Sequence[str] = ()
+    runs: Runs,
+    bounds: Mapping[str, float] | None = None,
+    chosen: Sequence[str] = (),
+    trusted: str | None = None,
 ) -> Comparison:
     """Compare the variants of a run, or of several.
 
@@ -67,6 +71,7 @@ def compare_runs(
         bounds: By ``protocol.measure``: how much worse a mean may be, in the measure's unit. Of
             several runs they hold for the later ones, of one for its later variants.
         chosen: The variants to compare, in this order; none means all.
+        trusted: A protocol whose measures all others are correlated with over the variants.
 
     Raises:
         UserError: a run without a score that counts, a variant that no run has, bounds that nothing
@@ -83,7 +88,10 @@ def compare_runs(
     if bounds:
         _check_bounded(columns, against)
     try:
-        return compare(_values(runs, columns), against, bounds, bounded)
+        found = compare(_values(runs, columns), against, bounds, bounded)
+        if trusted is None:
+            return found
+        return replace(found, correlations=correlations(_values(runs, columns), trusted))
     except EvalError as error:
         raise UserError(str(error)) from error
 

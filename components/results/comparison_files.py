@@ -19,6 +19,10 @@ from eval.compare import Cell, Comparison
 from eval.protocols.registry import measure_of
 
 ABOUT_MEANS = "Means over videos, each of which weighs the same, with 95 % bootstrap intervals."
+ABOUT_CORRELATIONS = (
+    "Spearman's correlation over the variants' means, signed so that 1 is one order of variants, "
+    "from worse to better; with 95 % bootstrap intervals over videos."
+)
 ABOUT_DIFFERENCES = (
     "Paired differences, in bold where the interval excludes zero; after it wins/ties/losses: the "
     "edits of which what is subtracted is better, equal and worse."
@@ -104,7 +108,33 @@ def markdown(found: Comparison) -> str:
         differences = list(_difference_rows(block))
         if differences:
             parts += [ABOUT_DIFFERENCES, _table("Difference", block, differences)]
+    if found.correlations:
+        parts += _correlations(found)
     return "\n\n".join(parts) + "\n"
+
+
+def _correlations(found: Comparison) -> list[str]:
+    names, rows = correlation_rows(found)
+    trusted = found.correlations[0].with_measure[0]
+    header = ["Measure", *(markdown_cell(name) for name in names)]
+    lines = [header, ["---", *("---:" for _ in names)]]
+    lines += [[markdown_cell(measure), *texts] for measure, texts in rows]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return [f"## Rank correlation with {markdown_cell(trusted)}", ABOUT_CORRELATIONS, table]
+
+
+def correlation_rows(
+    found: Comparison, apart: str = " "
+) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The trusted measures' labels, and of each other measure its correlations with them."""
+    columns = list(dict.fromkeys(one.with_measure for one in found.correlations))
+    cells = {(one.measure, one.with_measure): one.rho for one in found.correlations}
+    rows = []
+    for kind in dict.fromkeys(one.measure for one in found.correlations):
+        rhos = (cells.get((kind, column)) for column in columns)
+        texts = ["–" if rho is None else _interval(rho, ".2f", apart) for rho in rhos]
+        rows.append((".".join(filter(None, (kind[0], kind[2]))), texts))
+    return [heading(column[0], column[2]) for column in columns], rows
 
 
 def _mean_rows(block: Block) -> Iterator[list[str]]:
@@ -164,6 +194,17 @@ def document(found: Comparison) -> dict[str, Any]:
         "bounds": dict(found.bounds),
         "regressions": found.regressions,
         "cells": [_flat(cell) for cell in found.cells],
+        "correlations": [
+            {
+                **dict(zip(("protocol", "judge", "measure"), one.measure, strict=True)),
+                "with": one.with_measure[2],
+                "variants": one.variants,
+                "rho": one.rho.mean,
+                "low": one.rho.low,
+                "high": one.rho.high,
+            }
+            for one in found.correlations
+        ],
     }
 
 

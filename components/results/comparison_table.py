@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from components.results.comparison_files import (
+    ABOUT_CORRELATIONS,
     ABOUT_MEANS,
     Block,
     blocks,
+    correlation_rows,
     difference_text,
     heading,
     mean_text,
@@ -33,6 +35,9 @@ def print_comparison(found: Comparison, console: Console) -> None:
         table = _differences(block)
         if table.row_count:
             console.print(table)
+    if found.correlations:
+        console.print(_correlations(found))
+        console.print(ABOUT_CORRELATIONS)
     console.print(
         f"{ABOUT_MEANS} Differences are paired by edit; below them wins/ties/losses, the edits of "
         "which what is subtracted is better, equal and worse. A star: the interval excludes zero."
@@ -54,6 +59,20 @@ def _differences(block: Block) -> Table:
         if against is not None:
             texts = [difference_text(cells.get(name), "\n", "{} *") for name in block.measures]
             _add(table, category, f"{against} minus {variant}", texts)
+    return table
+
+
+def _correlations(found: Comparison) -> Table:
+    from rich.table import Table
+
+    names, rows = correlation_rows(found, "\n")
+    title = f"rank correlation with {found.correlations[0].with_measure[0]}"
+    table = Table(title=plain(title), show_lines=True)
+    table.add_column("measure", overflow="fold")
+    for name in names:
+        table.add_column(name.lower(), justify="right")
+    for measure, texts in rows:
+        table.add_row(plain(measure), *texts)
     return table
 
 

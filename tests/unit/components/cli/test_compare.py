@@ -68,3 +68,15 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[str, str], tmp_path: Pat
         refused = compare(*words)
         assert refused.exit_code in (1, 2)
         assert said in refused.stderr
+
+
+def test_correlations_are_refused_where_they_cannot_be_shown(
+    runs: tuple[str, str], tmp_path: Path
+) -> None:
+    csv = compare(*runs, "--correlate", "tav_paper_v1", "--to", str(tmp_path / "c.csv"))
+    assert csv.exit_code == 2
+    assert "written to a .md or .json file" in csv.output
+    for protocol, said in (("tav_paper_v1", "4 variants or more"), ("fvd", "no score is of")):
+        refused = compare(*runs, "--correlate", protocol)
+        assert refused.exit_code == 1
+        assert said in refused.stderr

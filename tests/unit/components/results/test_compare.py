@@ -248,3 +248,45 @@ def cells_of(table: str, name: str) -> list[str]:
     found = line.strip("| ").split(" | ")[1:]
     assert len(found) == len(NAMED)
     return found
+
+
+def test_correlations_with_a_trusted_protocol_are_a_table_of_their_own() -> None:
+    names = ("a", "b", "c", "d")
+    rows = [
+        line
+        for video in "vw"
+        for at, name in enumerate(names)
+        for line in (
+            row(video, name, 90.0 - at),
+            exported_row(
+                video_id=video,
+                edit_id=f"{video}/e",
+                variant=name,
+                protocol="tinyworld_v1",
+                values={"frame_consistency": None, "textual_alignment": None}
+                | {"edited_right": 10.0 * at, "jitter": 1.0 * at},
+            ),
+        )
+    ]
+    runs = {"run": RunScores(variants=names, rows=rows)}
+    found = compare_runs(runs, trusted="tinyworld_v1")
+    told = markdown(found).partition("## Rank correlation with tinyworld\\_v1")[2]
+    assert "| Measure | Edited right ↑ | Jitter, px ↓ |" in told
+    line = "tav\\_paper\\_v1.frame\\_consistency"
+    assert f"| {line} | -1.00 [-1.00, -1.00] | 1.00 [1.00, 1.00] |" in told
+    assert document(found)["correlations"][0] == {
+        "protocol": "tav_paper_v1",
+        "judge": "sha256:abc",
+        "measure": "frame_consistency",
+        "with": "edited_right",
+        "variants": 4,
+        "rho": pytest.approx(-1),
+        "low": pytest.approx(-1),
+        "high": pytest.approx(-1),
+    }
+    console = Console(file=io.StringIO(), width=140)
+    print_comparison(found, console)
+    assert isinstance(console.file, io.StringIO)
+    assert "rank correlation with tinyworld_v1" in console.file.getvalue()
+    with pytest.raises(UserError, match="no score is of protocol 'rave_v1'"):
+        compare_runs(runs, trusted="rave_v1")
