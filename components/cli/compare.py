@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Also show how far every other measure puts the variants in the order of this protocol's.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@click.option("--to", "target", help="A .md, .json, .csv or .png file, in place of printing.")
+@click.option("--to", "target", help="A .md, .json, .csv, .tex or .png file, in place of printing.")
 def compare(
     run_uris: tuple[str, ...],
     variants: tuple[str, ...],
@@ -43,7 +43,7 @@ def compare(
     edit, wins, ties and losses, seconds per edit. Exit code 1 when a --bound is broken: a mean is
     worse by more, or an edit of the first is missing.
     """
-    from components.results.comparison_files import write, writer_of
+    from components.results.comparison_writers import write, writer_of
 
     if target and as_json:
         raise click.UsageError("--json prints and --to writes: give one of them")

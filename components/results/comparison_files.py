@@ -5,20 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from components.errors import UserError
-from components.results.comparison_plot import plot
-from components.results.export import csv_cell, markdown_cell, write_whole
+from components.results.export import csv_cell, markdown_cell
 from eval.bootstrap import Interval
 from eval.compare import Cell, Comparison
 from eval.protocols.registry import measure_of
+from eval.published import published
 
 ABOUT_MEANS = "Means over videos, each of which weighs the same, with 95 % bootstrap intervals."
+ABOUT_PUBLISHED = (
+    "Published by others, of other clips, prompts and weights: not to be ranked among these."
+)
 ABOUT_CORRELATIONS = (
     "Spearman's correlation over the variants' means, signed so that 1 is one order of variants, "
     "from worse to better; with 95 % bootstrap intervals over videos."
@@ -105,6 +105,7 @@ def markdown(found: Comparison) -> str:
     for block in blocks(found):
         parts += [f"## {markdown_cell(block.label)}", ABOUT_MEANS]
         parts.append(_table("Variant", block, _mean_rows(block)))
+        parts += _published(block)
         differences = list(_difference_rows(block))
         if differences:
             parts += [ABOUT_DIFFERENCES, _table("Difference", block, differences)]
@@ -135,6 +136,21 @@ def correlation_rows(
         texts = ["–" if rho is None else _interval(rho, ".2f", apart) for rho in rhos]
         rows.append((".".join(filter(None, (kind[0], kind[2]))), texts))
     return [heading(column[0], column[2]) for column in columns], rows
+
+
+def _published(block: Block) -> list[str]:
+    """Others' figures, apart from a run's own."""
+    found = published(block.protocol)
+    if not found:
+        return []
+    titles = (markdown_cell(heading(block.protocol, name)) for name in block.measures)
+    lines = [["Published", *titles, "Source", "What differs"]]
+    lines.append(["---", *("---:" for _ in block.measures), "---", "---"])
+    for one in found:
+        figures = (one.values.get(name) for name in block.measures)
+        texts = ("–" if figure is None else f"{figure:.2f}" for figure in figures)
+        lines.append([*map(markdown_cell, [one.method, *texts, one.source, one.differs])])
+    return [ABOUT_PUBLISHED, "\n".join(f"| {' | '.join(line)} |" for line in lines)]
 
 
 def _mean_rows(block: Block) -> Iterator[list[str]]:
@@ -208,11 +224,13 @@ def document(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _json(found: Comparison) -> bytes:
+def json_file(found: Comparison) -> bytes:
+    """``document`` as a file."""
     return (json.dumps(document(found), indent=2, allow_nan=False) + "\n").encode()
 
 
-def _csv(found: Comparison) -> bytes:
+def csv_file(found: Comparison) -> bytes:
+    """A row for each cell."""
     sink = io.StringIO(newline="")
     rows = [_flat(cell) for cell in found.cells]
     writer = csv.writer(sink)
@@ -221,39 +239,6 @@ def _csv(found: Comparison) -> bytes:
     return sink.getvalue().encode("utf-8", errors="replace")
 
 
-def _markdown(found: Comparison) -> bytes:
+def markdown_file(found: Comparison) -> bytes:
+    """``markdown`` as a file."""
     return markdown(found).encode("utf-8", errors="replace")
-
-
-WRITERS: Mapping[str, Callable[[Comparison], bytes]] = MappingProxyType(
-    {".md": _markdown, ".json": _json, ".csv": _csv, ".png": plot}
-)
-"""By suffix."""
-
-
-def writer_of(target: str) -> Callable[[Comparison], bytes]:
-    """What makes a file of that name.
-
-    Raises:
-        UserError: its suffix is none of ``WRITERS``.
-    """
-    suffix = Path(target).suffix.lower()
-    if suffix not in WRITERS:
-        raise UserError(
-            f"cannot write a comparison to {target!r}: its suffix is {suffix!r}, but must be one "
-            f"of {', '.join(WRITERS)}"
-        )
-    return WRITERS[suffix]
-
-
-def write(found: Comparison, target: str) -> None:
-    """Write a comparison; the suffix says how. The file appears whole or not at all.
-
-    Args:
-        found: From ``compare_runs``.
-        target: A local path or ``s3://bucket/key`` that ends in .md, .json, .csv or .png.
-
-    Raises:
-        UserError: another suffix or scheme, or the target cannot be written.
-    """
-    write_whole(target, writer_of(target)(found))

@@ -14,7 +14,7 @@ from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
 from components.results.compare import RunScores, compare_runs
-from components.results.comparison_files import writer_of
+from components.results.comparison_writers import writer_of
 from components.steps.score import check_protocols
 from components.storage.address import checked_path
 from components.storage.open import open_store

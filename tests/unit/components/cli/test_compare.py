@@ -62,7 +62,7 @@ def test_what_cannot_be_compared_is_refused(runs: tuple[str, str], tmp_path: Pat
         ((runs[0], f"{runs[0]}/"), "given twice"),
         ((str(tmp_path / "none"),), "run.json"),
         ((runs[0], "--variant", "pnp"), "no variant 'pnp'"),
-        (("nowhere", "--to", "c.xlsx"), "must be one of .md, .json, .csv, .png"),
+        (("nowhere", "--to", "c.xlsx"), "must be one of .md, .json, .csv, .tex, .png"),
         ((*runs, "--json", "--to", "c.md"), "give one of them"),
     ):
         refused = compare(*words)

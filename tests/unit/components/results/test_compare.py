@@ -17,8 +17,9 @@ from rich.console import Console
 
 from components.errors import UserError
 from components.results.compare import RunScores, compare_runs, run_scores
-from components.results.comparison_files import document, markdown, write
+from components.results.comparison_files import document, markdown
 from components.results.comparison_table import print_comparison
+from components.results.comparison_writers import write
 from components.results.scored import Selection
 from components.storage.local import LocalStore
 from components.storage.tables import Row
@@ -144,7 +145,7 @@ def test_names_are_text_in_markdown() -> None:
     text = markdown(hostile())
     tables = [line for line in text.splitlines() if line.startswith("|")]
     bare = [re.sub(r"\\.", "", line).count("|") for line in tables]
-    assert set(bare) == {4}
+    assert set(bare) == {4, 5}, "means and differences; published figures"
     assert "<script" not in text
     assert "\\[l\\](u)" in text
 
@@ -194,7 +195,7 @@ def test_files_hold_numbers_in_full(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["c.parquet", "c", "c.md.gz"])
 def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"one of \.md, \.json, \.csv, \.png"):
+    with pytest.raises(UserError, match=r"one of \.md, \.json, \.csv, \.tex, \.png"):
         write(compare_runs({"a": run("full")}), str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
 
