@@ -48,7 +48,7 @@ ablation: $(READY) ## Edit COUNT=12 drawn clips with the method and without its 
 comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
 comparison: CORRELATE = --correlate tinyworld_v1
 ablation comparison:
-	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED)
+	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) $(if $(EDITS),--edits $(EDITS))
 	$(BIN)/tav run --config manifests/runs/$@.yaml
 	$(BIN)/tav compare runs/$@ --to runs/$@.png
 	$(BIN)/tav compare runs/$@ $(CORRELATE) --to runs/$@.md

@@ -1,7 +1,9 @@
 """Drawn clips as mp4: ``python -m tinyworld.clips OUT`` writes the demo's.
 
 ``--random 12 --seed 1`` writes as many by chance, below OUT/clips, their objects'
-masks below OUT/masks, and OUT/manifest.yaml, which asks for three edits of each.
+masks below OUT/masks, and OUT/manifest.yaml, which asks for three edits of each; with
+``--edits 40`` for one more of each of the first four. ``--random 40 --edits 140`` are the
+paper's numbers.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from tinyworld.dataset import write_dataset
+from tinyworld.dataset import KINDS, write_dataset
 from tinyworld.encode import write_clip
 from tinyworld.scenes import Scene
 
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder for the mp4 files, or clips and manifest")
     parser.add_argument("--random", type=int, metavar="COUNT", help="clips by chance, with edits")
     parser.add_argument("--seed", type=int, default=1, help="of clips and edits by chance")
+    parser.add_argument("--edits", type=int, metavar="TOTAL", help="3 to 4 times COUNT; 3 is usual")
     options = parser.parse_args()
     if options.random is None:
         for path in write_clips(options.out):
@@ -51,7 +54,12 @@ def main() -> None:
         return
     if options.random < 1 or options.seed < 0:
         parser.error("--random must be 1 or more, and --seed 0 or more")
-    print(write_dataset(options.out, options.random, options.seed))
+    most = (KINDS + 1) * options.random
+    if options.edits is not None and not KINDS * options.random <= options.edits <= most:
+        parser.error(
+            f"--edits of {options.random} clips must be {KINDS * options.random} to {most}"
+        )
+    print(write_dataset(options.out, options.random, options.seed, options.edits))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ import yaml
 from tinyworld.encode import write_clip, write_masks
 from tinyworld.scenes import ATTRIBUTES, MOTIONS, Attribute, Scene, random_scene
 
+KINDS = 3
+"""Of edits, the paper's: the object, the background, the style."""
+
 
 def random_clips(count: int, seed: int) -> dict[str, Scene]:
     """Plain scenes by id, their motions in turn.
@@ -44,14 +47,45 @@ def random_edits(scene: Scene, rng: np.random.Generator) -> dict[str, Scene]:
     return {category: _other(scene, name, rng) for category, name in kinds}
 
 
+def more_edits(clips: Mapping[str, Scene], count: int, seed: int) -> dict[str, tuple[str, Scene]]:
+    """One edit more of each of the first clips, their kinds in turn, none of which it has already.
+
+    Args:
+        clips: By id, in order.
+        count: How many of them.
+        seed: Of the clips and of their edits, those of ``random_edits`` included.
+
+    Returns:
+        By clip: the kind and the edited scene.
+    """
+    rng, more = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
+    found = {}
+    for number, (name, scene) in enumerate(clips.items()):
+        former = random_edits(scene, rng)
+        kind = tuple(former)[number % len(former)]
+        if number < count:
+            edited = former[kind]
+            while edited == former[kind]:
+                edited = random_edits(scene, more)[kind]
+            found[name] = (kind, edited)
+    return found
+
+
 def _other(scene: Scene, name: Attribute, rng: np.random.Generator) -> Scene:
     words = [word for word in ATTRIBUTES[name] if word != getattr(scene, name)]
     changes: dict[str, Any] = {name: str(rng.choice(words))}
     return dataclasses.replace(scene, **changes)
 
 
-def write_dataset(folder: Path, count: int, seed: int) -> Path:
+def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None) -> Path:
     """Write clips as mp4, their objects' masks, and the manifest: three edits of each.
+
+    Args:
+        folder: Made if absent.
+        count: How many clips.
+        seed: Of every choice.
+        edits: In all, ``3 * count`` to ``4 * count``: the first clips get one more. None is three
+            of each.
 
     Returns:
         The manifest's path.
@@ -63,6 +97,11 @@ def write_dataset(folder: Path, count: int, seed: int) -> Path:
         write_masks(scene, folder / "masks" / name)
     rng = np.random.default_rng([seed, 1])
     videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
+    more = more_edits(clips, 0 if edits is None else edits - KINDS * count, seed)
+    for video in videos:
+        if video["id"] in more:
+            kind, edited = more[video["id"]]
+            video["edits"].append({"id": f"{kind}-2", "category": kind, "prompt": edited.caption()})
     manifest = folder / "manifest.yaml"
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest

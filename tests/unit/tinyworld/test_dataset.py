@@ -6,6 +6,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tinyworld.dataset import random_clips, random_edits, write_dataset
+from tinyworld.dataset import more_edits, random_clips, random_edits, write_dataset
 from tinyworld.draw import render
 from tinyworld.scenes import ATTRIBUTES, FRAMES, MOTIONS, read_caption
 
@@ -77,11 +78,45 @@ def test_equal_arguments_give_equal_bytes_each_time(tmp_path: Path) -> None:
     assert hashlib.sha256(without).hexdigest() == digest
 
 
-@pytest.mark.parametrize("words", [("--random", "0"), ("--random", "x"), ("--seed", "-1")])
+@pytest.mark.parametrize(("count", "edits"), [(40, 140), (2, 6), (2, 8)])
+def test_edits_of_the_papers_number_are_distinct_and_balanced(count: int, edits: int) -> None:
+    clips, rng = random_clips(count, seed=1), np.random.default_rng([1, 1])
+    asked = [
+        (name, kind, edited)
+        for name, scene in clips.items()
+        for kind, edited in random_edits(scene, rng).items()
+    ]
+    asked += [(name, *edit) for name, edit in more_edits(clips, edits - 3 * count, 1).items()]
+    assert len(asked) == edits
+    assert len({(name, edited.caption()) for name, _, edited in asked}) == edits
+    kinds = Counter(kind for _, kind, _ in asked)
+    assert max(kinds.values()) - min(kinds.values()) <= 1
+
+
+def test_one_edit_more_leaves_all_others_as_they_were(tmp_path: Path) -> None:
+    plain = yaml.safe_load(write_dataset(tmp_path / "a", 3, seed=7).read_text())
+    done = drawn(str(tmp_path / "b"), "--random", "3", "--seed", "7", "--edits", "11")
+    assert done.returncode == 0, done.stderr
+    more = yaml.safe_load((tmp_path / "b/manifest.yaml").read_text())
+    added = [video["edits"].pop() for video in more["videos"][:2]]
+    assert more == plain
+    assert [edit["id"] for edit in added] == ["object-2", "background-2"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--random", "0"),
+        ("--random", "x"),
+        ("--seed", "-1"),
+        ("--edits", "2"),
+        ("--edits", "5"),
+    ],
+)
 def test_no_clips_or_no_number_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = drawn(str(tmp_path / "a"), "--random", "1", *words)
     assert done.returncode == 2
-    assert re.search("1 or more|invalid int", done.stderr)
+    assert re.search("1 or more|invalid int|must be 3 to 4", done.stderr)
     assert not (tmp_path / "a").exists()
 
 
