@@ -62,6 +62,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with ``clip/`` and ``dinov2/`` in transformers' layout; read only."""
+    from tests.random_models import build_judges
+
+    return build_judges(tmp_path_factory.mktemp("tiny") / "judges")
+
+
+@pytest.fixture(scope="session")
 def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the demo's mp4 clips ``fish``, ``car``, ``star`` and ``ball``; read only."""
     from tinyworld.clips import write_clips

@@ -191,6 +191,56 @@ def build_clip(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+def build_judges(folder: Path, *, seed: int = 0) -> Path:
+    """Build ``clip/`` (a transformers CLIPModel with its processor) and ``dinov2/``.
+
+    Images are 32 and 28 pixels, texts 77 tokens, embeddings 32 numbers, 16 after CLIP's projection.
+    """
+    from transformers import (
+        BitImageProcessorPil,
+        CLIPConfig,
+        CLIPImageProcessorPil,
+        CLIPModel,
+        Dinov2Config,
+        Dinov2Model,
+    )
+
+    tokenizer = clip_tokenizer()
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "projection_dim": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    marks = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = CLIPConfig(
+        text_config={**tower, **marks, "vocab_size": len(tokenizer)},
+        vision_config={**tower, "image_size": 32, "patch_size": 8},
+        projection_dim=16,
+    )
+    with seeded(seed):
+        CLIPModel(config).save_pretrained(folder / "clip")
+        dino = Dinov2Config(
+            hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=28, patch_size=14
+        )
+        Dinov2Model(dino).save_pretrained(folder / "dinov2")
+    tokenizer.save_pretrained(folder / "clip")
+    square = {"height": 32, "width": 32}
+    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=square).save_pretrained(
+        folder / "clip"
+    )
+    square = {"height": 28, "width": 28}
+    BitImageProcessorPil(size={"shortest_edge": 28}, crop_size=square).save_pretrained(
+        folder / "dinov2"
+    )
+    return folder
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator, which the models' initialisers draw from, and restore it."""

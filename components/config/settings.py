@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from eval.judges import check_names
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 STRICT = {"extra": "forbid"}
@@ -159,6 +160,18 @@ class CaptionConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JudgeConfig:
+    """A model that protocols of a published benchmark judge with."""
+
+    model: str
+    """A folder that model and processor were saved to by transformers, or a hub id."""
+    revision: str | None = None
+    """Of a hub id."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ScoreConfig:
     """Which metric protocols score the edits, and with which open_clip model."""
 
@@ -166,6 +179,11 @@ class ScoreConfig:
     model: str = "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K"
     """``tinyworld``, ``hf-hub:org/name``, or a folder of open_clip_config.json and
     open_clip_model.safetensors."""
+    judges: Mapping[str, JudgeConfig] = field(
+        default_factory=dict, hash=False, metadata=KEYED_UNLESS_DEFAULT
+    )
+    """Judges of benchmarks' protocols that are other than the hub's models which the benchmarks
+    used, by name (see ``eval.judges``)."""
     device: str = field(default="cpu", metadata=NOT_KEYED)
     batch_size: int = field(default=32, metadata=NOT_KEYED)
     """Frames embedded at once."""
@@ -176,6 +194,7 @@ class ScoreConfig:
         _at_least("batch_size", self.batch_size, 1, "1 embeds one frame at a time")
         if not self.protocols:
             raise ValueError("protocols is empty, but at least 1 is needed: try [tav_paper_v1]")
+        check_names(self.judges)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -70,6 +70,7 @@ class State:
                 caption_revision=shared.caption,
                 score_revision=shared.score,
                 reader_revision=shared.reader,
+                named_judges=shared.judges,
             )
             for name, view in self.views.items()
         }
@@ -83,6 +84,7 @@ class State:
             caption_revision=shared.caption,
             score_revision=shared.score,
             reader_revision=shared.reader,
+            named_judges=shared.judges,
             variants=contexts,
         )
 

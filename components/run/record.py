@@ -17,8 +17,10 @@ from components.records.models import model_config
 from components.run.current import State
 from components.run.view import Revisions
 from components.steps.methods import own_section
+from components.steps.score import judge_model
 from components.storage.open import open_store
 from components.storage.store import Store
+from eval.judges import JUDGES
 from eval.protocols.evidence import CLIP, READER
 from eval.protocols.registry import judges_of
 from methods.method import model_fields
@@ -48,11 +50,15 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     judges = {judge for name in config.score.protocols for judge in judges_of(name)}
     score = resolve_revision(config.score.model, None) if CLIP in judges else ""
     reader = resolve_revision(str(shipped_model("reader"))) if READER in judges else ""
+    named = {}
+    for judge in sorted(judges & JUDGES.keys()):
+        one = judge_model(config.score, judge)
+        named[judge] = resolve_revision(one.model, one.revision)
     variants = variant_configs(config, parse_run)
     used = {name: used_models(variant) for name, variant in variants.items()}
     asked = [used[name].values() for name in config.only or variants]
     known = {model: resolve_revision(*model) for models in asked for model in models}
-    shared = Revisions(base="", caption=caption, score=score, reader=reader)
+    shared = Revisions(base="", caption=caption, score=score, reader=reader, judges=named)
     found = {}
     for name, models in used.items():
         if known.keys() >= set(models.values()):
@@ -177,7 +183,7 @@ def _revisions(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, R
 
 def _document(revisions: Revisions) -> dict[str, Any]:
     document = to_document(revisions)
-    for name in ("schedule", "models"):
+    for name in ("judges", "schedule", "models"):
         if not document[name]:
             del document[name]  # as runs without it were written
     return document

@@ -24,6 +24,7 @@ from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
 from components.steps.score import judges_revision, score_key
 from components.storage.tables import Row
+from eval.protocols.evidence import CLIP, READER
 from methods.method import ADAPTER, Method
 
 
@@ -37,6 +38,8 @@ class Revisions:
     score: str
     reader: str = ""
     """Of tinyworld's reader; empty where no protocol asks for it."""
+    judges: Mapping[str, str] = field(default_factory=dict)
+    """Likewise of judges of ``eval.judges`` that protocols ask for, by name."""
     schedule: str = ""
     """What the base's own noise schedule asks of inversion and sampling and earlier versions did
     not honour. Its revision would name it, but says nothing of who honours what."""
@@ -45,7 +48,8 @@ class Revisions:
 
     def of_protocol(self, protocol: str) -> str:
         """What judges under this protocol."""
-        return judges_revision(protocol, self.score, self.reader)
+        revisions = {CLIP: self.score, READER: self.reader, **self.judges}
+        return judges_revision(protocol, revisions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

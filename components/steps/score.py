@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from components.config import JudgeConfig, ScoreConfig
 from components.errors import ItemError, UserError
 from components.log import VideoLog
 from components.records.keys import KeyMaker
@@ -77,19 +78,23 @@ def _score_keys(protocol: str, revision: str) -> KeyMaker:
     return KeyMaker(kind="score", protocol=protocol, score_revision=revision)
 
 
-def judges_revision(protocol: str, clip: str, reader: str) -> str:
+def judges_revision(protocol: str, revisions: Mapping[str, str]) -> str:
     """What the judges of a protocol are exactly: a hub commit or a folder's digest, each.
 
     Args:
         protocol: Its name.
-        clip: Of the CLIP model.
-        reader: Of tinyworld's reader.
+        revisions: By judge; one that the run has not resolved is empty.
     """
-    from eval.protocols.evidence import CLIP, READER
     from eval.protocols.registry import judges_of
 
-    revisions = {CLIP: clip, READER: reader}
-    return "+".join(revisions[judge] for judge in judges_of(protocol))
+    return "+".join(revisions.get(judge, "") for judge in judges_of(protocol))
+
+
+def judge_model(config: ScoreConfig, judge: str) -> JudgeConfig:
+    """The model that a judge of ``eval.judges`` is in a run."""
+    from eval.judges import JUDGES
+
+    return config.judges.get(judge) or JudgeConfig(model=JUDGES[judge].model)
 
 
 def check_protocols(names: Sequence[str]) -> None:
@@ -124,6 +129,7 @@ class ScoreWorker(ItemWorker):
 
     def _load(self) -> Judges:
         from eval.errors import EncoderError
+        from eval.judges import JUDGES
         from eval.protocols.evidence import CLIP, READER, Judges
         from eval.protocols.registry import judges_of
 
@@ -133,6 +139,10 @@ class ScoreWorker(ItemWorker):
             return Judges(
                 _load_encoder(self._context) if CLIP in asked else None,
                 _load_reader(self._context) if READER in asked else None,
+                {
+                    judge: _load_judge(self._context, judge)
+                    for judge in sorted(asked & JUDGES.keys())
+                },
             )
         except EncoderError as error:
             raise UserError(f"the score step cannot start: {error}") from error
@@ -176,12 +186,14 @@ class ScoreWorker(ItemWorker):
         return score(protocol, evidence)
 
     def _row(self, item: ScoreItem, scores: Scores, started: float) -> dict[str, Any]:
+        from eval.judges import JUDGES
         from eval.protocols.evidence import CLIP, READER
         from eval.protocols.registry import judges_of
 
         context = self._context
         settings = context.config.score
-        models = {CLIP: public_name(settings.model), READER: SHIPPED_READER}
+        models = {judge: judge_model(settings, judge).model for judge in JUDGES}
+        models |= {CLIP: public_name(settings.model), READER: SHIPPED_READER}
         return {
             "edit_key": item.edit_key,
             "protocol": item.protocol,
@@ -194,9 +206,7 @@ class ScoreWorker(ItemWorker):
             "values": dict(scores.values),
             "reasons": dict(scores.reasons),
             "score_model": "+".join(models[judge] for judge in judges_of(item.protocol)),
-            "score_revision": judges_revision(
-                item.protocol, context.score_revision, context.reader_revision
-            ),
+            "score_revision": judges_revision(item.protocol, context.judge_revisions),
             **provenance(config_hash=context.config_hash, device=settings.device, started=started),
         }
 
@@ -242,6 +252,15 @@ def _load_encoder(context: StepContext) -> ClipEncoder:
         batch_size=settings.batch_size,
         revision=hub_revision(context.score_revision),
     )
+
+
+def _load_judge(context: StepContext, judge: str) -> Any:
+    from eval.judges import JUDGES
+
+    settings = context.config.score
+    model = judge_model(settings, judge).model
+    revision = hub_revision(context.judge_revisions[judge])
+    return JUDGES[judge].load(model, revision, settings.device, settings.batch_size)
 
 
 def _load_reader(context: StepContext) -> Reader:

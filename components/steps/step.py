@@ -20,6 +20,7 @@ from components.storage.open import open_store
 from components.storage.scratch import remove
 from components.storage.store import Store
 from components.storage.writer import RowWriter
+from eval.protocols.evidence import CLIP, READER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +34,17 @@ class StepContext:
     caption_revision: str = ""
     score_revision: str = ""
     reader_revision: str = ""
+    named_judges: Mapping[str, str] = field(default_factory=dict)
+    """Revisions of judges of ``eval.judges``, by name."""
     own_revisions: Mapping[str, str] = field(default_factory=dict)
     """Likewise of the models that the method's section names, by field."""
     variants: Mapping[str, StepContext] = field(default_factory=dict)
     """By name, where a run has several: each with its own configuration, hash and base."""
+
+    @property
+    def judge_revisions(self) -> dict[str, str]:
+        """Of every judge, by name."""
+        return {CLIP: self.score_revision, READER: self.reader_revision, **self.named_judges}
 
     def of(self, variant: str) -> StepContext:
         """The context of a variant."""

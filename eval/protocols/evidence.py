@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CLIP, READER = "clip", "reader"
 """Judges: the CLIP model of ``score.model``, and what reads tinyworld's frames."""
 
+T = typing.TypeVar("T")
 Frames = npt.NDArray[np.uint8]
 Embedding = npt.NDArray[np.floating[Any]]
 
@@ -49,11 +50,21 @@ class FrameReader(typing.Protocol):
 class Judges:
     """The models that protocols ask for; each only where one of them does."""
 
-    def __init__(self, encoder: Encoder | None = None, reader: FrameReader | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder | None = None,
+        reader: FrameReader | None = None,
+        named: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._named = named or {}
         self._encoder = encoder
         self._reader = reader
         # The protocols of one edit share its prompt, the edits of one video their source's.
         self.embed_text = functools.lru_cache(maxsize=16)(self._embed_text)
+
+    def named(self, judge: str) -> Any:
+        """A judge of ``eval.judges``."""
+        return self._named[judge]
 
     def embed_frames(self, frames_FHWC: Frames) -> Embedding:
         """CLIP's embedding of each frame, (F, D)."""
@@ -88,6 +99,14 @@ class Clip:
     def __init__(self, load: Callable[[], Frames], judges: Judges) -> None:
         self._load = load
         self._judges = judges
+        self._made: dict[str, Any] = {}
+
+    def made(self, name: str, make: Callable[[Frames], T]) -> T:
+        """What a judge makes of the frames, once for all who ask for it by one name."""
+        if name not in self._made:
+            self._made[name] = make(self.frames)
+        found: T = self._made[name]
+        return found
 
     @functools.cached_property
     def frames(self) -> Frames:

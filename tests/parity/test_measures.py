@@ -1,6 +1,8 @@
 """Measures against values recorded from the official code (see the folder's README.md)."""
 
 import math
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from PIL import Image
 
 from eval.background import background_psnr, whole_psnr, whole_ssim
 from eval.errors import EvalError
+from eval.judges import DINOV2, OPENAI_CLIP, PICKSCORE
 from eval.metrics import (
     adjacent_consistency,
     frame_accuracy,
@@ -16,9 +19,19 @@ from eval.metrics import (
     scaled_alignment,
 )
 from eval.motion import motion_fidelity, motion_fidelity_dmt, similarity
+from eval.protocols.evidence import Clip, Evidence, Judges
+from eval.protocols.protocol import score
+from eval.protocols.registry import get_protocol
 from eval.structure import structure_distance
+from eval.vision_models import ClipModel, DinoModel
 from eval.warping import Flows, occluded, warp_error, warp_error_lai, warped_pairs
-from tests.parity.measures import Frames, GoldenLoveu, GoldenMeasures, dino_pooled
+from tests.parity.measures import (
+    Frames,
+    GoldenLoveu,
+    GoldenMeasures,
+    dino_pooled,
+    read_frames,
+)
 
 
 def test_loveu(loveu_golden: GoldenLoveu) -> None:
@@ -29,6 +42,47 @@ def test_loveu(loveu_golden: GoldenLoveu) -> None:
         assert frame_consistency(frames) == pytest.approx(value["frame_consistency"], abs=1e-4)
         assert aligned == pytest.approx(value["textual_alignment"], abs=1e-4)
         assert aligned == pytest.approx(value["pick_score"], abs=1e-4)
+
+
+def test_the_protocol_is_loveus(loveu_golden: GoldenLoveu) -> None:
+    model = ClipModel(str(loveu_golden.folder / "clip"), revision=None, device="cpu", batch_size=3)
+    judges = Judges(named={OPENAI_CLIP: model, PICKSCORE: model})
+    for value in loveu_golden.values:
+        # Read as they are: the protocol resizes them.
+        frames = read_frames(loveu_golden.folder / "frames" / value["video"])
+        evidence = Evidence(
+            judges=judges, edit=Clip(partial(identity, frames), judges), prompt=value["prompt"]
+        )
+        found = score(get_protocol("loveu_tgve_v1"), evidence).values
+        for name in ("frame_consistency", "textual_alignment", "pick_score"):
+            assert found[name] == pytest.approx(value[name], abs=1e-4), value["video"]
+
+
+def identity(frames: Frames) -> Frames:
+    return frames
+
+
+def test_the_protocol_is_v2vbenchs(measures_golden: GoldenMeasures) -> None:
+    folder = measures_golden.folder
+    model = ClipModel(
+        str(folder.parent / "metrics/clip"), revision=None, device="cpu", batch_size=3
+    )
+    dino = DinoModel(str(folder / "dinov2"), revision=None, device="cpu", batch_size=3)
+    judges = Judges(named={OPENAI_CLIP: model, PICKSCORE: model, DINOV2: dino})
+
+    def found(case: dict[str, Any], prompt: str) -> Mapping[str, float]:
+        frames = v2vbench_frames(measures_golden, case)
+        edit = Clip(partial(identity, frames), judges)
+        evidence = Evidence(judges=judges, edit=edit, prompt=prompt)
+        return score(get_protocol("v2vbench_v1"), evidence).values
+
+    for case in measures_golden.expected["v2vbench"]["consistency"]:
+        for name in ("clip_consistency", "dino_consistency"):
+            assert found(case, "a fish")[name] == pytest.approx(case[name], rel=1e-5)
+    for case in measures_golden.expected["v2vbench"]["text"]:
+        values = found(case, case["prompt"])
+        assert values["textual_alignment"] == pytest.approx(case["clip_text_alignment"], abs=1e-3)
+        assert values["pick_score"] == pytest.approx(case["pick_score"], abs=1e-3)
 
 
 def test_v2vbench_consistency(measures_golden: GoldenMeasures) -> None:

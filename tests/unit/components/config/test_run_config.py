@@ -249,3 +249,21 @@ def test_a_method_s_own_model_may_be_tinyworld_s_where_its_field_says_so(
     other = {"text2live": {"clip": str(tmp_path / "gone")}}
     own = load_run_config(write(tmp_path, MINIMAL | other)).own
     assert own["text2live"].clip == str(tmp_path / "gone")
+
+
+def test_judges_have_names_and_leave_the_keys_of_others_as_they_were() -> None:
+    document = {"run": "r", "manifest": "m", "model": {"base": "x"}}
+    plain = parse(RunConfig, document, "test")
+    named = parse(
+        RunConfig,
+        document | {"score": {"judges": {"dinov2": {"model": "org/dino", "revision": "v1"}}}},
+        "test",
+    )
+    assert named.score.judges["dinov2"].revision == "v1"
+    assert content_key(config=plain) != content_key(config=named)
+    for judges, said in (
+        ({"dino": {"model": "a/b"}}, "no judge is called 'dino': did you mean 'dinov2'"),
+        ({"dinov2": {"modle": "a/b"}}, "unknown key"),
+    ):
+        with pytest.raises(UserError, match=said):
+            parse(RunConfig, document | {"score": {"judges": judges}}, "test")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from components.config import RunConfig, ScoreConfig
+from components.config import JudgeConfig, RunConfig, ScoreConfig
 from components.errors import UserError
 from components.steps.score import ScoreItem, ScoreWorker, check_protocols, score_key
 from components.steps.step import StepContext
@@ -255,3 +255,43 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
     assert row["reasons"] == {}
     (failure,) = read_table(store, "failures")
     assert "names nothing of the tiny world" in failure["message"]
+
+
+def test_judges_of_benchmarks_are_those_that_the_configuration_names(
+    context: StepContext, tmp_path: Path, tiny_judges: Path
+) -> None:
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    models = {
+        "openai_clip": JudgeConfig(model=str(tiny_judges / "clip")),
+        "pickscore": JudgeConfig(model=str(tiny_judges / "clip")),
+        "dinov2": JudgeConfig(model=str(tiny_judges / "dinov2")),
+    }
+    settings = ScoreConfig(protocols=("v2vbench_v1", "loveu_tgve_v1"), judges=models)
+    revisions = {name: f"sha256:{name}" for name in models}
+    asked = dataclasses.replace(
+        context,
+        config=dataclasses.replace(context.config, score=settings),
+        named_judges=revisions,
+        score_revision="",
+    )
+    names = ("v2vbench_v1", "loveu_tgve_v1")
+    outcomes = ScoreWorker(asked)([item(uri, sha256, protocol=name) for name in names])
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    rows = {row["protocol"]: row for row in read_table(store, "scores")}
+    assert len(rows["v2vbench_v1"]["values"]) == 4
+    assert rows["loveu_tgve_v1"]["score_revision"] == "sha256:openai_clip+sha256:pickscore"
+    clip, dino = (str(tiny_judges / name) for name in ("clip", "dinov2"))
+    assert rows["v2vbench_v1"]["score_model"] == f"{clip}+{dino}+{clip}"
+
+
+def test_a_judge_that_is_not_there_stops_the_step(context: StepContext, tmp_path: Path) -> None:
+    models = {"pickscore": JudgeConfig(model=str(tmp_path))}
+    settings = ScoreConfig(protocols=("loveu_tgve_v1",), judges=models)
+    asked = dataclasses.replace(
+        context,
+        config=dataclasses.replace(context.config, score=settings),
+        named_judges={"pickscore": REVISION, "openai_clip": REVISION},
+    )
+    with pytest.raises(UserError, match=r"the score step cannot start: .*"):
+        ScoreWorker(asked)
