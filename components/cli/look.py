@@ -74,22 +74,6 @@ def _looks(
 @click.command()
 @click.argument("run_uri", metavar="RUN")
 @VARIANTS
-@click.option("--to", "target", required=True, help="A .parquet, .csv, .jsonl or .md file.")
-def export(run_uri: str, variants: tuple[str, ...], target: str) -> None:
-    """Write a run's scored edits as one table, a row for each edit and protocol."""
-    from components.results.export import export as write
-    from components.results.export import score_table
-    from components.run.record import load_run
-
-    state = load_run(run_uri, variants)
-    rows = score_table(state.store, state.selection())
-    write(rows, target)
-    click.echo(f"{len(rows)} row(s) written to {target}")
-
-
-@click.command()
-@click.argument("run_uri", metavar="RUN")
-@VARIANTS
 @click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
 def strip(run_uri: str, variants: tuple[str, ...], target: Path) -> None:
     """Draw some frames of each source and its edits as one picture."""

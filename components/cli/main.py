@@ -9,7 +9,8 @@ import click
 
 from components.cli.compare import compare
 from components.cli.doctor import doctor
-from components.cli.look import export, failures, status, strip
+from components.cli.exchange import export, import_benchmark
+from components.cli.look import failures, status, strip
 from components.cli.perform import STEP_COMMANDS, report, run
 from components.cli.plan import plan
 from components.cli.submit import submit
@@ -56,6 +57,7 @@ def main(verbose: bool) -> None:
 for _command in (
     *(run, *STEP_COMMANDS, report),
     *(plan, doctor, status, failures, export, compare, strip, compact, gc, submit),
+    import_benchmark,
 ):
     main.add_command(_command)
 

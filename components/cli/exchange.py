@@ -1,0 +1,95 @@
+"""The `tav` commands that exchange data with other programs; see ``main``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+import click
+
+from components.cli.options import VARIANTS
+from components.errors import EXIT_FAILED_ITEMS
+
+BENCHMARKS = ("loveu", "v2vbench", "folders")
+LAYOUTS = ("loveu", "v2vbench")
+
+
+@click.command(name="import-benchmark")
+@click.argument("name", type=click.Choice(BENCHMARKS))
+@click.option("--from", "folder", required=True, help="The benchmark's folder.")
+@click.option("--to", "target", required=True, help="The manifest, a .yaml file.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is there.")
+def import_benchmark(name: str, folder: str, target: str, overwrite: bool) -> None:
+    """Write the manifest of a benchmark: LOVEU-TGVE-2023, V2VBench, or any folder of videos.
+
+    Exit code 3 where some of it is left out, which is told.
+    """
+    from components.layouts.importing import import_benchmark as write
+    from components.layouts.layout import local_path
+
+    found = write(name, folder, target, overwrite=overwrite)
+    edits = sum(len(video.get("edits", ())) for video in found.videos)
+    click.echo(f"{len(found.videos)} video(s) with {edits} edit(s) written to {target}")
+    if local_path(target, "--to").parent != found.root:
+        click.echo(f"Its addresses are relative: run it with manifest_root={found.root}")
+    for line in found.remarks:
+        click.echo(f"Note: {line}", err=True)
+    _tell("Left out", found.left_out)
+
+
+@click.command()
+@click.argument("run_uri", metavar="RUN")
+@VARIANTS
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    help="Write the edits of one variant as this benchmark wants them, in place of a table.",
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    help="A .parquet, .csv, .jsonl or .md file; with --layout a folder.",
+)
+@click.option("--overwrite", is_flag=True, help="With --layout: replace edits that are there.")
+def export(
+    run_uri: str, variants: tuple[str, ...], layout: str | None, target: str, overwrite: bool
+) -> None:
+    """Write a run's scored edits as one table, a row for each edit and protocol.
+
+    With --layout write the edits themselves; exit code 3 where some are missing, which are told.
+    """
+    if layout is None:
+        if overwrite:
+            raise click.UsageError("--overwrite goes with --layout: a table is always replaced")
+        _export_table(run_uri, variants, target)
+        return
+    from components.layouts.exporting import export_layout
+    from components.run.record import load_run
+
+    state = load_run(run_uri, variants)
+    done = export_layout(
+        *(layout, state.store, state.manifest, state.selection(), target), overwrite=overwrite
+    )
+    click.echo(f"{done.written} edit(s) written to {target}")
+    _tell("Missing", done.missing)
+
+
+def _export_table(run_uri: str, variants: tuple[str, ...], target: str) -> None:
+    from components.results.export import export as write
+    from components.results.export import score_table
+    from components.run.record import load_run
+
+    state = load_run(run_uri, variants)
+    rows = score_table(state.store, state.selection())
+    write(rows, target)
+    click.echo(f"{len(rows)} row(s) written to {target}")
+
+
+def _tell(what: str, lines: Iterable[str]) -> None:
+    """Name what is not there, and end with the exit code that says so."""
+    told = list(lines)
+    for line in told:
+        click.echo(f"{what}: {line}", err=True)
+    if told:
+        sys.exit(EXIT_FAILED_ITEMS)
