@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
+from components.manifest.edits import CAPTION
 from components.manifest.fields import Fields, short
 from components.manifest.lint import MAX_EDITS, Linter
 from components.syntax.document import MAX_BYTES
@@ -101,6 +102,8 @@ class Collector:
                 self.leave_out(what, "it has no prompt: give it one")
             elif problem := self._problem(video | {"edits": [edit]}):
                 self.leave_out(what, problem)
+            elif CAPTION in edit["prompt"]:
+                self.leave_out(what, f"its prompt holds {CAPTION}, which a manifest would fill in")
             elif (other := first.setdefault(edit["prompt"].strip(), edit["id"])) != edit["id"]:
                 self.leave_out(what, f"it has the prompt of edit {other}: change one")
             else:

@@ -61,18 +61,19 @@ def export_layout(
     rows = {one.edit["edit_id"]: one.edit for one in scored_edits(store, chosen)}
     wanted: dict[str, Path] = {}
     missing: list[str] = []
-    for edit_id, path in _sought(kind, manifest):
+    places = dict(_sought(kind, manifest))
+    if not any(places.values()):
+        raise UserError(
+            f"no video of the run's manifest has an id of {layout}: make the manifest with "
+            f"`tav import-benchmark {layout}`"
+        )
+    for edit_id, path in places.items():
         if path is None:
             missing.append(f"{edit_id}: {layout} has no place for it")
         elif edit_id in rows:
             wanted[edit_id] = root / path
         else:
             missing.append(f"{edit_id}: the run holds no such edit; `tav failures` may say why")
-    if all(path is None for _, path in _sought(kind, manifest)):
-        raise UserError(
-            f"no video of the run's manifest has an id of {layout}: make the manifest with "
-            f"`tav import-benchmark {layout}`"
-        )
     _check_free(wanted.values(), overwrite=overwrite)
     written = 0
     for edit_id, target in wanted.items():

@@ -118,6 +118,8 @@ def _rows(file: Path) -> list[_Row]:
             line = reader.line_num + 1  # a quoted cell may span lines: name the row's first
     except csv.Error as error:
         problems.fail(line, f"is no CSV: {error}")
+    if not header:
+        _header(file, [])
     return rows
 
 
