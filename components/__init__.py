@@ -9,7 +9,7 @@ From the top down; an arrow of import never climbs (`make lint` checks it):
     plan/        what videos and shards take   records/     keys, failures, provenance, revisions
     steps/       ingest, caption, tune,        storage/     objects and tables
                  sample, score                 config/      the run's configuration
-                                               syntax/      YAML and JSON, with lines
+    layouts/     benchmarks in and out         syntax/      YAML and JSON, with lines
 
 A step reads committed rows, computes what is missing and appends rows. Beside the rooms lies what
 all of them need: `errors`, `redact`, `log`.

@@ -29,6 +29,7 @@ from components.config import (
     parse_run,
 )
 from components.errors import SourceError, TransientError
+from components.layouts.importing import import_benchmark
 from components.manifest.load import load_manifest
 from components.records.revisions import resolve_revision
 from components.results.compare import RunScores, compare_runs
@@ -287,3 +288,19 @@ def comparison(
     rows = [exported_row(variant=variant) for variant in ("full", "pnp")]
     tables = {f"run-{n}": RunScores(variants=("full", "pnp"), rows=rows) for n in range(runs)}
     return Kind(f"compare-{name}", lambda _: compare_runs(tables, **asked), value, limit, remedy)
+
+
+def benchmark(
+    name: str, layout: str, value: str, limit: str, remedy: str, *, to: str = "m.yaml", **files: str
+) -> Kind:
+    """A benchmark's folder of some files, and where its manifest goes."""
+
+    def use(folder: Path) -> None:
+        for file, text in files.items():
+            (folder / BENCHMARK_FILES[file]).write_text(text, encoding="utf-8")
+        import_benchmark(layout, str(folder), to if "://" in to else str(folder / to))
+
+    return Kind(f"benchmark-{name}", use, value, limit, remedy)
+
+
+BENCHMARK_FILES = {"table": "LOVEU-TGVE-2023_Dataset.csv", "index": "config.yaml", "m": "m.yaml"}

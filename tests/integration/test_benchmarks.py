@@ -1,4 +1,4 @@
-"""Other people's benchmarks there and back: imported, run, exported, and found by their own index."""
+"""Benchmarks there and back: imported, run, exported, and found by their own index."""
 
 from __future__ import annotations
 

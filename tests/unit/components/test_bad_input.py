@@ -25,6 +25,7 @@ from tests.bad_input import (
     base,
     base_config,
     base_with,
+    benchmark,
     changed_object,
     comparison,
     config,
@@ -52,6 +53,10 @@ from tests.manifest_files import write
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{last}'] * 10)}]\n"
     for last, name in zip("abcdefg", "bcdefgh", strict=True)
+)
+BENCHMARK_COLUMNS = (
+    *("Video name", "Our GT caption", "Style Change Caption"),
+    *("Object Change Caption", "Background Change Caption", "Multiple Changes Caption"),
 )
 IDS = r"ids are 1 to 100 of A-Z a-z 0-9 \. _ -"
 SAFE = r"segments are 1 to 200 of A-Z a-z 0-9 _"
@@ -312,6 +317,18 @@ KINDS = [
     Kind("compare-suffix", lambda _: writer_of("c.xlsx"), r"'\.xlsx'", "must be one", r"\.md, \.json"),
     Kind("compare-unscored", lambda _: compare_runs({"r": RunScores(variants=(), rows=())}),
          "r has no score", "nothing to compare", "`tav status r`"),
+    benchmark("table-missing", "loveu", r"LOVEU-TGVE-2023_Dataset\.csv", "cannot be read", "name the folder that holds"),
+    benchmark("table-columns", "loveu", r"lacks the column\(s\) 'Our GT caption'", "must be", "own table", table="Video name\nx\n"),
+    benchmark("table-order", "loveu", "its 1 rows", "not in the known order", "add the headings",
+              table=",".join(BENCHMARK_COLUMNS) + "\nx,x,x,x,x,x\n"),
+    benchmark("index-missing", "v2vbench", r"config\.yaml", "cannot be read", "name the folder that holds"),
+    benchmark("index-list", "v2vbench", r"config\.yaml", "holds no list data", "as the benchmark's own does", index="- a"),
+    benchmark("clip-missing", "v2vbench", "line 1 \\('a'\\)", r"holds 0 videos .* but 1 is needed", "download the clip",
+              index="data: [{video_id: a, edit: [{prompt: b}]}]"),
+    benchmark("name-outside", "v2vbench", r"'\.\./a'", IDS, "rename", index="data: [{video_id: ../a, edit: [{prompt: b}]}]"),
+    benchmark("there", "v2vbench", r"m\.yaml is there", "give another --to", "--overwrite", m="mine"),
+    benchmark("suffix", "v2vbench", r"'\.csv'", "written as YAML", r"end it in \.yaml", to="m.csv"),
+    benchmark("s3", "v2vbench", r"'s3://b/m\.yaml'", "must be on this machine", "give a local path", to="s3://b/m.yaml"),
 ]
 # fmt: on
 
