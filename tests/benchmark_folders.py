@@ -73,6 +73,11 @@ def write_loveu(
             write_frames(root / section / "480p_frames" / rows[at][0], frames)
 
 
+def picture_size(file: Path) -> tuple[int, int]:
+    with Image.open(file) as picture:
+        return picture.size
+
+
 SLICES = {"DAVIS_480p": (1, 17), "youtube_480p": (19, 42), "videvo_480p": (44, 82)}
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from components.cli.main import main
 from components.run.runner import Runner
@@ -16,6 +15,7 @@ from components.storage.tables import read_table
 from components.video.io import read_mp4_frames
 from tests.benchmark_folders import (
     loveu_index,
+    picture_size,
     v2vbench_data,
     v2vbench_index,
     write_loveu,
@@ -65,7 +65,7 @@ def test_loveu_there_and_back(tiny_run: dict[str, Any], tmp_path: Path) -> None:
     assert len(found) == 12
     for files in found.values():
         assert [file.name for file in files] == [f"0000{number}.jpg" for number in range(5)]
-        assert {Image.open(file).size for file in files} == {(64, 64)}
+        assert {picture_size(file) for file in files} == {(64, 64)}
     assert len(list(Path(out).rglob("*.jpg"))) == 60, "nothing but what the index finds"
 
 

@@ -97,9 +97,9 @@ def test_loveus_script_finds_every_frame_of_a_submission(tmp_path: Path) -> None
         if prompt.startswith(("a dav-0", "a vid-36")):
             made = read_mp4_frames(tmp_path / "run" / rows[prompt]["video_uri"])
             for file, frame in zip(files, made, strict=True):
-                picture = Image.open(file)
-                assert (picture.format, picture.mode) == ("JPEG", "RGB")
-                off = np.abs(np.asarray(picture).astype(int) - frame)
+                with Image.open(file) as picture:
+                    assert (picture.format, picture.mode) == ("JPEG", "RGB")
+                    off = np.abs(np.asarray(picture).astype(int) - frame)
                 assert off.mean() < 2
     assert {len(Path(path).parts) for path in tree(tmp_path / "out")} == {4}
 
