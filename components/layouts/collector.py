@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ def read_index(file: Path) -> bytes:
     """Read a benchmark's own list of its videos.
 
     Raises:
-        UserError: it is not there, or too large.
+        UserError: it is not there, no file, or too large.
     """
     try:
+        if not stat.S_ISREG(file.stat().st_mode):  # to open a pipe might never end
+            raise UserError(f"{file} is no file: put the benchmark's own {file.name} there")
         with file.open("rb") as handle:
             data = handle.read(MAX_BYTES + 1)
     except OSError as error:

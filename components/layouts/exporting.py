@@ -59,32 +59,28 @@ def export_layout(
         )
     kind, root = LAYOUTS[layout], local_path(folder, "--to")
     rows = {one.edit["edit_id"]: one.edit for one in scored_edits(store, chosen)}
-    wanted: dict[str, Path] = {}
-    missing: list[str] = []
     places = dict(_sought(kind, manifest))
     if not any(places.values()):
         raise UserError(
             f"no video of the run's manifest has an id of {layout}: make the manifest with "
             f"`tav import-benchmark {layout}`"
         )
+    targets = {name: root / path for name, path in places.items() if path and name in rows}
+    _check_free(targets.values(), overwrite=overwrite)
+    missing: list[str] = []
     for edit_id, path in places.items():
         if path is None:
             missing.append(f"{edit_id}: {layout} has no place for it")
-        elif edit_id in rows:
-            wanted[edit_id] = root / path
-        else:
+        elif edit_id not in rows:
             missing.append(f"{edit_id}: the run holds no such edit; `tav failures` may say why")
-    _check_free(wanted.values(), overwrite=overwrite)
-    written = 0
-    for edit_id, target in wanted.items():
-        try:
-            _write(kind, store, rows[edit_id], target)
-            written += 1
-        except ItemError as error:
-            missing.append(f"{edit_id}: {error}")
-        except OSError as error:
-            raise UserError(f"cannot write {target} ({error}): see --to") from error
-    return Exported(written, tuple(missing))
+        else:
+            try:
+                _write(kind, store, rows[edit_id], targets[edit_id])
+            except ItemError as error:
+                missing.append(f"{edit_id}: {error}")
+            except OSError as error:
+                raise UserError(f"cannot write {root / path} ({error}): see --to") from error
+    return Exported(len(places) - len(missing), tuple(missing))
 
 
 def _sought(layout: Layout, manifest: Manifest) -> Iterator[tuple[str, Path | None]]:
