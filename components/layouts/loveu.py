@@ -75,7 +75,7 @@ def read(root: Path) -> Collector:
         if not (video_id := found.id(where, row.name, f"{section}.")):
             continue
         uri = f"{section}/480p_frames/{row.name}"
-        count = sum(1 for _ in (root / uri).glob("*.jpg"))
+        count = sum(not path.name.startswith(".") for path in (root / uri).glob("*.jpg"))
         if not count:
             found.leave_out(where, f"the folder {uri} holds no .jpg frames: unpack the clip there")
         elif row.caption is None:

@@ -58,6 +58,8 @@ def test_clips_have_their_own_number_of_frames(tmp_path: Path) -> None:
     rows = [bare("DAVIS Videos:"), loveu_row("a"), loveu_row("b")]
     unpack(tmp_path, rows, "DAVIS_480p.a")
     write_frames(tmp_path / "DAVIS_480p/480p_frames/b", 128, size=8)
+    for name in ("._00000.jpg", "notes.txt"):  # as macOS leaves them
+        (tmp_path / "DAVIS_480p/480p_frames/a" / name).write_bytes(b"x")
     found = read(tmp_path)
     assert [video["frames"]["num_frames"] for video in found.videos] == [32, 128]
     assert found.remarks == []
