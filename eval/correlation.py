@@ -57,7 +57,7 @@ def correlations(values: Iterable[Value], trusted: str) -> tuple[Correlation, ..
         EvalError: no value is of that protocol, or fewer than 4 variants have both of any pair.
     """
     table = Table.of(values)
-    kinds = sorted(table.columns, key=_order)
+    kinds = sorted(table.columns, key=kind_order)
     truths = [kind for kind in kinds if kind[0] == trusted]
     if not truths:
         held = ", ".join(sorted({protocol for protocol, *_ in kinds if protocol}))
@@ -73,7 +73,8 @@ def correlations(values: Iterable[Value], trusted: str) -> tuple[Correlation, ..
     return tuple(found)
 
 
-def _order(kind: Kind) -> tuple[bool, str, str, int]:
+def kind_order(kind: Kind) -> tuple[bool, str, str, int]:
+    """Where a measure stands among others: by protocol and judge, as its protocol orders it."""
     protocol, judge, measure = kind
     return not protocol, protocol, judge, shown(protocol, [measure]).index(measure)
 
@@ -99,7 +100,7 @@ def _correlation(
     if len(names) < _FEWEST:
         return None
     both = [_stack(means[kind], names) for kind in (one, other)]
-    rho = _spearman(*(_mean(values_MV) for values_MV in both))
+    rho = spearman(*(_mean(values_MV) for values_MV in both))
     if rho is None:
         return None
     videos = both[0].shape[1]
@@ -126,7 +127,7 @@ def _mean(values_MV: Floats) -> Floats:
 def _interval(both: Sequence[Floats], videos: int) -> tuple[float | None, float | None]:
     rng = np.random.default_rng(_SEED)
     drawn = (rng.integers(0, videos, videos) for _ in range(RESAMPLES))
-    rhos = [_spearman(*(_mean(values[:, picks]) for values in both)) for picks in drawn]
+    rhos = [spearman(*(_mean(values[:, picks]) for values in both)) for picks in drawn]
     known = [rho for rho in rhos if rho is not None]
     if len(known) < 2:  # noqa: PLR2004 - two ends
         return None, None
@@ -134,7 +135,7 @@ def _interval(both: Sequence[Floats], videos: int) -> tuple[float | None, float 
     return float(low), float(high)
 
 
-def _spearman(one_M: Floats, other_M: Floats) -> float | None:
+def spearman(one_M: Floats, other_M: Floats) -> float | None:
     """Pearson's correlation of ranks, equal values sharing theirs; none where one is constant."""
     there = ~(np.isnan(one_M) | np.isnan(other_M))
     one, other = _ranks(one_M[there]), _ranks(other_M[there])
