@@ -15,7 +15,7 @@ CHOICES = {"L": Choice.LEFT, "R": Choice.RIGHT, "=": Choice.TIE}
 FULL_LEFT = Pair(video="v0", edit="v0/e0", left="full", right="pnp")
 
 
-def vote(  # noqa: PLR0913 - a vote has as many fields
+def vote(
     rater: str,
     choice: str,
     *,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -94,7 +95,7 @@ def test_checks_are_spread_and_change_sides(plan: Plan) -> None:
         assert len({(one.pair.video, one.pair.edit) for one in checks} & edits) == plan.checks
         assert all({one.pair.left, one.pair.right} == {SOURCE, NOISE} for one in checks)
         sides = [one.pair.left for one in checks]
-        assert all(one != other for one, other in zip(sides, sides[1:], strict=False))
+        assert all(one != other for one, other in pairwise(sides))
         rest = len(shown) - plan.checks
         for number, one in enumerate(checks):
             before = shown.index(one) - number
