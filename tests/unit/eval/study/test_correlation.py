@@ -38,7 +38,7 @@ def test_a_measure_that_orders_edits_as_people_do_agrees() -> None:
     assert found.rho.mean == pytest.approx(1)
     assert (found.question, found.variants, found.edits) == ("consistency", ("full", "pnp"), 5)
     assert found.measure == ("tav_paper_v1", "clip", "textual_alignment")
-    assert (found.rho.low, found.rho.high) == (pytest.approx(1), pytest.approx(1))
+    assert (found.rho.low, found.rho.high) == pytest.approx((1, 1))
 
 
 def test_it_is_the_difference_of_both_that_counts() -> None:
@@ -141,8 +141,6 @@ def test_judges_are_not_mixed_and_who_failed_is_left_out() -> None:
     votes: list[Vote] = of_edits({edit: row + "R" * 9 for edit, row in RISING.items()})
     scores = [*judged("b", [5, 4, 3, 2, 1]), *judged("a", [1, 2, 3, 4, 5])]
     found = vote_correlations(votes, scores)
-    assert [(one.measure[1], one.rho.mean) for one in found] == [
-        ("a", pytest.approx(1)),
-        ("b", pytest.approx(-1)),
-    ]
+    assert [one.measure[1] for one in found] == ["a", "b"]
+    assert [one.rho.mean for one in found] == pytest.approx([1, -1])
     assert vote_correlations(votes, scores, leave_out=[f"r{n}" for n in range(5)]) == ()

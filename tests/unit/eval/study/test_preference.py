@@ -33,7 +33,7 @@ def test_five_raters_by_hand() -> None:
     assert found.percent.mean == pytest.approx(70)
     # Three videos of 1.5 of 2, 1 of 1 and 1 of 2 edits: 27 resamples, the lowest 1 of 27 being
     # v2 three times (50 %), the highest v1 three times (100 %), and 1 in 27 is more than 2.5 %.
-    assert (found.percent.low, found.percent.high) == (pytest.approx(50), pytest.approx(100))
+    assert (found.percent.low, found.percent.high) == pytest.approx((50, 100))
 
 
 def test_the_percentage_is_over_edits_and_not_over_videos() -> None:
