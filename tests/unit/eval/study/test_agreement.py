@@ -9,7 +9,7 @@ import evalica
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.bootstrap import Interval
@@ -42,7 +42,6 @@ def test_krippendorffs_own_examples(observers: tuple[str, ...], expected: float)
     assert found.mean == pytest.approx(expected, abs=5e-4)
 
 
-@settings(deadline=None)
 @given(st.lists(st.text("LR=.", min_size=6, max_size=6), min_size=2, max_size=6))
 def test_it_is_evalicas(observers: list[str]) -> None:
     counts = counts_of(*observers)
@@ -118,7 +117,6 @@ def test_one_unit_has_no_interval_and_nothing_has_nothing() -> None:
     assert alpha(np.zeros((0, 3), np.int64)) is None
 
 
-@settings(deadline=None)
 @given(ballots(("full", "pnp", "cogvideo")), st.randoms())
 def test_neither_order_nor_sides_matter(votes: list[Vote], random: Random) -> None:
     turned = [mirrored(one) if random.random() < 0.5 else one for one in votes]

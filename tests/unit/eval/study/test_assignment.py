@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.errors import EvalError
@@ -41,7 +41,6 @@ def of_kind(shown: tuple[Showing, ...], kind: Kind) -> list[Showing]:
     return [one for one in shown if one.kind is kind]
 
 
-@settings(deadline=None)
 @given(plans())
 def test_every_unit_has_its_raters_and_no_rater_a_unit_twice(plan: Plan) -> None:
     everything = [showings(plan, rater) for rater in range(plan.raters)]
@@ -56,7 +55,6 @@ def test_every_unit_has_its_raters_and_no_rater_a_unit_twice(plan: Plan) -> None
     assert 0 < sizes[-1] <= plan.pairs
 
 
-@settings(deadline=None)
 @given(plans())
 def test_each_variant_stands_left_for_half_of_a_units_raters(plan: Plan) -> None:
     left: Counter[tuple[Unit, str]] = Counter()
@@ -67,7 +65,6 @@ def test_each_variant_stands_left_for_half_of_a_units_raters(plan: Plan) -> None
         assert abs(left[unit, unit.one] - left[unit, unit.other]) <= 1
 
 
-@settings(deadline=None)
 @given(plans())
 def test_a_tenth_is_shown_again_later_on_the_other_sides(plan: Plan) -> None:
     for rater in range(plan.raters):
@@ -84,7 +81,6 @@ def test_a_tenth_is_shown_again_later_on_the_other_sides(plan: Plan) -> None:
                 assert len(between) >= len(first) // 2
 
 
-@settings(deadline=None)
 @given(plans())
 def test_checks_are_spread_and_change_sides(plan: Plan) -> None:
     edits = {(unit.video, unit.edit) for unit in plan.units}
@@ -102,7 +98,6 @@ def test_checks_are_spread_and_change_sides(plan: Plan) -> None:
             assert rest * number // plan.checks <= before <= rest * (number + 1) // plan.checks
 
 
-@settings(deadline=None)
 @given(plans())
 def test_a_reload_gives_the_same_and_the_units_order_does_not_matter(plan: Plan) -> None:
     for rater in range(plan.raters):

@@ -53,7 +53,7 @@ def test_what_is_better_when_low_agrees_where_it_falls() -> None:
     assert found.rho.mean == pytest.approx(1)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.text("LR=", min_size=3, max_size=3), min_size=6, max_size=6),
     st.lists(st.integers(0, 4), min_size=6, max_size=6),

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from eval.bootstrap import Interval
@@ -112,14 +112,12 @@ def test_an_interval_holds_the_true_share_about_95_times_in_100() -> None:
     assert 88 <= hits <= 100
 
 
-@settings(deadline=None)
 @given(ballots(("full", "pnp", "cogvideo")), st.randoms())
 def test_neither_order_nor_sides_matter(votes: list[Vote], random: Random) -> None:
     turned = [mirrored(one) if random.random() < 0.5 else one for one in votes]
     assert preferences(random.sample(turned, len(turned))) == preferences(votes)
 
 
-@settings(deadline=None)
 @given(ballots())
 def test_both_variants_percentages_make_a_hundred(votes: list[Vote]) -> None:
     for one, other in zip(preferences(votes), preferences(votes, order=["pnp"]), strict=True):
@@ -128,7 +126,6 @@ def test_both_variants_percentages_make_a_hundred(votes: list[Vote]) -> None:
         assert (one.won, one.drawn, one.lost) == (other.lost, other.drawn, other.won)
 
 
-@settings(deadline=None)
 @given(ballots())
 def test_it_is_the_mean_of_the_edits_majorities(votes: list[Vote]) -> None:
     """By the definition, without any of the module's helpers."""

@@ -76,7 +76,7 @@ def test_of_two_variants_the_odds_are_those_of_the_votes(ties: int) -> None:
 counts = st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 6))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(counts.filter(any), min_size=6, max_size=6), st.sampled_from([0, 1]))
 def test_it_is_the_likeliest_of_four_variants(rows: list[tuple[int, int, int]], tied: int) -> None:
     pairs = combinations(["cogvideo", "full", "pnp", "sdedit"], 2)
@@ -175,7 +175,7 @@ def test_each_question_is_ranked_by_itself_and_who_failed_is_left_out() -> None:
     assert ranking([]) == ()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(ballots(("full", "pnp")), st.randoms())
 def test_neither_order_nor_sides_matter(votes: list[Vote], random: Random) -> None:
     turned = [mirrored(one) if random.random() < 0.5 else one for one in votes]
