@@ -108,6 +108,31 @@ def test_of_two_values_of_one_edit_the_later_one_counts() -> None:
     assert found.rho.mean == pytest.approx(1)
 
 
+def test_edits_of_one_video_are_no_independent_witnesses() -> None:
+    """Thrice the same edits of each video: the same ranks and the same draws of videos."""
+    letters = ["RRR", "RRL", "RLL", "RRL", "LLL", "LL=", "R==", "L=="]
+    numbers = [1.0, 3, 2, 5, 8, 4, 6, 7]
+    found = []
+    for edits in (1, 3):
+        names = [(f"v{at}", f"v{at}/e{edit}", at) for at in range(8) for edit in range(edits)]
+        votes = of_edits({edit: letters[at] for _, edit, at in names})
+        scores = [
+            Value(
+                video, edit, variant, "object", "a_v1", "", "b", numbers[at] * (variant == "full")
+            )
+            for video, edit, at in names
+            for variant in ("full", "pnp")
+        ]
+        (one,) = vote_correlations(votes, scores)
+        found.append(one.rho)
+    assert found[0].low is not None
+    assert found[0].high is not None
+    assert found[0].low < found[0].mean < found[0].high
+    assert (found[1].low, found[1].mean, found[1].high) == pytest.approx(
+        (found[0].low, found[0].mean, found[0].high)
+    )
+
+
 def test_one_video_has_no_interval() -> None:
     table = {f"v0/e{at}": row for at, row in enumerate(RISING.values())}
     scores = [
