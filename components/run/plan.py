@@ -315,7 +315,8 @@ class Plan:
             for protocol in self.view.config.score.protocols:
                 if (edit_id, protocol) in self.view.scores:
                     continue
-                key = self.view.score_key(row["edit_key"], protocol)
+                mask = self.view.mask(row["video_id"])
+                key = self.view.score_key(row["edit_key"], protocol, mask)
                 if (attempt := self.attempt("score", key, edit_id)) is None:
                     continue
                 items.append(

@@ -219,14 +219,19 @@ class View:
         found = {}
         for edit_id, edit in self.edits.items():
             for protocol in self.config.score.protocols:
-                key = self.score_key(edit["edit_key"], protocol)
+                key = self.score_key(edit["edit_key"], protocol, self.mask(edit["video_id"]))
                 if (row := self.tables.scores.get((edit_id, protocol, key))) is not None:
                     found[edit_id, protocol] = row
         return found
 
-    def score_key(self, edit_key: str, protocol: str) -> str:
-        """The key that an edit's scores under a protocol have or will have."""
-        return score_key(edit_key, protocol, self.revisions.of_protocol(protocol))
+    def score_key(self, edit_key: str, protocol: str, mask: str | None = None) -> str:
+        """The key that an edit's scores under a protocol have or will have (see ``score_key``)."""
+        return score_key(edit_key, protocol, self.revisions.of_protocol(protocol), mask)
+
+    def mask(self, video_id: str) -> str | None:
+        """SHA-256 of a video's mask; none where it has none."""
+        found: str | None = self.videos[video_id]["mask_sha256"]
+        return found
 
     def selection(self) -> Selection:
         """The edits and scores that count now, for what shows them."""
@@ -272,7 +277,7 @@ class View:
                 if edit_id not in self.edits
             },
             "score": {
-                (self.score_key(row["edit_key"], protocol), edit_id)
+                (self.score_key(row["edit_key"], protocol, self.mask(row["video_id"])), edit_id)
                 for edit_id, row in self.edits.items()
                 for protocol in self.config.score.protocols
                 if (edit_id, protocol) not in self.scores

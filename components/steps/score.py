@@ -62,15 +62,20 @@ class ScoreItem:
     attempt: int = 1
 
 
-def score_key(edit_key: str, protocol: str, revision: str) -> str:
+def score_key(edit_key: str, protocol: str, revision: str, mask: str | None = None) -> str:
     """Content key of one edit's scores.
 
     Args:
         edit_key: Of the edit.
         protocol: The protocol's name, which ends in its version.
         revision: What its judges are exactly (see ``judges_revision``).
+        mask: SHA-256 of the source's mask; it counts where the protocol reads masks.
     """
-    return _score_keys(protocol, revision)(edit_key=edit_key)
+    from eval.protocols.registry import reads_mask
+
+    # Of no part without one, so that scores without masks keep their keys.
+    masked = {"mask": mask} if mask is not None and reads_mask(protocol) else {}
+    return _score_keys(protocol, revision)(edit_key=edit_key, **masked)
 
 
 @functools.lru_cache(maxsize=100)
@@ -212,12 +217,16 @@ class ScoreWorker(ItemWorker):
 
     def _clip_of(self, source: Row) -> Clip:
         """The source clip; the edits of one video mostly follow each other."""
-        from components.steps.ingest import load_clip
+        from components.steps.ingest import load_clip, load_mask
         from eval.protocols.evidence import Clip
 
         if self._source is None or self._source[0] != source:
             limits = self._context.config.video.limits
-            clip = Clip(lambda: load_clip(source, limits).frames, self._judges)
+            clip = Clip(
+                lambda: load_clip(source, limits).frames,
+                self._judges,
+                lambda: load_mask(source, limits),
+            )
             self._source = (source, clip)
         return self._source[1]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.errors import EvalError
+from eval.errors import EvalError, UndefinedError
 from eval.flow import dis_flows
 from eval.warping import Flows
 
@@ -28,6 +28,8 @@ CLIP, READER = "clip", "reader"
 T = typing.TypeVar("T")
 Frames = npt.NDArray[np.uint8]
 Embedding = npt.NDArray[np.floating[Any]]
+Masks = npt.NDArray[np.bool_]
+"""(F, H, W), true where the object is."""
 
 
 class Encoder(typing.Protocol):
@@ -94,11 +96,19 @@ class Clip:
     Args:
         load: Gives the frames, (F, H, W, 3) uint8 RGB.
         judges: Look at them.
+        load_mask: Gives the mask of what is to be edited, frame for frame; none where there is
+            none.
     """
 
-    def __init__(self, load: Callable[[], Frames], judges: Judges) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Frames],
+        judges: Judges,
+        load_mask: Callable[[], Masks | None] | None = None,
+    ) -> None:
         self._load = load
         self._judges = judges
+        self._load_mask = load_mask
         self._made: dict[str, Any] = {}
 
     def made(self, name: str, make: Callable[[Frames], T]) -> T:
@@ -122,6 +132,21 @@ class Clip:
                 "(frames, height, width, 3) is needed"
             )
         return frames
+
+    @functools.cached_property
+    def background(self) -> Masks:
+        """What lies outside the mask, (F, H, W).
+
+        Raises:
+            UndefinedError: the video has no mask. Also what ``load_mask`` raises.
+        """
+        mask = None if self._load_mask is None else self._load_mask()
+        if mask is None:
+            raise UndefinedError(
+                "the video has no mask, so nothing says what was to stay: give the manifest's "
+                "video one (mask)"
+            )
+        return ~mask
 
     @functools.cached_property
     def embeddings(self) -> Embedding:

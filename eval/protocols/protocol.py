@@ -34,6 +34,8 @@ class Protocol:
     """The models that it asks for (see ``eval.protocols.evidence``)."""
     reads_source: bool = False
     """Whether a measure looks at the source clip or its prompt."""
+    reads_mask: bool = False
+    """Whether a measure looks at the source's mask too; it then ``reads_source``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,11 @@ def judges_of(name: str) -> tuple[str, ...]:
     return PROTOCOLS[name].judges if name in PROTOCOLS else (CLIP,)
 
 
+def reads_mask(name: str) -> bool:
+    """Whether a protocol looks at masks; of one that this release does not have: no."""
+    return name in PROTOCOLS and PROTOCOLS[name].reads_mask
+
+
 def measure_of(protocol: str, name: str) -> Measure:
     """How to show a number of a protocol, or of none: one of another release by its bare name."""
     if (protocol, name) == ("", SECONDS):

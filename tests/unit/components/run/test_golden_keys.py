@@ -64,3 +64,4 @@ def test_results_keep_their_keys(
     document = {"run": "r", "manifest": "m", "model": {"base": "x"}} | changes
     config = content_key(config=parse(RunConfig, document, "test"))
     assert (adapter, edit, score, config) == keys
+    assert state.score_key(edit, "tav_paper_v1", "5" * 64) == score, "masks are not of all keys"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ class Run:
             image.save(folder / f"{index:05d}.png")
         return folder
 
-    def __call__(self) -> tuple[dict[str, int], RunResult, State]:
+    def __call__(self, steps: Sequence[str] = STEPS) -> tuple[dict[str, int], RunResult, State]:
         videos = [
             {"id": name, "uri": str(self.clips / f"{name}.mp4"), "prompt": f"a {name}"}
             | {"edits": EDITS}
@@ -122,7 +122,7 @@ class Run:
         ]
         write_manifest(self.document, videos)
         runner = PlainRunner(run_config(self.document, "test"))
-        result = runner.run(STEPS)
+        result = runner.run(steps)
         return counts(result), result, runner.state()
 
 
@@ -192,6 +192,41 @@ def test_a_mask_moves_the_keys_of_what_uses_it_and_of_nothing_else(a_run: Run) -
     a_run.masks["fish"] = a_run.mask("elsewhere", 4)
     did, _, state = a_run()
     assert (did, keys(state)) == ({"ingest": 1}, first)
+
+
+def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
+    a_run.document["variants"] = {"identity": {"method": "identity"}}
+    a_run.document["score"] = {"protocols": ["background_v1", "warp_error_dis_v1"]}
+    steps = (*STEPS, "score")
+
+    def run() -> tuple[dict[str, int], dict[tuple[str, str], Any]]:
+        did, result, state = a_run(steps)
+        assert result.failed_fraction == 0, read_table(state.store, "failures")
+        rows = state.first.scores
+        return did, {(name, protocol): row["score_key"] for (name, protocol), row in rows.items()}
+
+    did, bare = run()
+    assert did == {"ingest": 2, "sample": 2, "score": 4}
+    a_run.masks["fish"] = a_run.mask("mask", 4)
+    did, masked = run()
+    assert did == {"ingest": 1, "score": 1}
+    moved = {name for name, key in masked.items() if key != bare[name]}
+    assert moved == {("fish/snow", "background_v1")}
+    state = a_run(steps)[2]
+    rows = {row["score_key"]: row for row in read_table(state.store, "scores")}
+    assert rows[masked["fish/snow", "background_v1"]]["values"].keys() == {
+        *("psnr", "ssim", "whole_psnr", "whole_ssim")
+    }
+    without = rows[masked["star/snow", "background_v1"]]
+    assert without["values"] == {}
+    assert "the video has no mask" in without["reasons"]["psnr"]
+    a_run.mask("mask", 20)
+    assert run()[0] == {"ingest": 1, "score": 1}
+    a_run.mask("mask", 4)
+    did, again = run()
+    assert (did, again) == ({"ingest": 1}, masked)
+    del a_run.masks["fish"]
+    assert run() == ({}, bare)
 
 
 def test_a_bad_mask_is_its_videos_failure_and_the_rest_goes_on(a_run: Run) -> None:

@@ -192,6 +192,16 @@ def test_the_key_tells_edits_protocols_and_models_apart() -> None:
     assert score_key("e1", "a_v1", "r1") in keys
 
 
+def test_a_mask_is_in_the_keys_of_protocols_that_read_masks_alone() -> None:
+    for name, one in registry.PROTOCOLS.items():
+        bare, masked = (score_key("e1", name, "r1", mask) for mask in (None, "5" * 64))
+        assert (bare != masked) == one.reads_mask, name
+        assert bare == score_key("e1", name, "r1")
+    assert score_key("e1", "of_another_release_v1", "r1", "5" * 64) == score_key(
+        "e1", "of_another_release_v1", "r1"
+    )
+
+
 def test_unknown_protocols_are_refused_before_any_work() -> None:
     check_protocols(["tav_paper_v1"])
     with pytest.raises(UserError, match=r"score\.protocols: unknown protocol 'tav_paper'.*did you"):
