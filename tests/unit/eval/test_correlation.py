@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -35,6 +35,7 @@ numbers = st.lists(
 )
 
 
+@settings(max_examples=10)  # each with ten thousand resamples
 @given(numbers, numbers)
 def test_it_is_scipys_of_the_variants_means(
     one: list[list[float]], other: list[list[float]]
