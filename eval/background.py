@@ -91,38 +91,63 @@ def whole_ssim(source_FHWC: Frames, edit_FHWC: Frames, background_FHW: Mask) -> 
     return float(np.mean(found))
 
 
-def background_lpips(
-    distances_FHW: npt.NDArray[np.floating[Any]], background_FHW: Mask, *, whole: bool
-) -> float:
-    """LPIPS from its network's maps of the masked images, the mean over frames.
+def background_lpips(distances_FHW: npt.NDArray[np.floating[Any]], background_FHW: Mask) -> float:
+    """LPIPS of the masked images over the background's pixels, the mean over them and then frames.
 
     Args:
-        distances_FHW: At the frames' size, shape (F, H, W): the network's map before the mean.
+        distances_FHW: The network's maps at the frames' size, shape (F, H, W).
         background_FHW: As of ``background_psnr``.
-        whole: Whether the mean is over all pixels (see the module) and not the background's.
 
     Raises:
         EvalError: shapes differ, a map that is not finite, or there is no background.
     """
-    if distances_FHW.shape != background_FHW.shape:
-        raise EvalError(
-            f"LPIPS maps have shape {distances_FHW.shape}, but the masks {background_FHW.shape}"
-        )
-    if not np.isfinite(distances_FHW).all():
-        raise EvalError("an LPIPS map holds NaN or infinity: check the network's weights")
-    _some_background(background_FHW)
+    _check_distances(distances_FHW, background_FHW, background_FHW.shape)
     found = [
-        float((distances if whole else distances[kept]).mean(dtype=np.float64))
+        float(distances[kept].mean(dtype=np.float64))
         for distances, kept in zip(distances_FHW, background_FHW, strict=True)
         if kept.any()
     ]
     return float(np.mean(found))
 
 
+def whole_lpips(distances_F: npt.NDArray[np.floating[Any]], background_FHW: Mask) -> float:
+    """LPIPS of the whole masked images, the mean over frames (see the module).
+
+    Args:
+        distances_F: The network's distance of each frame, shape (F,).
+        background_FHW: As of ``background_psnr``.
+
+    Raises:
+        EvalError: as of ``background_lpips``.
+    """
+    _check_distances(distances_F, background_FHW, background_FHW.shape[:1])
+    return float(distances_F[background_FHW.any(axis=(1, 2))].mean(dtype=np.float64))
+
+
+def masked_images(
+    source_FHWC: Frames, edit_FHWC: Frames, background_FHW: Mask
+) -> tuple[Floats, Floats]:
+    """Both clips within [0, 1], 0 where they were to be edited: what LPIPS is given.
+
+    Raises:
+        EvalError: shapes differ, or there is no background.
+    """
+    sources, edits = _checked(source_FHWC, edit_FHWC, background_FHW)
+    return sources * background_FHW[..., None], edits * background_FHW[..., None]
+
+
 def _frames(
     source_FHWC: Frames, edit_FHWC: Frames, background_FHW: Mask
 ) -> Iterator[tuple[Floats, Floats, Mask]]:
     """Of each frame that has background: both images within [0, 1], and where it is."""
+    sources, edits = _checked(source_FHWC, edit_FHWC, background_FHW)
+    for source, edit, kept in zip(sources, edits, background_FHW, strict=True):
+        if kept.any():
+            yield source, edit, kept
+
+
+def _checked(source_FHWC: Frames, edit_FHWC: Frames, background_FHW: Mask) -> tuple[Floats, Floats]:
+    """Both clips within [0, 1], of one shape and of the mask's."""
     sources, edits = unit_frames(source_FHWC, "source"), unit_frames(edit_FHWC, "edit")
     if sources.shape != edits.shape or sources.shape[:3] != background_FHW.shape:
         raise EvalError(
@@ -132,9 +157,19 @@ def _frames(
     if background_FHW.dtype != np.bool_:
         raise EvalError(f"masks are {background_FHW.dtype}, but true or false is needed")
     _some_background(background_FHW)
-    for source, edit, kept in zip(sources, edits, background_FHW, strict=True):
-        if kept.any():
-            yield source, edit, kept
+    return sources, edits
+
+
+def _check_distances(
+    distances: npt.NDArray[np.floating[Any]], background_FHW: Mask, shape: tuple[int, ...]
+) -> None:
+    if distances.shape != shape:
+        raise EvalError(
+            f"LPIPS' distances have shape {distances.shape}, but the masks {background_FHW.shape}"
+        )
+    if not np.isfinite(distances).all():
+        raise EvalError("an LPIPS distance is NaN or infinite: check the network's weights")
+    _some_background(background_FHW)
 
 
 def _some_background(background_FHW: Mask) -> None:

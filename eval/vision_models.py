@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.clip_encoder import checked_device
-from eval.errors import EncoderError, EvalError
+from eval.errors import EvalError
+from eval.weights import DAMAGED, judge_folder, unusable
 
 if TYPE_CHECKING:
     import torch
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
 Frames = npt.NDArray[np.uint8]
 Embedding = npt.NDArray[np.float32]
 
-_FILES = ("*.json", "*.txt", "*.safetensors")
-_DAMAGED = (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+_SHORT, _LONGEST = 224, 480
+"""Sides of what ``ViTKeys`` sees, in pixels."""
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, of levels within [0, 1]."""
 
 
 class Seen(NamedTuple):
@@ -55,13 +58,13 @@ class ClipModel:
 
         self._device = checked_device(device)
         self._batch_size = batch_size
-        folder = _folder(model, revision)
+        folder = judge_folder(model, revision)
         try:
             self._model = _whole(Loaded, folder)
             self._processor = CLIPImageProcessorPil.from_pretrained(folder)
             self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        except _DAMAGED as error:
-            raise _unusable(model, "CLIPModel with its processor", error) from error
+        except DAMAGED as error:
+            raise unusable(model, "CLIPModel with its processor", error) from error
         self._model.to(self._device)
         self.scale = float(self._model.logit_scale.detach().exp())
         """What its logits are cosines times."""
@@ -115,12 +118,12 @@ class DinoModel:
 
         self._device = checked_device(device)
         self._batch_size = batch_size
-        folder = _folder(model, revision)
+        folder = judge_folder(model, revision)
         try:
             self._model = _whole(Dinov2Model, folder)
             self._processor = BitImageProcessorPil.from_pretrained(folder)
-        except _DAMAGED as error:
-            raise _unusable(model, "Dinov2Model with its processor", error) from error
+        except DAMAGED as error:
+            raise unusable(model, "Dinov2Model with its processor", error) from error
         self._model.to(self._device)
 
     def see(self, frames_FHWC: Frames) -> Embedding:
@@ -135,38 +138,80 @@ class DinoModel:
         return _numpy(torch.cat(found))
 
 
-def _folder(model: str, revision: str | None) -> Path:
-    """Where a model's files are; a hub model's are fetched into the hub's cache first."""
-    folder = Path(model)
-    if not folder.is_dir():
-        import huggingface_hub  # noqa: PLC0415
+class ViTKeys:
+    """The keys of the last layer of a transformers ``ViTModel``; see ``ClipModel`` for the rest.
 
+    Images are prepared as in Splice and PnPInversion (07f97f4), and no processor is asked for: the
+    shorter side becomes 224 pixels, the longer one at most 480 (bilinear, antialiased), less
+    ImageNet's mean, over its deviation. Position embeddings of another grid than the model's own
+    are interpolated (bicubic) to the grid's size; DINO's own code adds 0.1 to it.
+    """
+
+    def __init__(self, model: str, *, revision: str | None, device: str, batch_size: int) -> None:
+        from transformers import ViTModel  # noqa: PLC0415
+
+        self._device = checked_device(device)
+        self._batch_size = batch_size
+        folder = judge_folder(model, revision)
         try:
-            fetched = huggingface_hub.snapshot_download(
-                model, revision=revision, allow_patterns=list(_FILES)
-            )
-        except (OSError, ValueError) as error:
-            raise EncoderError(f"cannot fetch {model} at revision {revision}: {error}") from error
-        folder = Path(fetched)
-    if not any(folder.glob("*.safetensors")):
-        raise EncoderError(
-            f"{model} has no safetensors: pickled weights may run code when read and are refused; "
-            "convert them, or give a revision that has some"
+            # DINO has no pooler, whose weights would be missing.
+            self._model = _whole(ViTModel, folder, add_pooling_layer=False)
+        except DAMAGED as error:
+            raise unusable(model, "ViTModel", error) from error
+        self._model.to(self._device)
+
+    def see(self, frames_FHWC: Frames, *, unit: bool = True) -> Embedding:
+        """All heads' keys of every token of each frame, the class token first: (F, P, D).
+
+        Args:
+            frames_FHWC: (F, H, W, 3) uint8 RGB.
+            unit: Whether levels are brought within [0, 1] first, as the normalisation is meant;
+                PnPInversion gives it 0 to 255.
+
+        Raises:
+            EvalError: frames are so narrow that they have no patch.
+        """
+        import torch  # noqa: PLC0415
+
+        found: list[torch.Tensor] = []
+        last = self._model.layers[-1].attention.k_proj
+        hook = last.register_forward_hook(lambda _module, _inputs, keys: found.append(keys.cpu()))
+        try:
+            with torch.inference_mode():
+                for chunk in _chunks(frames_FHWC, self._batch_size):
+                    self._model(
+                        pixel_values=self._pixels(chunk, unit=unit), interpolate_pos_encoding=True
+                    )
+        finally:
+            hook.remove()
+        return _numpy(torch.cat(found))
+
+    def _pixels(self, frames_FHWC: Frames, *, unit: bool) -> torch.Tensor:
+        import torch  # noqa: PLC0415
+        from torchvision.transforms.functional import normalize, resize  # noqa: PLC0415
+
+        pixels = torch.tensor(frames_FHWC).permute(0, 3, 1, 2).float()
+        sized = resize(
+            pixels / 255 if unit else pixels, [_SHORT], max_size=_LONGEST, antialias=True
         )
-    return folder
+        if min(sized.shape[2:]) < self._model.config.patch_size:
+            height, width = frames_FHWC.shape[1:3]
+            raise EvalError(
+                f"frames of {width}×{height} pixels are too narrow for a patch of the ViT"
+            )
+        found: torch.Tensor = normalize(sized, _MEAN, _STD).to(self._device)
+        return found
 
 
-def _whole(kind: Any, folder: Path) -> Any:
+def _whole(kind: Any, folder: Path, **options: Any) -> Any:
     """Load a model, and refuse one whose weights do not fill it: the rest would be random."""
-    model, told = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True)
+    model, told = kind.from_pretrained(
+        folder, use_safetensors=True, output_loading_info=True, **options
+    )
     lacking = sorted(told["missing_keys"]) + sorted(map(str, told["mismatched_keys"]))
     if lacking:
         raise ValueError(f"{len(lacking)} of its tensors are not there, such as {lacking[0]}")
     return model.float().eval()
-
-
-def _unusable(model: str, what: str, error: Exception) -> EncoderError:
-    return EncoderError(f"{model} is no {what} that can be loaded: {error}; check its files")
 
 
 def _chunks(frames_FHWC: Frames, size: int) -> Iterator[Frames]:

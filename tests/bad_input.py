@@ -252,6 +252,12 @@ def pickled(folder: Path) -> None:
     (folder / "unet" / "diffusion_pytorch_model.bin").write_bytes(b"\x80\x04")
 
 
+def pickled_judge(folder: Path) -> Path:
+    """A judge's folder as torchvision's own weights are saved."""
+    (folder / "raft.pth").write_bytes(b"\x80\x04")
+    return folder
+
+
 def stale(folder: Path) -> None:
     index = {"weight_map": {"a": "diffusion_pytorch_model-00001-of-00001.safetensors"}}
     name = "diffusion_pytorch_model.safetensors.index.json"

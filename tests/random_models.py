@@ -241,6 +241,52 @@ def build_judges(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
+def build_vit(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """Build a transformers ViTModel without a pooler, as DINO's: 224 pixels, patches of 16."""
+    from transformers import ViTConfig, ViTModel
+
+    tower = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "patch_size": 16,
+    }
+    with seeded(seed):
+        ViTModel(ViTConfig(**tower | changes), add_pooling_layer=False).save_pretrained(folder)
+    return folder
+
+
+def build_lpips(folder: Path, *, seed: int = 0) -> Path:
+    """Build torchmetrics' LPIPS on SqueezeNet, whose linear heads are positive as trained ones."""
+    import torch
+    from safetensors.torch import save_model
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    folder.mkdir(parents=True)
+    with seeded(seed), torch.no_grad():
+        net: Any = _LPIPS(pretrained=False, pnet_rand=True, net="squeeze")
+        for head in net.lins:
+            head.model[1].weight.abs_()
+    save_model(net, str(folder / "model.safetensors"))
+    return folder
+
+
+def build_raft(folder: Path, *, seed: int = 0) -> Path:
+    """Build torchvision's raft_large, whose flows are under a pixel."""
+    import torch
+    from safetensors.torch import save_model
+    from torchvision.models.optical_flow import raft_large
+
+    folder.mkdir(parents=True)
+    with seeded(seed), torch.no_grad():
+        net: Any = raft_large(weights=None, progress=False)
+        net.update_block.flow_head.conv2.weight.mul_(0.05)
+        net.update_block.flow_head.conv2.bias.mul_(0.05)
+    save_model(net, str(folder / "model.safetensors"))
+    return folder
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's CPU generator, which the models' initialisers draw from, and restore it."""

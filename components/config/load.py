@@ -118,5 +118,12 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
             model=model(config.caption.model, "blip2"),
             lavis_python=python and whole(python),
         ),
-        score=dataclasses.replace(config.score, model=model(config.score.model, "clip")),
+        score=dataclasses.replace(
+            config.score,
+            model=model(config.score.model, "clip"),
+            judges={
+                name: dataclasses.replace(one, model=folder(one.model))
+                for name, one in config.score.judges.items()
+            },
+        ),
     )

@@ -164,7 +164,8 @@ class JudgeConfig:
     """A model that protocols of a published benchmark judge with."""
 
     model: str
-    """A folder that model and processor were saved to by transformers, or a hub id."""
+    """A folder, or a hub id: what transformers saved of model and processor, or of ``lpips`` and
+    ``raft`` one safetensors file."""
     revision: str | None = None
     """Of a hub id."""
 

@@ -11,7 +11,7 @@ from components.doctor.clips import TrialSource, chosen_clip
 from components.doctor.finding import Finding, failed
 from components.doctor.machine import attention, devices, disks, dtype, versions
 from components.doctor.meaning import meaning
-from components.doctor.models import base, resolved, wanted
+from components.doctor.models import base, judges, resolved, wanted
 from components.doctor.place import place
 from components.doctor.trial import drawn_clip, trial
 from components.errors import ItemError, UserError
@@ -57,8 +57,11 @@ def examine(config: RunConfig, source: TrialSource | None = None) -> Iterator[Fi
                 revisions[setting] = exact
         if {k for k in asked if not _shared(k)} <= revisions.keys():
             sound[name] = {k: v for k, v in revisions.items() if not _shared(k)}
+    judged = list(judges(config))
+    yield from judged
     plan = None
-    if manifest is not None and None not in seen.values():
+    whole = None not in seen.values() and all(one.level != "fail" for one in judged)
+    if manifest is not None and whole:
         plan, told = _plan(config)
         yield told
     yield from disks(config, _needed(config, plan))

@@ -15,7 +15,9 @@ from components.records.models import model_config
 from components.records.revisions import resolve_revision
 from components.run.record import BASE, used_models
 from components.steps.models import check_models
+from components.steps.score import check_judge, judge_model
 from components.steps.step import StepContext
+from eval.judges import JUDGES
 from eval.protocols.evidence import CLIP
 from eval.protocols.registry import judges_of
 from tav_model.schedule import DEFAULTS, SCHEDULER_FILE, schedule_settings
@@ -48,6 +50,21 @@ def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, tuple[str,
     if any(CLIP in judges_of(name) for name in config.score.protocols):
         found["score.model"] = config.score.model, None
     return found
+
+
+def judges(config: RunConfig) -> Iterator[Finding]:
+    """The models of ``eval.judges`` that the run's protocols ask for."""
+    asked = {judge for name in config.score.protocols for judge in judges_of(name)}
+    for judge in sorted(asked & JUDGES.keys()):
+        setting = f"score.judges.{judge}"
+        try:
+            one = judge_model(config.score, judge)
+            finding, exact = resolved(one.model, one.revision, setting)
+            if exact is not None:
+                check_judge(one.model)
+            yield finding
+        except UserError as error:
+            yield failed("models", setting, error)
 
 
 def resolved(name: str, revision: str | None, setting: str) -> tuple[Finding, str | None]:

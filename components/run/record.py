@@ -17,7 +17,7 @@ from components.records.models import model_config
 from components.run.current import State
 from components.run.view import Revisions
 from components.steps.methods import own_section
-from components.steps.score import judge_model
+from components.steps.score import check_judge, judge_model
 from components.storage.open import open_store
 from components.storage.store import Store
 from eval.judges import JUDGES
@@ -50,10 +50,7 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     judges = {judge for name in config.score.protocols for judge in judges_of(name)}
     score = resolve_revision(config.score.model, None) if CLIP in judges else ""
     reader = resolve_revision(str(shipped_model("reader"))) if READER in judges else ""
-    named = {}
-    for judge in sorted(judges & JUDGES.keys()):
-        one = judge_model(config.score, judge)
-        named[judge] = resolve_revision(one.model, one.revision)
+    named = {judge: _judge_revision(config, judge) for judge in sorted(judges & JUDGES.keys())}
     variants = variant_configs(config, parse_run)
     used = {name: used_models(variant) for name, variant in variants.items()}
     asked = [used[name].values() for name in config.only or variants]
@@ -67,6 +64,19 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
             schedule = _schedule(models[BASE][0], base) if base else ""
             found[name] = replace(shared, base=base, schedule=schedule, models=own)
     return found
+
+
+def _judge_revision(config: RunConfig, judge: str) -> str:
+    """What a judge is exactly; that it can be used is told before edits are made for it."""
+    from components.records.revisions import resolve_revision
+
+    one = judge_model(config.score, judge)
+    try:
+        exact = resolve_revision(one.model, one.revision)
+        check_judge(one.model)
+    except UserError as error:
+        raise UserError(f"score.judges.{judge}: {error}") from error
+    return exact
 
 
 BASE = "model.base"

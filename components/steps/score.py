@@ -96,10 +96,40 @@ def judges_revision(protocol: str, revisions: Mapping[str, str]) -> str:
 
 
 def judge_model(config: ScoreConfig, judge: str) -> JudgeConfig:
-    """The model that a judge of ``eval.judges`` is in a run."""
-    from eval.judges import JUDGES
+    """The model that a judge of ``eval.judges`` is in a run.
 
-    return config.judges.get(judge) or JudgeConfig(model=JUDGES[judge].model)
+    Raises:
+        UserError: the configuration has to name it, and does not.
+    """
+    from eval.judges import JUDGES
+    from eval.protocols.registry import judges_of
+
+    if judge in config.judges:
+        return config.judges[judge]
+    if (usual := JUDGES[judge].model) is None:
+        asked = ", ".join(name for name in config.protocols if judge in judges_of(name))
+        raise UserError(
+            f"score.judges names no model for {judge!r}, which {asked} judges with and no hub has: "
+            f"set score.judges.{judge}.model to a folder of its weights as safetensors "
+            "(eval/README.md says how they are made), or leave the protocol out"
+        )
+    return JudgeConfig(model=usual)
+
+
+def check_judge(model: str) -> None:
+    """Refuse a judge's folder whose weights are no safetensors, before any work.
+
+    Raises:
+        UserError: names it. Nothing is asked of a hub.
+    """
+    from eval.errors import EncoderError
+    from eval.weights import check_folder
+
+    if (folder := Path(model)).is_dir():
+        try:
+            check_folder(folder, model)
+        except EncoderError as error:
+            raise UserError(str(error)) from error
 
 
 def check_protocols(names: Sequence[str]) -> None:
@@ -197,7 +227,8 @@ class ScoreWorker(ItemWorker):
 
         context = self._context
         settings = context.config.score
-        models = {judge: judge_model(settings, judge).model for judge in JUDGES}
+        judges = judges_of(item.protocol)
+        models = {judge: judge_model(settings, judge).model for judge in judges if judge in JUDGES}
         models |= {CLIP: public_name(settings.model), READER: SHIPPED_READER}
         return {
             "edit_key": item.edit_key,
@@ -210,7 +241,7 @@ class ScoreWorker(ItemWorker):
             "method": item.method,
             "values": dict(scores.values),
             "reasons": dict(scores.reasons),
-            "score_model": "+".join(models[judge] for judge in judges_of(item.protocol)),
+            "score_model": "+".join(models[judge] for judge in judges),
             "score_revision": judges_revision(item.protocol, context.judge_revisions),
             **provenance(config_hash=context.config_hash, device=settings.device, started=started),
         }

@@ -1,6 +1,7 @@
 """A folder of values recorded from official metrics' code, with its frames, flows and models."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +138,51 @@ class DinoKeys:
     def _norm(self, name: str, x: Tensor) -> Tensor:
         weight, bias = self.weights[f"{name}.weight"], self.weights[f"{name}.bias"]
         return nnf.layer_norm(x, x.shape[-1:], weight, bias, eps=1e-6)
+
+
+def vit_of_dino(folder: Path, target: Path) -> None:
+    """Save a ViT with facebookresearch/dino's names as a transformers ViTModel."""
+    from safetensors.torch import save_file
+    from transformers import ViTConfig
+
+    weights = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    width = config["embed_dim"]
+    ViTConfig(
+        hidden_size=width,
+        num_hidden_layers=config["depth"],
+        num_attention_heads=config["num_heads"],
+        intermediate_size=width * config["mlp_ratio"],
+        patch_size=config["patch_size"],
+        image_size=config["img_size"],
+        layer_norm_eps=config["layer_norm_eps"],
+    ).save_pretrained(target)
+    renamed: dict[str, Tensor] = {}
+    for name, one in weights.items():
+        new = _VIT.sub(lambda found: _VIT_NAMES[found[0]], name)
+        if ".attn.qkv." in name:
+            for part, value in zip(("query", "key", "value"), one.chunk(3), strict=True):
+                renamed[new.replace(".attn.qkv.", f".attention.attention.{part}.")] = (
+                    value.contiguous()
+                )
+        else:
+            renamed[new] = one
+    save_file(renamed, target / "model.safetensors", metadata={"format": "pt"})
+
+
+_VIT_NAMES = {
+    "cls_token": "embeddings.cls_token",
+    "pos_embed": "embeddings.position_embeddings",
+    "patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "blocks": "encoder.layer",
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+    "norm": "layernorm",
+}
+_VIT = re.compile(r"\b(" + "|".join(map(re.escape, _VIT_NAMES)) + r")\b")
 
 
 class GoldenMeasures:

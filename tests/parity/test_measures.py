@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from eval.background import background_psnr, whole_psnr, whole_ssim
 from eval.errors import EvalError
-from eval.judges import DINOV2, OPENAI_CLIP, PICKSCORE
+from eval.judges import DINO_VITB8, DINOV2, OPENAI_CLIP, PICKSCORE
 from eval.metrics import (
     adjacent_consistency,
     frame_accuracy,
@@ -23,7 +24,7 @@ from eval.protocols.evidence import Clip, Evidence, Judges
 from eval.protocols.protocol import score
 from eval.protocols.registry import get_protocol
 from eval.structure import structure_distance
-from eval.vision_models import ClipModel, DinoModel
+from eval.vision_models import ClipModel, DinoModel, ViTKeys
 from eval.warping import Flows, occluded, warp_error, warp_error_lai, warped_pairs
 from tests.parity.measures import (
     Frames,
@@ -31,6 +32,7 @@ from tests.parity.measures import (
     GoldenMeasures,
     dino_pooled,
     read_frames,
+    vit_of_dino,
 )
 
 
@@ -193,6 +195,26 @@ def test_background_and_structure(measures_golden: GoldenMeasures) -> None:
             distance = structure_distance(*keys)
             wanted = values[f"structure_distance{part}"]
             assert distance == pytest.approx(wanted, rel=1e-3, abs=1e-12), (case, part)
+
+
+def test_the_protocol_is_pnpinversions(measures_golden: GoldenMeasures, tmp_path: Path) -> None:
+    vit_of_dino(measures_golden.folder / "dino_vit", tmp_path)
+    judge = ViTKeys(str(tmp_path), revision=None, device="cpu", batch_size=2)
+    judges = Judges(named={DINO_VITB8: judge})
+    for case in measures_golden.expected["pie_bench"]["cases"]:
+        source, edit, _ = pie_case(measures_golden, case)
+        evidence = Evidence(
+            judges=judges,
+            edit=Clip(partial(identity, edit[None]), judges),
+            prompt="a fish",
+            source_clip=Clip(partial(identity, source[None]), judges),
+        )
+        found = score(get_protocol("pnpinversion_structure_v1"), evidence).values
+        # Grids that are not square have their position embeddings interpolated otherwise there.
+        near = 1e-3 if source.shape[0] == source.shape[1] else 2e-2
+        wanted = 1000 * case["values"]["structure_distance"]
+        distance = found["structure_distance"]
+        assert distance == pytest.approx(wanted, rel=near, abs=1e-9), case
 
 
 def pie_case(golden: GoldenMeasures, case: dict[str, Any]) -> tuple[Frames, Frames, Any]:

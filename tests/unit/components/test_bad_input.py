@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from components.config import load_run_config
+from components.config import ScoreConfig, load_run_config
 from components.errors import ItemError, UserError
 from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
 from components.results.compare import RunScores, compare_runs
 from components.results.comparison_writers import writer_of
-from components.steps.score import check_protocols
+from components.steps.score import check_judge, check_protocols, judge_model
 from components.storage.address import checked_path
 from components.storage.open import open_store
 from components.video.sources import resolve_uri
@@ -41,6 +41,7 @@ from tests.bad_input import (
     parquet_manifest,
     part_of_another_version,
     pickled,
+    pickled_judge,
     pipeline_of_another_kind,
     stale,
     stored,
@@ -278,6 +279,10 @@ KINDS = [
          r"'tune\.steps'", "form key=value", r"try tune\.steps=20"),
     Kind("config-protocol", lambda _: check_protocols(["tav_papr_v1"]),
          "tav_papr_v1", "tav_paper_v1", "mean|known|use"),
+    Kind("config-judge-unnamed", lambda _: judge_model(ScoreConfig(protocols=("warp_error_v1",)), "raft"),
+         "names no model for 'raft'", "warp_error_v1", r"set score\.judges\.raft\.model to a folder"),
+    Kind("judge-pickled", lambda folder: check_judge(str(pickled_judge(folder))),
+         "no safetensors", "pickled weights", "convert them"),
     stored("part-of-another-version", part_of_another_version,
            "version 0", "reads 1", "use the release that wrote it, or another run root"),
     stored("part-damaged", lambda store: damaged_part(store, cut=False),

@@ -18,6 +18,8 @@ from eval.background import (
     background_lpips,
     background_psnr,
     background_ssim,
+    masked_images,
+    whole_lpips,
     whole_psnr,
     whole_ssim,
 )
@@ -110,7 +112,11 @@ def test_a_clip_without_background_has_no_value() -> None:
         with pytest.raises(EvalError, match="no background"):
             measure(source, edit, np.zeros_like(kept))
     with pytest.raises(EvalError, match="no background"):
-        background_lpips(np.ones((F, H, W)), np.zeros_like(kept), whole=True)
+        background_lpips(np.ones((F, H, W)), np.zeros_like(kept))
+    with pytest.raises(EvalError, match="no background"):
+        whole_lpips(np.ones(F), np.zeros_like(kept))
+    with pytest.raises(EvalError, match="no background"):
+        masked_images(source, edit, np.zeros_like(kept))
 
 
 def test_equal_backgrounds_have_no_psnr_and_an_ssim_of_one() -> None:
@@ -135,9 +141,9 @@ def test_lpips_is_averaged_within_the_mask_or_over_all() -> None:
     maps, kept = rng.random((F, H, W)), rng.random((F, H, W)) < 0.5
     kept[2] = False
     inside = [math.fsum(maps[f][kept[f]]) / kept[f].sum() for f in (0, 1)]
-    assert background_lpips(maps, kept, whole=False) == pytest.approx(sum(inside) / 2, rel=1e-12)
-    over_all = [math.fsum(maps[f].ravel()) / H / W for f in (0, 1)]
-    assert background_lpips(maps, kept, whole=True) == pytest.approx(sum(over_all) / 2, rel=1e-12)
+    assert background_lpips(maps, kept) == pytest.approx(sum(inside) / 2, rel=1e-12)
+    distances = rng.random(F)
+    assert whole_lpips(distances, kept) == pytest.approx(distances[:2].mean(), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,7 @@ def test_what_cannot_be_compared_is_refused(edit: Any, kept: Any, message: str) 
 
 def test_maps_of_another_shape_or_without_numbers_are_refused() -> None:
     kept = np.ones((F, H, W), bool)
-    with pytest.raises(EvalError, match="maps have shape"):
-        background_lpips(np.ones((F, H, W - 1)), kept, whole=False)
+    with pytest.raises(EvalError, match="distances have shape"):
+        background_lpips(np.ones((F, H, W - 1)), kept)
     with pytest.raises(EvalError, match="NaN"):
-        background_lpips(np.full((F, H, W), np.nan), kept, whole=False)
+        background_lpips(np.full((F, H, W), np.nan), kept)

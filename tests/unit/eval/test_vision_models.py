@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from eval.errors import EncoderError, EvalError
-from eval.judges import DINOV2, JUDGES, OPENAI_CLIP, PICKSCORE, check_names
+from eval.judges import DINO_VITB8, DINOV2, JUDGES, OPENAI_CLIP, PICKSCORE, check_names
 from eval.metrics import adjacent_consistency, frame_consistency
 from eval.protocols.evidence import Clip, Evidence, Judges
 from eval.protocols.protocol import Scores, score
 from eval.protocols.registry import get_protocol
-from eval.vision_models import ClipModel, DinoModel
+from eval.vision_models import ClipModel, DinoModel, ViTKeys
+from tests.random_models import build_vit
 
 
 def frames(count: int = 5) -> Any:
@@ -125,3 +130,134 @@ def test_degenerate_clips_and_prompts_null_what_they_must(tiny_judges: Path) -> 
     found = scored(tiny_judges, "v2vbench_v1", black).values
     assert found["clip_consistency"] == pytest.approx(1)
     assert found["dino_consistency"] == pytest.approx(1)
+
+
+@pytest.fixture(scope="module")
+def vit_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_vit(tmp_path_factory.mktemp("judges") / "vit")
+
+
+def vit(folder: Path, batch_size: int = 2) -> ViTKeys:
+    return ViTKeys(str(folder), revision=None, device="cpu", batch_size=batch_size)
+
+
+def keys_of(folder: Path, pixels: torch.Tensor) -> npt.NDArray[np.float64]:
+    """The last layer's keys of one image (3, H, W) by the definition of a ViT, in float64."""
+    w = {name: one.double() for name, one in load_file(folder / "model.safetensors").items()}
+
+    def linear(name: str, x: torch.Tensor) -> torch.Tensor:
+        return x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def norm(name: str, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
+        return nn.functional.layer_norm(x, (32,), weight, bias, eps=1e-12)
+
+    patches = "embeddings.patch_embeddings.projection"
+    x = nn.functional.conv2d(pixels[None], w[f"{patches}.weight"], w[f"{patches}.bias"], stride=16)
+    places = w["embeddings.position_embeddings"]
+    if x.shape[2:] != (14, 14):
+        grid = places[:, 1:].reshape(1, 14, 14, 32).permute(0, 3, 1, 2)
+        grid = nn.functional.interpolate(grid, x.shape[2:], mode="bicubic")
+        places = torch.cat([places[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
+    x = (torch.cat([w["embeddings.cls_token"], x.flatten(2).transpose(1, 2)], dim=1) + places)[0]
+    layer = "encoder.layer.0"
+    before = norm(f"{layer}.layernorm_before", x)
+    query, key, value = (
+        linear(f"{layer}.attention.attention.{name}", before).reshape(-1, 4, 8).transpose(0, 1)
+        for name in ("query", "key", "value")
+    )
+    seen = (query @ key.transpose(1, 2) / 8**0.5).softmax(dim=-1) @ value
+    x = x + linear(f"{layer}.attention.output.dense", seen.transpose(0, 1).reshape(-1, 32))
+    wide = linear(f"{layer}.intermediate.dense", norm(f"{layer}.layernorm_after", x))
+    x = x + linear(f"{layer}.output.dense", nn.functional.gelu(wide))
+    before = norm("encoder.layer.1.layernorm_before", x)
+    found: npt.NDArray[np.float64] = linear(
+        "encoder.layer.1.attention.attention.key", before
+    ).numpy()
+    return found
+
+
+def prepared(frame: Any, *, unit: bool) -> torch.Tensor:
+    """The shorter side to 224, antialiased, less ImageNet's mean."""
+    pixels = torch.from_numpy(frame.copy()).double().permute(2, 0, 1)[None]
+    height, width = frame.shape[:2]
+    scale = 224 / min(height, width)
+    size = (int(height * scale), int(width * scale))
+    sized = nn.functional.interpolate(
+        pixels / 255 if unit else pixels, size, mode="bilinear", antialias=True
+    )
+    mean, deviation = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).double()
+    found: torch.Tensor = (sized[0] - mean[:, None, None]) / deviation[:, None, None]
+    return found
+
+
+def distance(source: npt.NDArray[np.float64], edit: npt.NDArray[np.float64]) -> float:
+    cosines = []
+    for keys in (source, edit):
+        unit = keys / np.linalg.norm(keys, axis=1, keepdims=True)
+        cosines.append(unit @ unit.T)
+    return float(((cosines[0] - cosines[1]) ** 2).mean())
+
+
+def structure(name: str, edit: Any, source: Any, judge: ViTKeys) -> Scores:
+    judges = Judges(named={DINO_VITB8: judge})
+    evidence = Evidence(
+        judges=judges,
+        edit=Clip(lambda: edit, judges),
+        prompt="a fish",
+        source_clip=Clip(lambda: source, judges),
+    )
+    return score(get_protocol(name), evidence)
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 40), (40, 56)])
+@pytest.mark.parametrize("name", ["structure_v1", "pnpinversion_structure_v1"])
+def test_structure_is_of_the_last_layers_keys(
+    vit_folder: Path, height: int, width: int, name: str
+) -> None:
+    source, edit = frames(3)[:, :height, :width], frames(3)[:, ::-1, :width][:, :height] // 2
+    unit = name == "structure_v1"
+    judge = vit(vit_folder)
+    wanted = []
+    for one, other in zip(source, edit, strict=True):
+        keys = [keys_of(vit_folder, prepared(frame, unit=unit)) for frame in (one, other)]
+        np.testing.assert_allclose(judge.see(one[None], unit=unit)[0], keys[0], atol=1e-3)
+        wanted.append(distance(*keys))
+    found = structure(name, edit, source, judge).values
+    assert found == {"structure_distance": pytest.approx(1000 * np.mean(wanted), rel=1e-3)}
+    assert structure(name, edit, source, vit(vit_folder, 32)).values == pytest.approx(
+        dict(found), rel=1e-4
+    )
+    assert structure(name, source, source, judge).values["structure_distance"] == 0
+
+
+def test_structure_of_degenerate_clips(vit_folder: Path) -> None:
+    judge, source = vit(vit_folder), frames(2)
+    for edit in (source[:1], source[:, :, :40]):
+        with pytest.raises(EvalError, match="frames and tokens must be as many"):
+            structure("structure_v1", edit, source, judge)
+    black = np.zeros_like(source)
+    assert structure("structure_v1", black, source, judge).values["structure_distance"] > 0
+    long = np.zeros((1, 8, 8 * 70, 3), np.uint8)
+    with pytest.raises(EvalError, match="560×8 pixels are too narrow for a patch"):
+        structure("structure_v1", long, long, judge)
+
+
+def test_a_vit_without_weights_of_its_own_is_refused(
+    vit_folder: Path, tiny_judges: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EncoderError, match="is no ViTModel that can be loaded"):
+        vit(tiny_judges / "dinov2")
+    shutil.copytree(vit_folder, tmp_path / "vit")
+    weights = tmp_path / "vit/model.safetensors"
+    kept = load_file(weights)
+    del kept["encoder.layer.1.attention.attention.key.bias"]
+    save_file(kept, weights, metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=r"1 of its tensors are not there, such as .*bias"):
+        vit(tmp_path / "vit")
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(EncoderError, match="is no ViTModel that can be loaded"):
+        vit(tmp_path / "vit")
+    weights.rename(tmp_path / "vit/pytorch_model.bin")
+    with pytest.raises(EncoderError, match="pickled weights may run code"):
+        vit(tmp_path / "vit")

@@ -18,12 +18,12 @@ from diffusers import DDIMScheduler
 from transformers import CLIPTextModel
 
 from components.cli.main import main
-from components.config import RunConfig
+from components.config import JudgeConfig, RunConfig
 from components.doctor.clips import TrialSource, chosen_clip
 from components.doctor.finding import Finding
 from components.doctor.machine import attention, devices, disks, dtype
 from components.doctor.meaning import meaning
-from components.doctor.models import base, resolved
+from components.doctor.models import base, judges, resolved
 from components.doctor.place import place
 from components.doctor.trial import TrialClip, drawn_clip, trial
 from components.errors import UserError
@@ -242,6 +242,30 @@ def test_a_clip_of_ones_own_needs_a_prompt(config: RunConfig, tiny_clips: Path) 
         chosen_clip(TrialSource(name), config, None)
     clip = chosen_clip(TrialSource(name, "a red fish"), config, None)
     assert clip.frames.shape == (4, 64, 64, 3)
+
+
+def test_judges_that_are_not_there_are_named(
+    config: RunConfig, tmp_path: Path, tiny_judges: Path
+) -> None:
+    (tmp_path / "pickles").mkdir()
+    (tmp_path / "pickles/raft.pth").write_bytes(b"pickled")
+    models = {
+        "dinov2": JudgeConfig(model=str(tiny_judges / "dinov2")),
+        "openai_clip": JudgeConfig(model=str(tmp_path / "absent")),
+        "raft": JudgeConfig(model=str(tmp_path / "pickles")),
+    }
+    names = ("v2vbench_v1", "warp_error_v1", "background_lpips_v1", "tav_paper_v1")
+    score = dataclasses.replace(config.score, protocols=names, judges=models)
+    told = {one.check: one for one in judges(dataclasses.replace(config, score=score))}
+    fine = told.pop("score.judges.dinov2")
+    assert (fine.level, "a folder, digest" in fine.found) == ("ok", True)
+    assert {one.level for one in told.values()} == {"fail"}
+    words = {one.check.partition(" ")[0].rpartition(".")[2]: one.found for one in told.values()}
+    assert "is no folder here" in words["openai_clip"]
+    assert "has no safetensors" in words["raft"]
+    assert "HF_HUB_OFFLINE" in words["pickscore"]
+    assert "set score.judges.lpips.model to a folder" in words["lpips"]
+    assert list(judges(config)) == []
 
 
 def tav(document: dict[str, Any], *words: str) -> tuple[int, str]:

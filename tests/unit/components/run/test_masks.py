@@ -19,12 +19,14 @@ from PIL import Image
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
 from components.errors import UserError
+from components.records.revisions import resolve_revision
 from components.run.current import State
 from components.run.runner import RunResult
 from components.storage.tables import read_table
 from components.video.io import probe
 from components.video.sources import source_sha256
 from tests.method_packages import importable, install, project
+from tests.random_models import build_vit
 from tests.runs import counts, tiny_document, write_manifest
 
 CUT = """
@@ -196,7 +198,11 @@ def test_a_mask_moves_the_keys_of_what_uses_it_and_of_nothing_else(a_run: Run) -
 
 def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     a_run.document["variants"] = {"identity": {"method": "identity"}}
-    a_run.document["score"] = {"protocols": ["background_v1", "warp_error_dis_v1"]}
+    build_vit(a_run.folder / "dino")
+    a_run.document["score"] = {
+        "protocols": ["background_v1", "structure_v1"],
+        "judges": {"dino_vitb8": {"model": str(a_run.folder / "dino")}},
+    }
     steps = (*STEPS, "score")
 
     def run() -> tuple[dict[str, int], dict[tuple[str, str], Any]]:
@@ -217,6 +223,9 @@ def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     assert rows[masked["fish/snow", "background_v1"]]["values"].keys() == {
         *("psnr", "ssim", "whole_psnr", "whole_ssim")
     }
+    kept = rows[masked["fish/snow", "structure_v1"]]
+    assert kept["score_revision"] == resolve_revision(str(a_run.folder / "dino"))
+    assert 0 < kept["values"]["structure_distance"] < 4000
     without = rows[masked["star/snow", "background_v1"]]
     assert without["values"] == {}
     assert "the video has no mask" in without["reasons"]["psnr"]
@@ -227,6 +236,24 @@ def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     assert (did, again) == ({"ingest": 1}, masked)
     del a_run.masks["fish"]
     assert run() == ({}, bare)
+
+
+def test_a_judge_that_is_not_there_is_told_before_anything_is_read(a_run: Run) -> None:
+    for model, words in (
+        (None, r"names no model for 'raft', which warp_error_v1 judges with"),
+        ("absent", r"score\.judges\.raft: model '.*absent' is no folder here"),
+        ("pickles", r"score\.judges\.raft: .*pickles has no safetensors"),
+    ):
+        a_run.document["score"] = {"protocols": ["warp_error_v1"]}
+        if model is not None:
+            folder = a_run.folder / model
+            a_run.document["score"]["judges"] = {"raft": {"model": str(folder)}}
+        if model == "pickles":
+            folder.mkdir()
+            (folder / "raft.pth").write_bytes(b"pickled")
+        with pytest.raises(UserError, match=words):
+            a_run()
+    assert not Path(a_run.document["run"], "tables").exists()
 
 
 def test_a_bad_mask_is_its_videos_failure_and_the_rest_goes_on(a_run: Run) -> None:

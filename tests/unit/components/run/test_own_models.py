@@ -226,4 +226,9 @@ def test_relative_folders_are_found_from_anywhere(
     document, folder = one
     monkeypatch.chdir(folder.parent)
     document["cogvideo"]["base"] = folder.name
-    assert run_config(document, "test").own["cogvideo"].base == str(folder)
+    judges = {"raft": {"model": folder.name}, "dinov2": {"model": "org/name"}}
+    document["score"] = document["score"] | {"judges": judges}
+    config = run_config(document, "test")
+    assert config.own["cogvideo"].base == str(folder)
+    found = {name: one.model for name, one in config.score.judges.items()}
+    assert found == {"raft": str(folder), "dinov2": "org/name"}

@@ -12,7 +12,14 @@ import pytest
 
 from components.config import JudgeConfig, RunConfig, ScoreConfig
 from components.errors import UserError
-from components.steps.score import ScoreItem, ScoreWorker, check_protocols, score_key
+from components.steps.score import (
+    ScoreItem,
+    ScoreWorker,
+    check_judge,
+    check_protocols,
+    judge_model,
+    score_key,
+)
 from components.steps.step import StepContext
 from components.storage.local import LocalStore
 from components.storage.store import file_sha256
@@ -23,6 +30,7 @@ from eval.protocols import registry
 from eval.protocols.evidence import Clip, Evidence, Judges
 from eval.protocols.protocol import score
 from tav_model.config import ModelConfig
+from tests.random_models import build_lpips, build_raft
 from tinyworld.encode import write_clip
 from tinyworld.scenes import FRAMES, Scene
 
@@ -305,3 +313,62 @@ def test_a_judge_that_is_not_there_stops_the_step(context: StepContext, tmp_path
     )
     with pytest.raises(UserError, match=r"the score step cannot start: .*"):
         ScoreWorker(asked)
+
+
+def test_a_judge_that_the_configuration_has_to_name_is_asked_for() -> None:
+    settings = ScoreConfig(protocols=("warp_error_v1", "warp_ssim_v1", "background_lpips_v1"))
+    words = (
+        r"no model for 'raft', which warp_error_v1, warp_ssim_v1 judges with .*judges\.raft\.model"
+    )
+    with pytest.raises(UserError, match=words):
+        judge_model(settings, "raft")
+    named = dataclasses.replace(settings, judges={"raft": JudgeConfig(model="models/raft")})
+    assert judge_model(named, "raft").model == "models/raft"
+    assert judge_model(settings, "dino_vitb8").model == "facebook/dino-vitb8"
+
+
+def test_a_judges_folder_of_pickles_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "raft.pth").write_bytes(b"pickled")
+    with pytest.raises(UserError, match="has no safetensors: pickled weights"):
+        check_judge(str(tmp_path))
+    check_judge("org/name")
+
+
+def test_networks_on_pixels_judge_in_the_step(context: StepContext, tmp_path: Path) -> None:
+    models = {
+        "raft": JudgeConfig(model=str(build_raft(tmp_path / "raft"))),
+        "lpips": JudgeConfig(model=str(build_lpips(tmp_path / "lpips"))),
+    }
+    names = ("warp_error_v1", "background_lpips_v1")
+    asked = dataclasses.replace(
+        context,
+        config=dataclasses.replace(
+            context.config, score=ScoreConfig(protocols=names, judges=models)
+        ),
+        named_judges={name: f"sha256:{name}" for name in models},
+        score_revision="",
+    )
+    store = LocalStore(context.config.run)
+    uri, sha256 = write_edit(store, tmp_path, "a")
+    clip = {
+        "uri": str(tmp_path / "a.mp4"),
+        "sha256": sha256,
+        "frame_indices": list(range(4)),
+        "fps": 8.0,
+        "width": 48,
+        "height": 32,
+        "fit": "crop",
+        "source_prompt": "a fish",
+        "mask_uri": None,
+        "mask_sha256": None,
+    }
+    items = [item(uri, sha256, protocol=name, source=clip) for name in names]
+    outcomes = ScoreWorker(asked)(items)
+    assert [outcome.error for outcome in outcomes] == [None, None]
+    rows = {row["protocol"]: row for row in read_table(store, "scores")}
+    assert rows["warp_error_v1"]["score_revision"] == "sha256:raft"
+    assert rows["warp_error_v1"]["score_model"] == models["raft"].model
+    assert rows["warp_error_v1"]["values"].keys() | rows["warp_error_v1"]["reasons"].keys() == {
+        "warp_error"
+    }
+    assert "no mask" in rows["background_lpips_v1"]["reasons"]["lpips"]
