@@ -11,7 +11,8 @@ from components.cli.options import VARIANTS
 from components.errors import EXIT_FAILED_ITEMS
 
 BENCHMARKS = ("loveu", "v2vbench", "folders")
-LAYOUTS = ("loveu", "v2vbench")
+HUGGING_FACE = "huggingface"
+LAYOUTS = ("loveu", "v2vbench", HUGGING_FACE)
 
 
 @click.command(name="import-benchmark")
@@ -43,7 +44,8 @@ def import_benchmark(name: str, folder: str, target: str, overwrite: bool) -> No
 @click.option(
     "--layout",
     type=click.Choice(LAYOUTS),
-    help="Write the edits of one variant as this benchmark wants them, in place of a table.",
+    help="Write the edits of one variant as this benchmark wants them, or those of all as a "
+    "Hugging Face dataset, in place of a table.",
 )
 @click.option(
     "--to",
@@ -52,25 +54,40 @@ def import_benchmark(name: str, folder: str, target: str, overwrite: bool) -> No
     help="A .parquet, .csv, .jsonl or .md file; with --layout a folder.",
 )
 @click.option("--overwrite", is_flag=True, help="With --layout: replace edits that are there.")
+@click.option(
+    "--license",
+    "license_id",
+    help="With --layout huggingface: the card's licence, by the hub's name; without it unknown.",
+)
 def export(
-    run_uri: str, variants: tuple[str, ...], layout: str | None, target: str, overwrite: bool
+    run_uri: str,
+    variants: tuple[str, ...],
+    layout: str | None,
+    target: str,
+    overwrite: bool,
+    license_id: str | None,
 ) -> None:
     """Write a run's scored edits as one table, a row for each edit and protocol.
 
     With --layout write the edits themselves; exit code 3 where some are missing, which are told.
     """
+    if license_id is not None and layout != HUGGING_FACE:
+        raise click.UsageError(f"--license goes with --layout {HUGGING_FACE}")
     if layout is None:
         if overwrite:
             raise click.UsageError("--overwrite goes with --layout: a table is always replaced")
         _export_table(run_uri, variants, target)
         return
     from components.layouts.exporting import export_layout
+    from components.layouts.huggingface import export_dataset
     from components.run.record import load_run
 
     state = load_run(run_uri, variants)
-    done = export_layout(
-        *(layout, state.store, state.manifest, state.selection(), target), overwrite=overwrite
-    )
+    what = (state.store, state.manifest, state.selection(), target)
+    if layout == HUGGING_FACE:
+        done = export_dataset(*what, license_id=license_id or "unknown", overwrite=overwrite)
+    else:
+        done = export_layout(layout, *what, overwrite=overwrite)
     click.echo(f"{done.written} edit(s) written to {target}")
     _tell("Missing", done.missing)
 

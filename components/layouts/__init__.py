@@ -10,4 +10,8 @@ A file each, which alone knows its benchmark's names, and what a name becomes as
     loveu.py       LOVEU-TGVE-2023: a table, folders of JPEG pictures in and out
     v2vbench.py    V2VBench: config.yaml, clips in, mp4 files out
     folders.py     any folder of videos; in only
+
+And one that is no benchmark, for all variants of a run:
+
+    huggingface.py   a dataset for the Hugging Face hub; card.py writes its card
 """
