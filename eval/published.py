@@ -15,8 +15,8 @@ class Published:
     method: str
     protocol: str
     """The one that comes nearest to how they were made."""
-    values: Mapping[str, float]
-    """By measure of that protocol."""
+    values: Mapping[str, str]
+    """By measure of that protocol, with the decimals that the source prints."""
     source: str
     differs: str
     """What keeps them from being compared with a run's own."""

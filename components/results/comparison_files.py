@@ -148,7 +148,7 @@ def _published(block: Block) -> list[str]:
     lines.append(["---", *("---:" for _ in block.measures), "---", "---"])
     for one in found:
         figures = (one.values.get(name) for name in block.measures)
-        texts = ("–" if figure is None else f"{figure:.2f}" for figure in figures)
+        texts = ("–" if figure is None else figure for figure in figures)
         lines.append([*map(markdown_cell, [one.method, *texts, one.source, one.differs])])
     return [ABOUT_PUBLISHED, "\n".join(f"| {' | '.join(line)} |" for line in lines)]
 

@@ -51,7 +51,7 @@ def _table(block: Block) -> Iterator[str]:
         yield r"\midrule"
     for one in others:
         figures = (one.values.get(name) for name in block.measures)
-        texts = ["--" if figure is None else f"\\textit{{{figure:.2f}}}" for figure in figures]
+        texts = ["--" if figure is None else f"\\textit{{{_text(figure)}}}" for figure in figures]
         yield f"\\textit{{{_text(one.method)}}} (published) & {' & '.join(texts)} \\\\"
     yield r"\bottomrule"
     yield r"\end{tabular}"

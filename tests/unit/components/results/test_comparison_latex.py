@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from components.results.compare import RunScores, compare_runs
 from components.results.comparison_files import markdown
 from components.results.comparison_latex import latex
 from components.results.comparison_writers import write
+from eval.protocols.registry import PROTOCOLS
 from tests.finished_run import exported_row
 
 
@@ -60,3 +62,13 @@ def test_it_is_written_by_its_suffix_and_markdown_has_published_figures(tmp_path
     told = markdown(found)
     assert "| Tune-A-Video | 92.40 | 27.58 | arXiv 2212.11565 |" in told
     assert "not to be ranked among these" in told
+
+
+def test_published_figures_have_the_decimals_of_their_source() -> None:
+    values = {"frame_consistency": None} | dict.fromkeys(PROTOCOLS["v2vbench_v1"].measures, 0.5)
+    rows = [exported_row(variant="full", protocol="v2vbench_v1", values=values)]
+    found = compare_runs({"run": RunScores(variants=("full",), rows=rows)})
+    markdown_row = r"\| Tune-A-Video \| 0\.934 \| 0\.917 \| 27\.513 \| 20\.701 \|"
+    assert re.search(markdown_row, markdown(found))
+    figures = (rf"\textit{{{figure}}}" for figure in ("0.934", "0.917", "27.513", "20.701"))
+    assert " & ".join(figures) in latex(found).decode()
