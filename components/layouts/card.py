@@ -17,6 +17,9 @@ from tinyworld.shipped import NAME
 
 _LOCAL = "sha256:"
 """What the revision of a folder begins with (see ``components.records.revisions``)."""
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_SHOWN = 12
+"""Digits of a revision."""
 _HUB_ID = re.compile(r"(?:hf-hub:)?(\w[\w.-]*/\w[\w.-]*)", re.ASCII)
 _SIZES = (
     *((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")),
@@ -41,7 +44,8 @@ def public_model(name: str, revision: str) -> str | None:
     if name == NAME or name.startswith(f"{NAME}/"):
         return name
     known = _HUB_ID.fullmatch(name)
-    return known[1] if known is not None and not revision.startswith(_LOCAL) else None
+    # An old row without a revision may name a relative folder.
+    return known[1] if known is not None and _COMMIT.fullmatch(revision) else None
 
 
 def public_base(edit: Row) -> str | None:
@@ -175,13 +179,14 @@ def _judged(score: Mapping[str, str]) -> Iterable[str]:
         # A folder's name may hold a + too; then none of the names is told.
         name = models[place] if len(models) == len(revisions) else ""
         known = public_model(name, revision)
-        yield markdown_cell(f"{known} at {revision[:12]}") if known else _digest(revision)
+        shown = revision.removeprefix(_LOCAL)[:_SHOWN]
+        yield markdown_cell(f"{known} at {shown}") if known else _digest(revision)
 
 
 def _digest(revision: str) -> str:
     if not revision:
         return ""
-    return f"a model in a folder, {revision[: len(_LOCAL) + 12]}…"
+    return f"a model in a folder, {revision[: len(_LOCAL) + _SHOWN]}…"
 
 
 def _cells(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from components.config import ScoreConfig, load_run_config
 from components.errors import ItemError, UserError
+from components.layouts.huggingface import export_dataset
 from components.manifest.edits import EditEntry, expand_edit
 from components.manifest.load import from_document, load_manifest
 from components.records.revisions import resolve_revision
@@ -281,6 +282,9 @@ KINDS = [
          "tav_papr_v1", "tav_paper_v1", "mean|known|use"),
     Kind("config-judge-unnamed", lambda _: judge_model(ScoreConfig(protocols=("warp_error_v1",)), "raft"),
          "names no model for 'raft'", "warp_error_v1", r"set score\.judges\.raft\.model to a folder"),
+    Kind("dataset-licence", lambda folder: export_dataset(
+             open_store(str(folder)), from_document({"videos": []}), {}, str(folder / "out"), license_id="MIT License"),
+         "MIT License", "one of the hub's names", r"such as cc-by-4\.0"),
     Kind("judge-pickled", lambda folder: check_judge(str(pickled_judge(folder))),
          "no safetensors", "pickled weights", "convert them"),
     stored("part-of-another-version", part_of_another_version,

@@ -148,6 +148,7 @@ def test_nothing_of_the_machine_is_in_it(run: Finished) -> None:
     assert "a model in a folder, sha256:777777777777…" in card.text
     assert public_model("hf-hub:laion/CLIP", "1" * 40) == "laion/CLIP"
     assert public_model("models/dino", "sha256:1") is None
+    assert public_model("models/dino", "") is None
     assert public_model("/data/org/name", "1" * 40) is None
     assert public_model("tinyworld/reader", "sha256:1") == "tinyworld/reader"
 
