@@ -12,7 +12,7 @@ from components.config import ScoreConfig, load_run_config
 from components.errors import ItemError, UserError
 from components.layouts.huggingface import export_dataset
 from components.manifest.edits import EditEntry, expand_edit
-from components.manifest.load import from_document, load_manifest
+from components.manifest.load import Manifest, from_document, load_manifest
 from components.records.revisions import resolve_revision
 from components.results.compare import RunScores, compare_runs
 from components.results.comparison_writers import writer_of
@@ -283,7 +283,7 @@ KINDS = [
     Kind("config-judge-unnamed", lambda _: judge_model(ScoreConfig(protocols=("warp_error_v1",)), "raft"),
          "names no model for 'raft'", "warp_error_v1", r"set score\.judges\.raft\.model to a folder"),
     Kind("dataset-licence", lambda folder: export_dataset(
-             open_store(str(folder)), from_document({"videos": []}), {}, str(folder / "out"), license_id="MIT License"),
+             open_store(str(folder)), Manifest(name="m", videos=()), {}, str(folder / "out"), license_id="MIT License"),
          "MIT License", "one of the hub's names", r"such as cc-by-4\.0"),
     Kind("judge-pickled", lambda folder: check_judge(str(pickled_judge(folder))),
          "no safetensors", "pickled weights", "convert them"),
