@@ -13,6 +13,7 @@ from components.cli.exchange import export, import_benchmark
 from components.cli.look import failures, status, strip
 from components.cli.perform import STEP_COMMANDS, report, run
 from components.cli.plan import plan
+from components.cli.study import study
 from components.cli.submit import submit
 from components.cli.upkeep import compact, gc
 from components.errors import ItemError, UserError
@@ -57,7 +58,7 @@ def main(verbose: bool) -> None:
 for _command in (
     *(run, *STEP_COMMANDS, report),
     *(plan, doctor, status, failures, export, compare, strip, compact, gc, submit),
-    import_benchmark,
+    *(import_benchmark, study),
 ):
     main.add_command(_command)
 

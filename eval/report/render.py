@@ -56,7 +56,8 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
     """
     from markupsafe import Markup  # noqa: PLC0415
 
-    style, script = _own_file("style.css"), _own_file("players.js") + _own_file("gallery.js")
+    style = _own_file("base.css") + _own_file("style.css")
+    script = _own_file("players.js") + _own_file("gallery.js")
     columns = score_columns(data.rows)
     groups = cards(data)
     means = [
