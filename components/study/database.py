@@ -98,7 +98,8 @@ def open_database(address: str, *, create: bool = False) -> Engine:
 
 def shown(url: URL) -> str:
     """An address without user, password and options, any of which may be secret."""
-    return str(url.set(username=None, password=None, query={}))
+    told = URL.create(url.drivername, host=url.host, port=url.port, database=url.database)
+    return str(told)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +16,7 @@ from components.results.comparison_files import heading
 from components.results.export import csv_cell, markdown_cell, write_whole
 from components.study.outcome import Outcome
 from eval.bootstrap import Interval
+from eval.study.agreement import SelfAgreement
 
 ABOUT_PREFERENCES = (
     "Percent of edits whose majority of raters preferred the first variant, a draw being half an "
@@ -68,7 +70,7 @@ def _section(
     lines = list(rows)
     if not lines:
         return [f"## {title}", f"None: {markdown_cell(lacking or 'there is nothing to compare')}."]
-    cells = [[markdown_cell(value) for value in row.values()] for row in lines]
+    cells = [list(row.values()) for row in lines]
     rules = ["---"] * len(lines[0])
     table = [list(lines[0]), rules, *cells]
     return [f"## {title}", about, "\n".join(f"| {' | '.join(line)} |" for line in table)]
@@ -77,9 +79,9 @@ def _section(
 def _preferences(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.preferences:
         yield {
-            "Question": one.question,
-            "Preferred": one.first,
-            "Over": one.second,
+            "Question": markdown_cell(one.question),
+            "Preferred": markdown_cell(one.first),
+            "Over": markdown_cell(one.second),
             "Percent": interval(one.percent),
             "Won/drawn/lost": f"{one.won}/{one.drawn}/{one.lost}",
             "Votes": f"{one.votes} (at least {one.fewest} an edit)",
@@ -90,9 +92,9 @@ def _preferences(found: Outcome) -> Iterator[dict[str, str]]:
 def _ranks(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.ranks:
         yield {
-            "Question": one.question,
+            "Question": markdown_cell(one.question),
             "Rank": str(one.rank),
-            "Variant": one.variant,
+            "Variant": markdown_cell(one.variant),
             "Strength": interval(one.strength),
             "Won/tied/lost votes": f"{one.wins}/{one.ties}/{one.losses}",
         }
@@ -101,8 +103,8 @@ def _ranks(found: Outcome) -> Iterator[dict[str, str]]:
 def _agreements(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.agreements:
         yield {
-            "Question": one.question,
-            "Variants": " and ".join(one.variants),
+            "Question": markdown_cell(one.question),
+            "Variants": markdown_cell(" and ".join(one.variants)),
             "Alpha": interval(one.alpha) if one.alpha else f"– ({one.reason})",
             "Edits": str(one.units),
             "Votes": str(one.votes),
@@ -112,21 +114,26 @@ def _agreements(found: Outcome) -> Iterator[dict[str, str]]:
 def _self_agreements(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.self_agreements:
         yield {
-            "Question": one.question,
+            "Question": markdown_cell(one.question),
             "Percent": interval(one.percent),
             "Same": f"{one.same} of {one.repeats}",
-            "By rater": ", ".join(f"{name} {n}/{of}" for name, (n, of) in one.raters.items()),
+            "By rater": markdown_cell(_by_rater(one)),
         }
+
+
+def _by_rater(one: SelfAgreement) -> str:
+    return ", ".join(f"{name} {same}/{of}" for name, (same, of) in one.raters.items())
 
 
 def _correlations(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.correlations:
         protocol, judge, measure = one.measure
+        judge = judge.removeprefix("sha256:")[:8]
         yield {
-            "Question": one.question,
-            "Variants": " and ".join(one.variants),
-            "Protocol": protocol + (f" · {judge.removeprefix('sha256:')[:8]}" if judge else ""),
-            "Measure": heading(protocol, measure),
+            "Question": markdown_cell(one.question),
+            "Variants": markdown_cell(" and ".join(one.variants)),
+            "Protocol": markdown_cell(protocol + (f" · {judge}" if judge else "")),
+            "Measure": markdown_cell(heading(protocol, measure)),
             "Edits": str(one.edits),
             "Rho": interval(one.rho),
         }
@@ -155,8 +162,7 @@ def document(found: Outcome) -> dict[str, Any]:
 
 
 def _row(one: Any) -> dict[str, Any]:
-    names = (name for name in one.__dataclass_fields__)
-    return {name: _plain(getattr(one, name)) for name in names}
+    return {field.name: _plain(getattr(one, field.name)) for field in fields(one)}
 
 
 def _plain(value: Any) -> Any:

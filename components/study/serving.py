@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from components.errors import UserError
 from components.study.record import Record
@@ -62,5 +64,24 @@ def serve(record: Record, files: Files, at: socket.socket, ready: Callable[[], N
         lifespan="off",
         timeout_graceful_shutdown=5,
     )
-    ready()
-    uvicorn.Server(config).run(sockets=[at])
+    with _ends_here():
+        ready()
+        uvicorn.Server(config).run(sockets=[at])
+
+
+@contextlib.contextmanager
+def _ends_here() -> Iterator[None]:
+    """Let a signal end the server and not what comes after it: files are to be removed then.
+
+    uvicorn raises each signal that it took once more when it has stopped.
+    """
+    former = {one: signal.signal(one, _ignore) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in former.items():
+            signal.signal(one, handler)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """What uvicorn has acted on already."""

@@ -72,9 +72,12 @@ const source = sequence ? held(sequence) : server;
 
 const clock = {
   videos: [],
+  // Those without a first frame. A video that seeks, as each does to start anew, has none for a moment.
+  waiting: new Set(),
   paused: still.matches,
   load(clips) {
     this.videos = [];
+    this.waiting.clear();
     for (const figure of $$("#stage figure")) {
       const video = $("video", figure);
       const clip = clips[figure.dataset.side];
@@ -86,14 +89,14 @@ const clock = {
         continue;
       }
       this.videos.push(video);
+      this.waiting.add(video);
       video.src = source.clip(clip.name);
       // Loading a video sets its rate back to the default. Browsers refuse rates beyond these.
       video.defaultPlaybackRate = video.playbackRate = Math.min(16, Math.max(0.0625, clip.speed));
     }
     $("#stage").classList.toggle("three", this.videos.length > 2);
   },
-  get broken() { return this.videos.some((video) => video.error); },
-  get loaded() { return this.videos.length > 0 && this.videos.every((one) => one.readyState >= 2 && !one.error); },
+  get loaded() { return this.videos.length > 0 && !this.waiting.size; },
   tick() {
     if (!this.loaded || this.paused) return;
     if (this.videos.every((video) => video.ended)) this.videos.forEach((video) => { video.currentTime = 0; });
@@ -116,9 +119,14 @@ const clock = {
 setInterval(() => clock.tick(), 100);
 for (const video of $$("#stage video")) {
   video.addEventListener("ended", () => clock.tick());
-  video.addEventListener("loadeddata", () => { clock.tick(); change(); });
+  video.addEventListener("loadeddata", () => {
+    clock.waiting.delete(video);
+    clock.tick();
+    change();
+  });
   video.addEventListener("error", () => {
     if (!clock.videos.includes(video)) return;
+    clock.waiting.add(video);
     video.closest("figure").classList.add("broken");
     tell("A video of this page cannot be loaded, so it cannot be voted on.", () => clock.load(page.clips), true);
     change();
