@@ -10,6 +10,7 @@ From the top down; an arrow of import never climbs (`make lint` checks it):
     steps/       ingest, caption, tune,        storage/     objects and tables
                  sample, score                 config/      the run's configuration
     layouts/     benchmarks in and out         syntax/      YAML and JSON, with lines
+    study/       people's votes on a page
 
 A step reads committed rows, computes what is missing and appends rows. Beside the rooms lies what
 all of them need: `errors`, `redact`, `log`.

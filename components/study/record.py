@@ -113,7 +113,8 @@ class Record:
         """Whose token it is, or none."""
         wanted = select(RATERS.c.rater).where(RATERS.c.token_sha256 == _sha256(token))
         with told(self.engine), self.engine.connect() as connection:
-            return connection.execute(wanted).scalar()
+            found: int | None = connection.execute(wanted).scalar()
+        return found
 
     def invite(self, raters: Collection[int]) -> dict[int, str]:
         """New tokens of raters, whose former ones are void from now on.

@@ -87,7 +87,7 @@ def test_names_break_no_table() -> None:
     text = markdown(counted(cast))
     assert "<script>" not in text
     assert r"a\|b&lt;script&gt;\*" in text
-    widths = {}
+    widths: dict[int, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("|"):
             widths.setdefault(line.replace(r"\|", "").count("|"), []).append(line)
