@@ -18,6 +18,7 @@ from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.models import check_models
 from components.storage.tables import read_table
+from eval.protocols.registry import reads_mask
 
 
 @dataclass(kw_only=True, slots=True)
@@ -132,6 +133,7 @@ def plan_run(
         for name, one in costs.items()
         if one.uncounted
     ]
+    notes += _unmasked(state)
     return RunPlan(
         videos=len(state.manifest.videos),
         edits=sum(len(entry.edits) for entry in state.manifest.videos),
@@ -157,6 +159,20 @@ def plan_run(
         notes=notes,
         problems=list(dict.fromkeys(_problems(costs.values(), limit))),
     )
+
+
+def _unmasked(state: State) -> list[str]:
+    """Which protocols will have no value of videos without a mask."""
+    asked = [name for name in state.config.score.protocols if reads_mask(name)]
+    videos = state.manifest.videos
+    bare = sum(entry.mask is None for entry in videos)
+    if not asked or not bare:
+        return []
+    told = (
+        f"{bare} of {len(videos)} video(s) have no mask, so that {', '.join(asked)} will have no "
+        "value of their edits: give them one in the manifest (mask)"
+    )
+    return [told]
 
 
 def _lanes(config: RunConfig, device: Device | None) -> float:

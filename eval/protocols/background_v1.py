@@ -5,7 +5,8 @@ Source: PIE-Bench (PnPInversion at 07f97f4, evaluation/matrics_calculator.py) fo
 Model: none.
 Resizing: none; source clip, mask and edit are of one size.
 Frames: all of the edit's, as decoded from its mp4, each with the same frame of the source clip and
-    of its mask, which is cut at half of its range after it was brought to the clip's size.
+    of its mask, which is cut at half of its range after it was brought to the clip's size. Bars of
+    ``video.fit`` pad are background.
 Pairs: each frame with the source's.
 Aggregation: ``psnr``: of all background pixels of the clip together; ``ssim``: the mean about a
     frame's background pixels, then over frames. ``whole_psnr`` and ``whole_ssim``, for comparison

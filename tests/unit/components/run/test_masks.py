@@ -21,6 +21,7 @@ from components.config import run_config
 from components.errors import UserError
 from components.records.revisions import resolve_revision
 from components.run.current import State
+from components.run.estimate import plan_run
 from components.run.runner import RunResult
 from components.storage.tables import read_table
 from components.video.io import probe
@@ -236,6 +237,20 @@ def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     assert (did, again) == ({"ingest": 1}, masked)
     del a_run.masks["fish"]
     assert run() == ({}, bare)
+
+
+def test_a_plan_says_what_will_have_no_value(a_run: Run) -> None:
+    a_run.document["variants"] = {"identity": {"method": "identity"}}
+    a_run.document["score"] = {"protocols": ["background_v1", "warp_error_dis_v1"]}
+    a_run.masks["fish"] = a_run.mask("mask", 4)
+    state = a_run(())[2]
+    (note,) = plan_run(state).notes
+    assert note.startswith("1 of 2 video(s) have no mask, so that background_v1 will have no value")
+    a_run.masks["star"] = a_run.mask("other", 4)
+    assert plan_run(a_run(())[2]).notes == []
+    a_run.masks.clear()
+    a_run.document["score"] = {"protocols": ["warp_error_dis_v1"]}
+    assert plan_run(a_run(())[2]).notes == []
 
 
 def test_a_judge_that_is_not_there_is_told_before_anything_is_read(a_run: Run) -> None:
