@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from components.results.comparison_files import (
@@ -15,12 +16,17 @@ from components.results.comparison_files import (
     heading,
     mean_text,
 )
-from components.results.score_tables import plain
+from components.results.score_tables import in_parts, plain
 from eval.compare import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+_NAMES = 40
+"""Characters of categories and of the names of variants, edges included; longer ones are folded."""
+_INTERVAL = 20
+"""Likewise of a number: of its interval with a star."""
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
@@ -31,10 +37,11 @@ def print_comparison(found: Comparison, console: Console) -> None:
         console: Where to print. Control characters in names are shown as dots.
     """
     for block in blocks(found):
-        console.print(_means(block))
-        table = _differences(block)
-        if table.row_count:
-            console.print(table)
+        for part in _parts(block, console):
+            console.print(_means(part))
+            table = _differences(part)
+            if table.row_count:
+                console.print(table)
     if found.correlations:
         console.print(_correlations(found))
         console.print(ABOUT_CORRELATIONS)
@@ -42,6 +49,14 @@ def print_comparison(found: Comparison, console: Console) -> None:
         f"{ABOUT_MEANS} Differences are paired by edit; below them wins/ties/losses, the edits of "
         "which what is subtracted is better, equal and worse. A star: the interval excludes zero."
     )
+
+
+def _parts(block: Block, console: Console) -> Iterator[Block]:
+    """A block, its measures divided among as many as the console has room for."""
+    titles = {name: heading(block.protocol, name) for name in block.measures}
+    words = {name: title.replace(" ", "\n") for name, title in titles.items()}
+    for measures in in_parts(words, console.width - _NAMES, _INTERVAL):
+        yield replace(block, measures=measures)
 
 
 def _means(block: Block) -> Table:

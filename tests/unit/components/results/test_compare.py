@@ -206,6 +206,25 @@ def test_markdown_says_what_regressed() -> None:
     assert markdown(compare_runs(runs, {CONSISTENCY: 10})).startswith("No regression.\n")
 
 
+def test_a_terminal_has_no_line_that_is_longer_than_it_is_wide() -> None:
+    values = dict.fromkeys((f"measure_{number}" for number in range(9)), 50.0)
+    rows = [
+        exported_row(video_id=video, edit_id=f"{video}/e", variant=name, values=values)
+        for video in "vw"
+        for name in ("full", "pnp")
+    ]
+    found = compare_runs({"run": RunScores(variants=("full", "pnp"), rows=rows)})
+    for width in (80, 140):
+        console = Console(file=io.StringIO(), width=width)
+        print_comparison(found, console)
+        assert isinstance(console.file, io.StringIO)
+        text = console.file.getvalue()
+        assert max(map(len, text.splitlines())) <= width
+        assert text.count("[50.00, 50.00]") == 2 * 2 * len(values), "of all and of one category"
+        # The protocol's own two, and seconds, are there too.
+        assert text.count("+0.00, +0.00]") == 2 * (len(values) + 3)
+
+
 NAMED = [
     name for protocol in ("tav_paper_v1", "tinyworld_v1") for name in PROTOCOLS[protocol].measures
 ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from components.results.score_tables import MAX_PRINTED, print_scores
+from components.results.score_tables import MAX_PRINTED, in_parts, print_scores
 from components.storage.tables import Row
 from eval.protocols.registry import PROTOCOLS
 from tests.finished_run import exported_row
@@ -101,6 +104,31 @@ def test_numbers_of_several_variants_are_whole_at_80_columns() -> None:
     text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=80)
     assert text.count("123.45") == len(names) * 2
     assert "no_inversion" in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("variants", [("full",), ("no_inversion", "no_tuning")])
+def test_many_measures_are_whole_in_several_tables(width: int, variants: tuple[str, ...]) -> None:
+    values = {f"measure_{number}": 100.25 + number for number in range(9)}
+    row = exported_row(prompt="a jeep is moving " * 5, values=values)
+    text = printed([row | {"variant": name} for name in variants], width=width)
+    assert max(map(len, text.splitlines())) <= width
+    for name, value in values.items():
+        assert text.count(name) == 1
+        assert text.count(f"{value:.2f}") == 2  # of an edit and the mean, or of two variants
+    assert all(text.count(name) == text.count("┏━") for name in variants if len(variants) > 1)
+
+
+@given(
+    st.dictionaries(st.text("ab", min_size=1), st.text("ab\n", min_size=1).filter(str.strip)),
+    st.integers(0, 40),
+)
+def test_parts_hold_every_column_once_and_fit(titles: dict[str, str], room: int) -> None:
+    parts = list(in_parts(titles, room, 5))
+    assert [name for part in parts for name in part] == list(titles)
+    for part in parts:
+        wide = sum(max(5, 3 + max(map(len, titles[name].splitlines()))) for name in part)
+        assert wide <= room or len(part) <= 1
 
 
 def test_a_variant_that_a_protocol_lacks_is_said_to_have_none() -> None:
