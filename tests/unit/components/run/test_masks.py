@@ -239,6 +239,22 @@ def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     assert run() == ({}, bare)
 
 
+def test_a_score_whose_mask_changed_is_a_failure_until_it_is_read_again(a_run: Run) -> None:
+    a_run.document["variants"] = {"identity": {"method": "identity"}}
+    a_run.document["score"] = {"protocols": ["background_v1"]}
+    a_run.masks["fish"] = a_run.mask("mask", 4)
+    a_run()
+    a_run.mask("mask", 20)
+    runner = PlainRunner(run_config(a_run.document, "test"))
+    runner.run(["score"])  # and no ingest
+    (failure,) = runner.state().open_failures
+    assert (failure["step"], failure["edit_id"]) == ("score", "fish/snow")
+    assert re.search(r"mask: .*mask has sha256 .* it changed; run again", failure["message"])
+    assert {edit_id for edit_id, _ in runner.state().first.scores} == {"star/snow"}
+    did, result, _ = a_run((*STEPS, "score"))
+    assert (did, result.failed_fraction) == ({"ingest": 1, "score": 1}, 0)
+
+
 def test_a_plan_says_what_will_have_no_value(a_run: Run) -> None:
     a_run.document["variants"] = {"identity": {"method": "identity"}}
     a_run.document["score"] = {"protocols": ["background_v1", "warp_error_dis_v1"]}
