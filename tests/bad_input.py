@@ -33,12 +33,16 @@ from components.layouts.importing import import_benchmark
 from components.manifest.load import load_manifest
 from components.records.revisions import resolve_revision
 from components.results.compare import RunScores, compare_runs
+from components.results.scored import Selection
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.models import check_models
 from components.steps.step import StepContext
 from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
 from components.storage.tables import append_rows, read_table
+from components.study.clips import Clips
+from components.study.design import Asked
+from components.study.making import make_design
 from components.video.sources import stat_source
 from tav_model.config import ModelConfig
 from tests import bad_masks, bad_videos
@@ -294,6 +298,17 @@ def comparison(
     rows = [exported_row(variant=variant) for variant in ("full", "pnp")]
     tables = {f"run-{n}": RunScores(variants=("full", "pnp"), rows=rows) for n in range(runs)}
     return Kind(f"compare-{name}", lambda _: compare_runs(tables, **asked), value, limit, remedy)
+
+
+def study(name: str, value: str, limit: str, remedy: str, **asked: Any) -> Kind:
+    """What is asked of a study of a run with two variants."""
+
+    def use(folder: Path) -> None:
+        chosen = dict.fromkeys(("full", "pnp"), Selection())
+        store = LocalStore(folder)
+        make_design(store, chosen, Asked(**asked), Clips(store, folder))
+
+    return Kind(f"study-{name}", use, value, limit, remedy)
 
 
 def benchmark(

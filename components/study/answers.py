@@ -10,6 +10,9 @@ from components.errors import UserError
 from components.study.design import Design
 from eval.study.votes import Choice
 
+_TOLD = 40
+"""Characters of a value that messages repeat."""
+
 
 class AnswerError(UserError):
     """What was sent is no answer; the message says why, and repeats nothing that is secret."""
@@ -46,7 +49,7 @@ def check_keys(document: Mapping[str, Any], keys: tuple[str, ...]) -> None:
         raise AnswerError(f"it lacks {', '.join(missing)}")
     if unknown := sorted(document.keys() - set(keys)):
         raise AnswerError(
-            f"it holds {', '.join(repr(key[:40]) for key in unknown[:3])}: "
+            f"it holds {', '.join(told(key) for key in unknown[:3])}: "
             f"only {', '.join(keys)} may be there"
         )
 
@@ -58,7 +61,9 @@ def checked_place(value: object, places: int) -> int:
         AnswerError: it is no whole number, or the sequence has no such place.
     """
     if type(value) is not int or not 0 <= value < places:
-        raise AnswerError(f"place must be a whole number from 0 to {places - 1}")
+        raise AnswerError(
+            f"place is {told(value)}, but must be a whole number from 0 to {places - 1}"
+        )
     return value
 
 
@@ -70,11 +75,13 @@ def checked_choice(design: Design, question: object, value: object) -> Choice:
     """
     asked = [one.id for one in design.asked]
     if question not in asked:
-        raise AnswerError(f"question must be one of {', '.join(asked)}")
+        raise AnswerError(f"question is {told(question)}, but must be one of {', '.join(asked)}")
     for choice in design.choices:
         if isinstance(value, str) and value == choice.value:
             return choice
-    raise AnswerError(f"the answer to {question} must be one of {', '.join(design.choices)}")
+    raise AnswerError(
+        f"the answer to {question} is {told(value)}, but must be one of {', '.join(design.choices)}"
+    )
 
 
 def checked_answers(design: Design, value: object) -> dict[str, Choice]:
@@ -87,6 +94,12 @@ def checked_answers(design: Design, value: object) -> dict[str, Choice]:
         raise AnswerError("answers must be an object of questions and choices")
     check_keys(value, tuple(one.id for one in design.asked))
     return {name: checked_choice(design, name, choice) for name, choice in value.items()}
+
+
+def told(value: object) -> str:
+    """The beginning of a value of hostile origin, in one line."""
+    text = ascii(value)
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

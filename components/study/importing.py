@@ -16,6 +16,7 @@ from components.study.answers import (
     checked_choice,
     checked_place,
     parse_object,
+    told,
 )
 from components.study.record import Record, rater_name
 from eval.study.votes import Choice
@@ -104,8 +105,8 @@ def _import(record: Record, raters: dict[str, int], path: Path) -> Imported:
             known += 1
         else:
             left_out.append((one.line, f"{whose} was answered otherwise before, which counts"))
-    told = tuple(f"{path.name}, line {number}: {why}" for number, why in sorted(left_out))
-    return Imported(places=kept, known=known, left_out=told)
+    lines = tuple(f"{path.name}, line {number}: {why}" for number, why in sorted(left_out))
+    return Imported(places=kept, known=known, left_out=lines)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -141,7 +142,9 @@ def _line(record: Record, raters: dict[str, int], text: bytes) -> _Line:
     row = parse_object(text)
     check_keys(row, _KEYS)
     if row["study"] != record.name:
-        raise AnswerError("it is of another study")
+        raise AnswerError(
+            f"it is of study {told(row['study'])}, but the database's is {record.name!r}"
+        )
     rater = raters.get(row["rater"]) if isinstance(row["rater"], str) else None
     if rater is None:
         raise AnswerError("its rater is none of the study's")
@@ -158,9 +161,11 @@ def _time(value: Any) -> datetime:
     try:
         found = datetime.fromisoformat(value)
     except (TypeError, ValueError) as error:
-        raise AnswerError("time must be ISO 8601, such as 2026-11-29T12:00:00Z") from error
+        raise AnswerError(
+            f"time is {told(value)}, but must be ISO 8601, such as 2026-11-29T12:00:00Z"
+        ) from error
     if found.tzinfo is None:
-        raise AnswerError("time has no zone")
+        raise AnswerError(f"time is {told(value)}, which has no zone: it must end in Z or +00:00")
     if not _OLDEST <= found <= datetime.now(UTC) + _AHEAD:
         raise AnswerError(f"time is {found.isoformat()}, but must lie between 2020 and now")
     return found

@@ -41,10 +41,10 @@ ABOUT_CORRELATIONS = (
 def markdown(found: Outcome) -> str:
     """Every table of a study."""
     parts = [_who(found)]
-    parts += _section("Preference", ABOUT_PREFERENCES, _preferences(found), "nobody voted yet")
+    parts += _section("Preference", ABOUT_PREFERENCES, _preferences(found), "no vote is counted")
     parts += _section("Ranking", ABOUT_RANKS, _ranks(found), found.reasons.get("ranking"))
     parts += _section("Agreement", ABOUT_AGREEMENT, _agreements(found))
-    parts += _section("Self-agreement", ABOUT_SELF, _self_agreements(found), "no repeat answered")
+    parts += _section("Self-agreement", ABOUT_SELF, _self_agreements(found), "no repeat is counted")
     if found.correlations or "correlations" in found.reasons:
         why = found.reasons.get("correlations")
         parts += _section("Measures", ABOUT_CORRELATIONS, _correlations(found), why)

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from benchmarks.study_server import serving
 from components.study.bundle import write_bundle
 from components.study.importing import import_answers
 from components.study.outcome import Outcome, count
 from components.study.record import Record
 from tests.browser.conftest import ARGUMENTS
 from tests.study_run import HOSTILE, made, study_run
-from tests.study_server import serving
 
 PAIRS = ("--pairs", "full,pnp")
 READY = "fieldset:not(:disabled)"

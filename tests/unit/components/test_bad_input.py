@@ -19,6 +19,11 @@ from components.results.comparison_writers import writer_of
 from components.steps.score import check_judge, check_protocols, judge_model
 from components.storage.address import checked_path
 from components.storage.open import open_store
+from components.study.answers import checked_choice, checked_place
+from components.study.database import open_database
+from components.study.design import Asked, check_same
+from components.study.outcome_files import writer_of as study_writer_of
+from components.study.serving import listening
 from components.video.sources import resolve_uri
 from tav_model.errors import TavModelError
 from tests.bad_input import (
@@ -46,11 +51,13 @@ from tests.bad_input import (
     pipeline_of_another_kind,
     stale,
     stored,
+    study,
     truncated,
     video,
     without_words,
 )
 from tests.manifest_files import write
+from tests.unit.components.study.test_design import design as study_design
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{last}'] * 10)}]\n"
@@ -323,6 +330,19 @@ KINDS = [
     comparison("variant", "'pnq'", "no variant", "did you mean 'pnp'", chosen=("pnq",)),
     comparison("alone", "run-0 has the one variant 'full'", "nothing is compared", "name another run",
                chosen=("full",), bounds={"seconds": 1}),
+    study("pair", r"'ful'", "no variant", "did you mean 'full'", pairs=(("ful", "pnp"),)),
+    study("twice", "--pairs full,full", "one variant twice", "name two", pairs=(("full", "full"),)),
+    study("again", "--pairs pnp,full", "given twice", "give each pair once", pairs=(("full", "pnp"), ("pnp", "full"))),
+    study("none", "--pairs", "a study needs pairs", "give --pairs"),
+    Kind("study-frozen", lambda _: check_same(study_design(), Asked(seed=3), "db"), "seed is 0, not 3", "frozen", "leave these options"),
+    Kind("study-address", lambda _: open_database("study.sqlite"), "--database", "no address", "such as sqlite:///"),
+    Kind("study-memory", lambda _: open_database("sqlite://"), "--database", "without a file", "such as sqlite:///"),
+    Kind("study-missing", lambda f: open_database(f"sqlite:///{f}/a"), "sqlite://.*/a", "is not there", "give the --database"),
+    Kind("study-suffix", lambda _: study_writer_of("c.xlsx"), r"'\.xlsx'", "must be one", r"\.md, \.json"),
+    Kind("study-place", lambda _: checked_place(-1, 3), "place is -1", "whole number", "0 to 2"),
+    Kind("study-choice", lambda _: checked_choice(study_design(), "text", "both"), "'both'", "must be one of", "left, right, tie"),
+    Kind("study-question", lambda _: checked_choice(study_design(), "x", "left"), "'x'", "must be one of", "consistency, text"),
+    Kind("study-port", lambda _: listening("127.0.0.1", 99999).__enter__(), "127.0.0.1:99999", "cannot listen", "give another"),
     Kind("compare-suffix", lambda _: writer_of("c.xlsx"), r"'\.xlsx'", "must be one", r"\.md, \.json"),
     Kind("compare-unscored", lambda _: compare_runs({"r": RunScores(variants=(), rows=())}),
          "r has no score", "nothing to compare", "`tav status r`"),

@@ -71,6 +71,13 @@ def test_a_place_is_a_whole_number_of_the_sequence(place: Any) -> None:
         checked_place(place, 3)
 
 
+def test_a_long_value_is_told_by_its_beginning() -> None:
+    with pytest.raises(AnswerError) as caught:
+        checked_place("\n<b>" * 999, 3)
+    assert len(str(caught.value)) < 120
+    assert "\n" not in str(caught.value)
+
+
 def test_every_question_is_answered() -> None:
     assert checked_answers(design(), WHOLE) == dict.fromkeys(WHOLE, Choice.LEFT)
 

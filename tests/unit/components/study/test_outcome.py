@@ -73,7 +73,7 @@ def test_markdown_has_every_table() -> None:
     assert re.search(line, text), "the first and the last video have one of two edits"
     for title in ("Preference", "Ranking", "Agreement", "Self-agreement", "Measures"):
         assert f"\n## {title}\n" in text
-    assert "None: no repeat answered." in text
+    assert "None: no repeat is counted." in text
     assert "| Textual alignment ↑ | 5 |" in text
     assert "Measures" not in markdown(counted(votes()))
 
@@ -97,7 +97,7 @@ def test_names_break_no_table() -> None:
 def test_nothing_yet_is_said() -> None:
     text = markdown(counted([]))
     assert "0 of 6 raters voted" in text
-    assert "None: nobody voted yet." in text
+    assert "None: no vote is counted." in text
     assert json.loads(json.dumps(document(counted([]))))["preferences"] == []
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
+from benchmarks.study_server import Server, serving
 from components.study.record import Record
-from tests.study_server import Server, serving
 
 LEFT = {"consistency": "left", "text": "left"}
 OPTIONS = ("--pairs", "full,pnp", "--repeated", "0.5", "--raters-per-pair", "4")

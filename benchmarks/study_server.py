@@ -24,9 +24,11 @@ class Server:
 
     @property
     def port(self) -> str:
+        """Where it listens."""
         return self.base.rpartition(":")[2]
 
     def kill(self) -> None:
+        """End it as a lost machine would."""
         self.process.kill()
         self.process.wait()
 
@@ -37,12 +39,24 @@ class Server:
         return self.process.returncode, errors
 
 
+def database(folder: Path) -> str:
+    """The address of the study that ``serving`` keeps in a folder."""
+    return f"sqlite:///{folder / 'study.sqlite'}"
+
+
 @contextmanager
 def serving(uri: str, folder: Path, *options: str, port: str = "0") -> Iterator[Server]:
-    """Serve a study of a run, whose database lies in ``folder``."""
+    """Serve a study of a run, by the command that users give.
+
+    Args:
+        uri: The run's.
+        folder: For the database.
+        options: Of `tav study serve`.
+        port: Where to listen; 0 for any that is free.
+    """
     command = [sys.executable, "-m", "components.cli", "study", "serve", uri]
-    command += ["--database", f"sqlite:///{folder / 'study.sqlite'}", "--port", port, *options]
-    process = subprocess.Popen(
+    command += ["--database", database(folder), "--port", port, *options]
+    process = subprocess.Popen(  # noqa: S603 - the project's own command
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -60,7 +74,8 @@ def serving(uri: str, folder: Path, *options: str, port: str = "0") -> Iterator[
             if found := re.match(r"Serving .* at (\S+) until", line):
                 base = found[1]
                 break
-        assert base, process.stderr.read()
+        if not base:
+            raise RuntimeError(f"the server did not start: {process.stderr.read()}")
         yield Server(process, base, invitations)
     finally:
         process.kill()
