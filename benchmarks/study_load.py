@@ -5,7 +5,7 @@
 
 RUN is a finished run with two variants. Each rater is a client of its own with a browser's
 requests: a page's state, its two clips, the answers; in between they think. As often as answers,
-each asks for a static file of the same server: what a request costs on this machine, client and all.
+each asks for a static file of the same server: what a request costs here, client and all.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ a page's clips knows what they are, and nobody else does.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.chaos.plain import PlainRunner
-from components.run.current import State
 from components.run.record import load_run
 from components.study.clips import Clips
 from components.study.database import open_database
-from components.study.design import Asked
+from components.study.design import Asked, Design
 from components.study.making import make_design
 from components.study.record import Record
 from components.study.sequence import files
@@ -27,6 +27,7 @@ from tests.runs import run_config, write_manifest
 
 HOSTILE = '</q><script>document.title = "hacked"</script><img src=x onerror=alert(1)>'
 VARIANTS = ("full", "pnp")
+BOTH = Asked(pairs=(VARIANTS,))
 COLOURS = {"source": (0, 200, 0), "full": (220, 0, 0), "pnp": (0, 0, 220), "third": (200, 200, 0)}
 FPS = 12
 
@@ -93,18 +94,31 @@ def study_run(
     return str(root / "run")
 
 
-def made(
-    uri: str, folder: Path, asked: Asked | None = None
-) -> tuple[Record, dict[int, str], Files, State]:
-    """A study of that run, in ``folder``: its record, tokens and clips."""
+@functools.cache
+def designed(uri: str, folder: Path, asked: Asked) -> tuple[Design, Clips]:
+    """A study's design and its clips, which are fetched into a folder once."""
     state = load_run(uri)
-    store = folder / "clips"
-    store.mkdir(parents=True)
-    clips = Clips(state.store, store)
-    design, left_out = make_design(
-        state.store, state.selection(), asked or Asked(pairs=(VARIANTS,)), clips
-    )
+    clips = Clips(state.store, folder)
+    design, left_out = make_design(state.store, state.selection(), asked, clips)
     assert left_out == []
+    return design, clips
+
+
+def made(
+    uri: str, folder: Path, asked: Asked = BOTH, shared: Path | None = None
+) -> tuple[Record, dict[int, str], Files]:
+    """A study of that run: its record, tokens and clips.
+
+    Args:
+        uri: The run's.
+        folder: For the database.
+        asked: Of the study.
+        shared: A folder of clips for several studies of the run.
+    """
+    if shared is None:
+        shared = folder / "clips"
+        shared.mkdir()
+    design, clips = designed(uri, shared, asked)
     engine = open_database(f"sqlite:///{folder / 'study.sqlite'}", create=True)
     record, tokens = Record.make(engine, design)
-    return record, tokens, files(record.sequences, clips), state
+    return record, tokens, files(record.sequences, clips)

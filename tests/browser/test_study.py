@@ -298,7 +298,7 @@ def saved(page: Any, target: Path) -> Path:
 
 def test_a_bundles_answers_give_the_table_by_hand(contexts: Open, tmp_path: Path) -> None:
     uri = study_run(tmp_path / "run", 2, 3, frames=3)
-    record, _, files, _ = made(uri, tmp_path)
+    record, _, files = made(uri, tmp_path)
     pages = write_bundle(record, files, tmp_path / "out")
     answered = []
     with bucket(tmp_path / "out") as base:
@@ -319,7 +319,7 @@ def test_a_bundles_answers_give_the_table_by_hand(contexts: Open, tmp_path: Path
 
 
 def test_a_bundle_opens_from_a_disk(contexts: Open, study_uri: str, tmp_path: Path) -> None:
-    record, _, files, _ = made(study_uri, tmp_path)
+    record, _, files = made(study_uri, tmp_path)
     pages = write_bundle(record, files, tmp_path / "out")
     context = contexts()
     page, trouble = opened(context, (tmp_path / "out" / pages[0]).as_uri())
