@@ -84,4 +84,6 @@ def study_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run of two variants, with four edits of two videos; one prompt is hostile; read only."""
     from tests.study_run import HOSTILE, study_run
 
-    return study_run(tmp_path_factory.mktemp("study"), 2, 2, prompts=[HOSTILE], frames=3)
+    return study_run(
+        tmp_path_factory.mktemp("study"), 2, 2, prompts=[HOSTILE], frames=3, scored=True
+    )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from benchmarks.chaos.plain import PlainRunner
 from components.run.record import load_run
+from components.steps import STEPS
 from components.study.clips import Clips
 from components.study.database import open_database
 from components.study.design import Asked, Design
@@ -51,6 +52,7 @@ def study_run(
     *,
     prompts: Sequence[str] = (),
     frames: int = 6,
+    scored: bool = False,
 ) -> str:
     """Make a run of so many edits a video, number n being asked for as "edit n"; its address."""
     asked = []
@@ -90,7 +92,7 @@ def study_run(
         },
     }
     write_manifest(document, asked)
-    PlainRunner(run_config(document)).run()
+    PlainRunner(run_config(document)).run(STEPS if scored else STEPS[: STEPS.index("score")])
     return str(root / "run")
 
 
