@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from components.cli.exchange import BENCHMARKS, LAYOUTS
+from components.cli.exchange import BENCHMARKS, HUGGING_FACE, LAYOUTS
 from components.cli.main import main
 from components.errors import UserError
 from components.layouts.exporting import LAYOUTS as WRITERS
@@ -27,7 +27,7 @@ def tav(*words: str) -> Result:
 
 def test_every_choice_of_the_command_is_there() -> None:
     assert set(BENCHMARKS) == READERS.keys()
-    assert set(LAYOUTS) == WRITERS.keys()
+    assert set(LAYOUTS) == {*WRITERS, HUGGING_FACE}
 
 
 def test_a_benchmark_that_is_whole_gives_a_manifest_whose_clips_are_there(tmp_path: Path) -> None:
