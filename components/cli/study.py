@@ -244,6 +244,7 @@ def _study(
     from components.study.design import Asked
 
     state = _state(run_uri)
+    click.echo("Fetching the clips", err=True)
     with scratch_folder("tav-study-") as folder:
         clips = Clips(state.store, folder)
         record, tokens = _opened(state, database, Asked(**options), clips)

@@ -181,10 +181,20 @@ class Record:
         return True
 
     def votes(self) -> list[Vote]:
-        """Every answer, as what it was about."""
+        """Every answer, as what it was about.
+
+        Raises:
+            UserError: some answer is none of this study's.
+        """
         with told(self.engine), self.engine.connect() as connection:
             rows = connection.execute(select(ANSWERS)).mappings().all()
-        return [self._vote(row) for row in rows]
+        try:
+            return [self._vote(row) for row in rows]
+        except (IndexError, ValueError) as error:
+            raise UserError(
+                f"{self.where} holds an answer that its study cannot have ({error}): it was "
+                "changed by something else; take a copy from before that"
+            ) from error
 
     def _vote(self, row: RowMapping) -> Vote:
         showing = self.sequences.of(row["rater"])[row["place"]]

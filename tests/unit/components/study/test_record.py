@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
 
 from components.errors import UserError
-from components.study.database import STUDY
+from components.study.database import ANSWERS, STUDY
 from components.study.record import Record, vote_lines
 from eval.study.assignment import showings
 from eval.study.votes import Choice, Kind
@@ -116,6 +117,20 @@ def test_votes_as_lines(make: Callable[..., Study]) -> None:
     assert row["time"] == "2026-11-29T12:00:00+00:00"
     assert (row["rater"], row["question"], row["choice"]) == ("r3", "consistency", "left")
     assert row["chosen"] == row["left"] == record.sequences.of(3)[0].pair.left
+
+
+@pytest.mark.parametrize(
+    "changes", [{"rater": 9}, {"place": 99}, {"choice": "both"}, {"answered_at": "noon"}]
+)
+def test_an_answer_that_the_study_cannot_have_is_told(
+    make: Callable[..., Study], changes: dict[str, Any]
+) -> None:
+    record, _, _ = make()
+    record.answer(0, 0, LEFT, NOON)
+    with record.engine.begin() as connection:
+        connection.execute(update(ANSWERS).values(**changes))
+    with pytest.raises(UserError, match="holds an answer that its study cannot have"):
+        record.votes()
 
 
 def test_no_study_and_another_releases_are_refused(

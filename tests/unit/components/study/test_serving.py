@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from benchmarks.study_server import Server, serving
 from components.study.record import Record
+from components.study.serving import listening
 
 LEFT = {"consistency": "left", "text": "left"}
 OPTIONS = ("--pairs", "full,pnp", "--repeated", "0.5", "--raters-per-pair", "4")
@@ -77,6 +80,27 @@ def test_killed_it_loses_no_answer_that_it_took(study_uri: str, tmp_path: Path) 
         assert all(rater.acknowledged == rater.places > 0 for rater in raters)
     for client in clients:
         client.close()
+
+
+def test_a_response_does_not_wait_for_an_acknowledgement() -> None:
+    """Its head and its body are two writes, which Nagle's algorithm and a reader's delayed
+    acknowledgement keep 40 ms apart."""
+
+    async def accepted(at: socket.socket) -> int:
+        found: asyncio.Queue[int] = asyncio.Queue()
+
+        async def taken(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            taken_socket = writer.get_extra_info("socket")
+            await found.put(taken_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(taken, sock=at):
+            _, writer = await asyncio.open_connection(*at.getsockname())
+            writer.close()
+            return await found.get()
+
+    with listening("127.0.0.1", 0) as at:
+        assert asyncio.run(accepted(at))
 
 
 def test_it_ends_when_asked_and_neither_tells_tokens_nor_leaves_clips(
