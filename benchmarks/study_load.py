@@ -62,7 +62,7 @@ async def rate(load: Load, base: str, invitation: str, rater: int, think: float)
             await asyncio.sleep(draw.uniform(0, 2 * think))
             await load.timed(STATIC, client.get("/study.js"))
             answers = {one["id"]: draw.choice(("left", "right")) for one in page["questions"]}
-            sent = {"place": page["place"], "answers": answers}
+            sent = {"place": page["place"], "key": page["key"], "answers": answers}
             post = client.post("/answers", json=sent, headers={"origin": base})
             found = await load.timed("answers", post)
             load.acknowledged[rater, page["place"]] = answers

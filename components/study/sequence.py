@@ -49,6 +49,7 @@ class Sequences:
         # Of a check the source is right by every question, and so by its own prompt.
         prompt = edit.source_prompt if showing.kind is Kind.CHECK else edit.prompt
         return head | {
+            "key": self.key(rater, place),
             "prompt": prompt or edit.prompt,
             "clips": {
                 side: {"name": self._name(rater, place, side), "speed": self._speed(edit, shown)}
@@ -68,6 +69,10 @@ class Sequences:
             for place, showing in enumerate(self.of(rater))
             for side, shown in self._shown(showing)
         }
+
+    def key(self, rater: int, place: int) -> str:
+        """What answers to a page repeat: a browser may have become another rater's meanwhile."""
+        return self._digest("page", rater, place)[:32]
 
     def folder(self, rater: int) -> str:
         """The unguessable name of a rater's folder in a bundle: who knows it is the rater."""

@@ -29,7 +29,6 @@ from components.study.record import Record
 
 logger = logging.getLogger(__name__)
 
-COOKIE = "tav_study"
 MAX_BODY = 8192
 """Bytes of what a page sends: some hundred are enough."""
 _DAYS = 60
@@ -97,7 +96,7 @@ class _Pages:
             return HTMLResponse(text, status_code=403, headers={"cache-control": "no-store"})
         response = RedirectResponse("/", status_code=303, headers={"cache-control": "no-store"})
         response.set_cookie(
-            COOKIE,
+            cookie_name(self._record),
             token,
             max_age=_DAYS * 86400,
             secure=request.url.scheme == "https",
@@ -145,7 +144,7 @@ class _Pages:
         return FileResponse(path, media_type="video/mp4", headers=headers)
 
     def _rater(self, request: Request) -> int | None:
-        token = request.cookies.get(COOKIE)
+        token = request.cookies.get(cookie_name(self._record))
         return None if token is None else self._record.rater_of(token)
 
     def _next(self, rater: int) -> Response:
@@ -157,7 +156,7 @@ class _Pages:
         design, now = self._record.design, datetime.now(UTC)
         try:
             sent = parse_object(body)
-            check_keys(sent, ("place", "answers"))
+            check_keys(sent, ("place", "key", "answers"))
             place = checked_place(sent["place"], len(self._record.sequences.of(rater)))
             choices = checked_answers(design, sent["answers"])
         except AnswerError as error:
@@ -165,9 +164,14 @@ class _Pages:
         current = self._record.place(rater)
         if place > current:
             return _refused(409, f"place {current} is to be answered first")
-        if place == current:
+        if place == current and sent["key"] == self._record.sequences.key(rater, place):
             self._record.answer(rater, place, choices, now)
         return self._next(rater)
+
+
+def cookie_name(record: Record) -> str:
+    """The study's own: another one on this host, at another port, is sent the same cookies."""
+    return f"tav_study_{record.name}"
 
 
 def _same_origin(request: Request) -> bool:

@@ -14,10 +14,10 @@ class Refused extends Error {}
 const server = {
   clip: (name) => `clip/${name}`,
   page: () => server.ask("state"),
-  answer: (place, answers) => server.ask("answers", {
+  answer: ({ place, key }, answers) => server.ask("answers", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ place, answers }),
+    body: JSON.stringify({ place, key, answers }),
   }),
   async ask(address, options = {}) {
     const found = await fetch(address, { cache: "no-store", credentials: "same-origin", ...options })
@@ -46,7 +46,7 @@ const held = (sequence) => {
   return {
     clip: (name) => `${name}.mp4`,
     page: async () => next(),
-    async answer(place, answers) {
+    async answer({ place }, answers) {
       const answered = kept();
       if (place === next().place) {
         answered[place] = { answers, time: new Date().toISOString() };
@@ -233,9 +233,9 @@ async function go(step) {
 
 function submit() {
   if (busy || !clock.loaded || !complete()) return;
-  const { place } = page;
+  const answered = page;
   const answers = Object.fromEntries(questions().map((box) => [box.dataset.question, chosen(box)]));
-  go(() => source.answer(place, answers));
+  go(() => source.answer(answered, answers));
 }
 
 function press(number) {

@@ -23,7 +23,7 @@ def test_a_page_tells_what_a_rater_needs_and_nothing_else(make: Callable[..., St
     sequences = record.sequences
     pages = [sequences.page(0, place) for place in range(len(sequences.of(0)))]
     for place, page in enumerate(pages):
-        assert page.keys() == {"place", "places", "prompt", "clips"}
+        assert page.keys() == {"place", "places", "key", "prompt", "clips"}
         assert (page["place"], page["places"]) == (place, len(pages))
         assert list(page["clips"]) == ["left", "right", "source"]
         for clip in page["clips"].values():

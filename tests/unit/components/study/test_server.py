@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from components.study.database import ANSWERS
 from components.study.record import Record
-from components.study.server import COOKIE, MAX_BODY, Files, application
+from components.study.server import MAX_BODY, Files, application, cookie_name
 from eval.study.votes import Choice
 from tests.study_run import HOSTILE
 from tests.unit.components.study.conftest import Study
@@ -27,6 +27,8 @@ class Visitor:
     """A browser at the study's server."""
 
     client: TestClient
+    record: Record
+    rater: int = 0
 
     def enter(self, token: str) -> Any:
         return self.client.get(f"/enter/{token}", follow_redirects=False)
@@ -42,7 +44,13 @@ class Visitor:
         return self.client.post("/answers", content=content, headers=sent)
 
     def answer(self, place: object, answers: object) -> Any:
-        return self.post({"place": place, "answers": answers})
+        return self.post(self.body(place=place, answers=answers))
+
+    def body(self, **changes: Any) -> dict[str, Any]:
+        """A right answer to the first page, but for the changes."""
+        place = changes.get("place", 0)
+        key = self.record.sequences.key(self.rater, place)
+        return {"place": place, "key": key, "answers": LEFT} | changes
 
 
 @dataclass
@@ -52,7 +60,8 @@ class Served:
     files: Files
 
     def visitor(self, rater: int | None = None) -> Visitor:
-        found = Visitor(TestClient(application(self.record, self.files)))
+        client = TestClient(application(self.record, self.files))
+        found = Visitor(client, self.record, rater or 0)
         if rater is not None:
             assert found.enter(self.tokens[rater]).status_code == 303
         return found
@@ -89,7 +98,7 @@ def test_a_forged_invitation_is_refused(served: Served, token: str) -> None:
     found = visitor.enter(token)
     assert found.status_code in {403, 404}
     assert "set-cookie" not in found.headers
-    visitor.client.cookies.set(COOKIE, "forged")
+    visitor.client.cookies.set(cookie_name(served.record), "forged")
     assert visitor.client.get("/state").status_code == 401
     assert visitor.answer(0, LEFT).status_code == 401
     assert served.record.votes() == []
@@ -211,6 +220,23 @@ def test_answering_twice_changes_nothing(served: Served) -> None:
     assert served.record.answered(0) == {0: LEFT}
 
 
+def test_a_page_of_whom_the_browser_was_before_is_not_answered_as_another(served: Served) -> None:
+    """Its places are the other rater's too, and show other pairs."""
+    browser = served.visitor(0)
+    body = browser.body()
+    browser.enter(served.tokens[1])
+    for key in (body["key"], "", None, 0, ["x"]):
+        found = browser.post(body | {"key": key})
+        assert (found.status_code, found.json()["place"]) == (200, 0)
+        assert found.json() == browser.state(), "what the browser's rater is to see"
+    assert served.record.votes() == []
+
+
+def test_two_studies_of_one_host_do_not_share_a_cookie(served: Served) -> None:
+    (name,) = served.visitor(0).client.cookies
+    assert served.record.name in name
+
+
 def test_no_place_is_skipped(served: Served) -> None:
     rater = served.visitor(0)
     assert rater.answer(1, LEFT).status_code == 409
@@ -224,22 +250,22 @@ def test_no_place_is_skipped(served: Served) -> None:
         b"null",
         b"[" * 5000,
         b'{"place": 0, "place": 0, "answers": {}}',
-        {"place": 0},
-        {"place": 0, "answers": LEFT, "rater": 1},
-        {"place": "0", "answers": LEFT},
-        {"place": True, "answers": LEFT},
-        {"place": -1, "answers": LEFT},
-        {"place": 99, "answers": LEFT},
-        {"place": 0, "answers": LEFT | {"text": "tie"}},
-        {"place": 0, "answers": LEFT | {"text": "<b>"}},
-        {"place": 0, "answers": LEFT | {"loveu_text": "left"}},
-        {"place": 0, "answers": {"text": "left"}},
-        {"place": 0, "answers": [LEFT]},
+        b'{"place": 0, "answers": {"consistency": "left", "text": "left"}}',
+        {"rater": 1},
+        {"place": "0"},
+        {"place": True},
+        {"place": -1},
+        {"place": 99},
+        {"answers": LEFT | {"text": "tie"}},
+        {"answers": LEFT | {"text": "<b>"}},
+        {"answers": LEFT | {"loveu_text": "left"}},
+        {"answers": {"text": "left"}},
+        {"answers": [LEFT]},
     ],
 )
 def test_a_body_that_is_no_answer_is_refused(served: Served, body: Any) -> None:
     rater = served.visitor(0)
-    found = rater.post(body)
+    found = rater.post(body if isinstance(body, bytes) else rater.body(**body))
     assert found.status_code == 400
     assert found.json()["error"]
     assert served.record.votes() == []
@@ -247,8 +273,8 @@ def test_a_body_that_is_no_answer_is_refused(served: Served, body: Any) -> None:
 
 
 def test_a_body_that_is_too_long_is_not_read(served: Served) -> None:
-    body = json.dumps({"place": 0, "answers": LEFT}).encode()
     rater = served.visitor(0)
+    body = json.dumps(rater.body()).encode()
     assert rater.post(body + b" " * (MAX_BODY - len(body) + 1)).status_code == 413
     assert served.record.votes() == []
     assert rater.post(body + b" " * (MAX_BODY - len(body))).status_code == 200
@@ -270,13 +296,14 @@ def test_a_body_that_is_too_long_is_not_read(served: Served) -> None:
 )
 def test_another_sites_page_answers_nothing(served: Served, headers: dict[str, str | None]) -> None:
     rater = served.visitor(0)
-    assert rater.post({"place": 0, "answers": LEFT}, **headers).status_code == 403
+    assert rater.post(rater.body(), **headers).status_code == 403
     assert served.record.votes() == []
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", None])
 def test_what_a_plain_form_can_send_is_refused(served: Served, kind: str | None) -> None:
-    found = served.visitor(0).post({"place": 0, "answers": LEFT}, content_type=kind)
+    rater = served.visitor(0)
+    found = rater.post(rater.body(), content_type=kind)
     assert found.status_code == 415
 
 

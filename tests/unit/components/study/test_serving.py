@@ -36,7 +36,7 @@ class Rater(threading.Thread):
             while page["place"] < page["places"]:
                 page = self._client.post(
                     f"{self._base}/answers",
-                    json={"place": page["place"], "answers": LEFT},
+                    json={"place": page["place"], "key": page["key"], "answers": LEFT},
                     headers={"origin": self._base},
                 ).json()
                 self.acknowledged = page["place"]
