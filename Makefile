@@ -58,7 +58,7 @@ test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder
 
 soak: $(READY) ## Run the long tests: kills, outages, three nodes, other Pythons, the image, LAVIS, ablation
-	$(BIN)/python -m pytest tests/integration -m soak
+	$(BIN)/python -m pytest tests -m soak
 
 test-fast: $(READY) ## Run the unit and parity tests only
 	$(BIN)/python -m pytest tests/unit tests/parity

@@ -153,6 +153,7 @@ def check_table(found: Outcome, edits: int, raters: int) -> None:
         assert steady.same == steady.repeats == raters * -(-edits // 10)
 
 
+@pytest.mark.soak
 def test_five_raters_of_twenty_pairs_at_once_give_the_table_by_hand(
     contexts: Open, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""A real Ray, shared by all runs of the session, and configurations of tiny runs on it."""
+"""A real Ray, shared by all runs of this folder, and configurations of tiny runs on it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,12 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray_address() -> Iterator[str]:
-    """Address of a Ray of this session's own, in another process so that runs can come and go."""
+    """Address of a Ray of these tests' own, in another process so that runs can come and go.
+
+    It ends with them: idle, it would take a quarter of a core from the tests that follow.
+    """
     with subprocess.Popen(
         [sys.executable, "-c", HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as head:
@@ -53,5 +56,5 @@ def ray_address() -> Iterator[str]:
 
 @pytest.fixture
 def tiny_run(tmp_path: Path, tiny_models: Path, ray_address: str) -> dict[str, Any]:
-    """The document of a tiny run on the session's Ray."""
+    """The document of a tiny run on that Ray."""
     return tiny_document(tmp_path, tiny_models) | {"ray": {"address": ray_address}}

@@ -97,6 +97,7 @@ def test_a_step_runs_as_a_job_and_a_second_call_finds_its_rows(
         assert not (folder / "pwned").exists()
 
 
+@pytest.mark.soak
 def test_a_job_outlives_a_killed_caller_and_ends_with_a_stopped_one(
     dashboard: str,
     document: dict[str, Any],

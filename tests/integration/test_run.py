@@ -173,6 +173,7 @@ def test_bad_items_become_rows_and_the_rest_is_done(
     assert healed.status.steps["tune"].left == 1
 
 
+@pytest.mark.soak
 def test_a_disk_that_fills_up_stops_the_run_with_a_remedy(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
