@@ -25,6 +25,8 @@ def test_a_page_tells_what_a_rater_needs_and_nothing_else(make: Callable[..., St
     for place, page in enumerate(pages):
         assert page.keys() == {"place", "places", "key", "prompt", "clips"}
         assert (page["place"], page["places"]) == (place, len(pages))
+        # Digests are taken out: of hundreds of digits, three may well be those of an edit's name.
+        assert re.fullmatch("[0-9a-f]{32}", page.pop("key"))
         assert list(page["clips"]) == ["left", "right", "source"]
         for clip in page["clips"].values():
             assert re.fullmatch("[0-9a-f]{32}", clip.pop("name"))
