@@ -17,36 +17,17 @@ Null: one frame; another length than the source's; no track comes through, or mo
 
 from __future__ import annotations
 
-import numpy as np
-
-from eval.chaining import chain
-from eval.motion import MotionFidelity, Tracks, motion_fidelity
-from eval.protocols.evidence import Clip, Evidence
+from eval.flow_motion import flow_fidelity, still_share
+from eval.protocols.evidence import Evidence
 from eval.protocols.protocol import Metric, Protocol
-
-_ALONG = 16
-"""Points along the short side."""
-_STILL = 0.25
-"""Pixels of a step that is none."""
-
-
-def _compared(evidence: Evidence) -> MotionFidelity:
-    edit, source = (_tracks(clip) for clip in (evidence.edit, evidence.source))
-    return motion_fidelity(edit, source, still=_STILL)
-
-
-def _tracks(clip: Clip) -> Tracks:
-    short = min(clip.frames.shape[1:3])
-    return chain(clip.dis_flows, spacing=max(1, short // _ALONG)).tracks_NF2
 
 
 def _fidelity(evidence: Evidence) -> float:
-    return _compared(evidence).both
+    return flow_fidelity(evidence.edit.dis_flows, evidence.source.dis_flows).both
 
 
 def _still_share(evidence: Evidence) -> float:
-    steps = np.diff(_tracks(evidence.edit), axis=1)
-    return float((np.linalg.norm(steps, axis=-1) <= _STILL).all(axis=1).mean())
+    return still_share(evidence.edit.dis_flows)
 
 
 PROTOCOL = Protocol(

@@ -15,8 +15,10 @@ from torch import nn
 from torchmetrics.functional.image.lpips import _LPIPS
 from torchvision.models.optical_flow import raft_large
 
+from eval.chaining import chain
 from eval.errors import EncoderError, EvalError
 from eval.judges import LPIPS, RAFT
+from eval.motion import motion_fidelity
 from eval.pixel_models import Lpips, Raft
 from eval.protocols.evidence import Clip, Evidence, Judges
 from eval.protocols.protocol import score
@@ -158,6 +160,26 @@ def test_warps_stand_on_rafts_flow_of_the_source(raft_folder: Path) -> None:
     found = score(get_protocol("warp_ssim_v1"), evidence).values
     assert found == {"warp_ssim": pytest.approx(np.mean(alike), abs=1e-2)}
     assert seen_by == [3], "the flow is made once, of the source"
+
+
+def test_motion_stands_on_tracks_of_rafts_flow_of_both_clips(raft_folder: Path) -> None:
+    source, edit = moving(2), moving(1, seed=9)
+    judge = raft(raft_folder)
+    edit_tracks, source_tracks = (
+        chain(judge.flows(clip), spacing=3).tracks_NF2 for clip in (edit, source)
+    )
+    judges = Judges(named={RAFT: judge})
+    evidence = Evidence(
+        judges=judges,
+        edit=Clip(lambda: edit, judges),
+        prompt="a fish",
+        source_clip=Clip(lambda: source, judges),
+    )
+    still = (np.linalg.norm(np.diff(edit_tracks, axis=1), axis=-1) <= 0.25).all(axis=1)
+    assert score(get_protocol("flow_motion_v1"), evidence).values == {
+        "motion_fidelity": motion_fidelity(edit_tracks, source_tracks, still=0.25).both,
+        "still_share": still.mean(),
+    }
 
 
 @pytest.mark.parametrize("shape", [(2, 130, 20), (2, 8, 140)])
