@@ -34,7 +34,8 @@ def _still_share(evidence: Evidence) -> float:
 
 
 def _flows(evidence: Evidence, clip: Clip) -> Flows:
-    return clip.made(RAFT, evidence.judges.named(RAFT).flows)
+    flows: Flows = clip.made(RAFT, evidence.judges.named(RAFT).flows)
+    return flows
 
 
 PROTOCOL = Protocol(
