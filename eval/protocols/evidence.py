@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from eval.errors import EvalError, UndefinedError
 from eval.flow import dis_flows
+from eval.judges import RAFT
 from eval.warping import Flows
 
 if TYPE_CHECKING:
@@ -157,6 +158,12 @@ class Clip:
     def dis_flows(self) -> Flows:
         """Optical flow between its frames (see ``eval.flow``)."""
         return dis_flows(self.frames)
+
+    @functools.cached_property
+    def raft_flows(self) -> Flows:
+        """The same by the judge ``raft``."""
+        flows: Flows = self._judges.named(RAFT).flows(self.frames)
+        return flows
 
     @functools.cached_property
     def reading(self) -> Reading:

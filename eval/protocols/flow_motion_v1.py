@@ -20,22 +20,16 @@ from __future__ import annotations
 
 from eval.flow_motion import flow_fidelity, still_share
 from eval.judges import RAFT
-from eval.protocols.evidence import Clip, Evidence
+from eval.protocols.evidence import Evidence
 from eval.protocols.protocol import Metric, Protocol
-from eval.warping import Flows
 
 
 def _fidelity(evidence: Evidence) -> float:
-    return flow_fidelity(*(_flows(evidence, one) for one in (evidence.edit, evidence.source))).both
+    return flow_fidelity(evidence.edit.raft_flows, evidence.source.raft_flows).both
 
 
 def _still_share(evidence: Evidence) -> float:
-    return still_share(_flows(evidence, evidence.edit))
-
-
-def _flows(evidence: Evidence, clip: Clip) -> Flows:
-    flows: Flows = clip.made(RAFT, evidence.judges.named(RAFT).flows)
-    return flows
+    return still_share(evidence.edit.raft_flows)
 
 
 PROTOCOL = Protocol(

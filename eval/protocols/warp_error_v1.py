@@ -26,8 +26,7 @@ from eval.warping import warp_error, warped_pairs
 
 
 def _error(evidence: Evidence) -> float:
-    flows = evidence.source.made(RAFT, evidence.judges.named(RAFT).flows)
-    return 1000 * warp_error(warped_pairs(evidence.edit.frames, flows))
+    return 1000 * warp_error(warped_pairs(evidence.edit.frames, evidence.source.raft_flows))
 
 
 PROTOCOL = Protocol(

@@ -23,8 +23,7 @@ from eval.warping import warp_ssim
 
 
 def _ssim(evidence: Evidence) -> float:
-    flows = evidence.source.made(RAFT, evidence.judges.named(RAFT).flows)
-    return warp_ssim(evidence.edit.frames, flows)
+    return warp_ssim(evidence.edit.frames, evidence.source.raft_flows)
 
 
 PROTOCOL = Protocol(
