@@ -74,7 +74,7 @@ def mean_text(cell: Cell | None, apart: str = " ") -> str:
     if cell is None or cell.mean is None:
         return "–"
     missing = f"{apart}({cell.missing} missing)" if cell.missing else ""
-    return _interval(cell.mean, ".2f", apart) + missing
+    return interval_text(cell.mean, ".2f", apart) + missing
 
 
 def difference_text(cell: Cell | None, apart: str = " ", strong: str = "{}") -> str:
@@ -84,13 +84,14 @@ def difference_text(cell: Cell | None, apart: str = " ", strong: str = "{}") -> 
     lost = f"({cell.lost} lost)" if cell.lost else ""
     if cell.difference is None:
         return lost
-    text = _interval(cell.difference, "+.2f", apart)
+    text = interval_text(cell.difference, "+.2f", apart)
     text = strong.format(text) if cell.difference.excludes_zero else text
     counts = f"{cell.wins}/{cell.ties}/{cell.losses}"
     return apart.join(part for part in (text, counts, lost) if part)
 
 
-def _interval(found: Interval, form: str, apart: str) -> str:
+def interval_text(found: Interval, form: str = ".2f", apart: str = " ") -> str:
+    """``mean [low, high]``; of a single video the mean alone."""
     if found.low is None or found.high is None:
         return format(found.mean, form)
     return f"{found.mean:{form}}{apart}[{found.low:{form}}, {found.high:{form}}]"
@@ -133,7 +134,7 @@ def correlation_rows(
     rows = []
     for kind in dict.fromkeys(one.measure for one in found.correlations):
         rhos = (cells.get((kind, column)) for column in columns)
-        texts = ["–" if rho is None else _interval(rho, ".2f", apart) for rho in rhos]
+        texts = ["–" if rho is None else interval_text(rho, ".2f", apart) for rho in rhos]
         rows.append((".".join(filter(None, (kind[0], kind[2]))), texts))
     return [heading(column[0], column[2]) for column in columns], rows
 

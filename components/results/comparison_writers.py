@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 
-from components.errors import UserError
 from components.results.comparison_files import csv_file, json_file, markdown_file
 from components.results.comparison_latex import latex
 from components.results.comparison_plot import plot
-from components.results.export import write_whole
+from components.results.export import chosen_writer, write_whole
 from eval.compare import Comparison
 
 WRITERS: Mapping[str, Callable[[Comparison], bytes]] = MappingProxyType(
@@ -25,13 +23,7 @@ def writer_of(target: str) -> Callable[[Comparison], bytes]:
     Raises:
         UserError: its suffix is none of ``WRITERS``.
     """
-    suffix = Path(target).suffix.lower()
-    if suffix not in WRITERS:
-        raise UserError(
-            f"cannot write a comparison to {target!r}: its suffix is {suffix!r}, but must be one "
-            f"of {', '.join(WRITERS)}"
-        )
-    return WRITERS[suffix]
+    return chosen_writer(WRITERS, target, "a comparison")
 
 
 def write(found: Comparison, target: str) -> None:

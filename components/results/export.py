@@ -11,9 +11,9 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from components.errors import TransientError, UserError
 from components.results.scored import Selection, Variants, scored_edits
@@ -22,6 +22,8 @@ from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import Row
 from eval.protocols.registry import shown
+
+_Written = TypeVar("_Written")
 
 _FROM_SCORE = ("protocol", "score_model", "score_revision")
 _FIRST = (
@@ -99,13 +101,29 @@ def export(rows: Sequence[Row], target: str) -> None:
         UserError: another suffix or scheme, or the target cannot be written.
     """
     writers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".md": _markdown}
+    write_whole(target, chosen_writer(writers, target, "scores")(rows))
+
+
+def chosen_writer(
+    writers: Mapping[str, Callable[[_Written], bytes]], target: str, what: str
+) -> Callable[[_Written], bytes]:
+    """What makes a file of that name: the suffix says how.
+
+    Args:
+        writers: By suffix.
+        target: A path or address.
+        what: Is to be written, for messages.
+
+    Raises:
+        UserError: the suffix is none of the writers'.
+    """
     suffix = Path(target).suffix.lower()
     if suffix not in writers:
         raise UserError(
-            f"cannot export to {target!r}: its suffix is {suffix!r}, but must be one of "
+            f"cannot write {what} to {target!r}: its suffix is {suffix!r}, but must be one of "
             f"{', '.join(writers)}"
         )
-    write_whole(target, writers[suffix](rows))
+    return writers[suffix]
 
 
 def number(value: float | None) -> str:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 MAX_PRINTED = 50
 """Rows printed of each protocol; the rest is counted."""
-
-
 _EDGE = 3
 """Characters between two columns."""
 _BORDER = 1

@@ -7,13 +7,11 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from components.errors import UserError
-from components.results.comparison_files import heading
-from components.results.export import csv_cell, markdown_cell, write_whole
+from components.results.comparison_files import heading, interval_text
+from components.results.export import chosen_writer, csv_cell, markdown_cell, write_whole
 from components.study.outcome import Outcome
 from eval.bootstrap import Interval
 from eval.study.agreement import SelfAgreement
@@ -82,7 +80,7 @@ def _preferences(found: Outcome) -> Iterator[dict[str, str]]:
             "Question": markdown_cell(one.question),
             "Preferred": markdown_cell(one.first),
             "Over": markdown_cell(one.second),
-            "Percent": interval(one.percent),
+            "Percent": interval_text(one.percent),
             "Won/drawn/lost": f"{one.won}/{one.drawn}/{one.lost}",
             "Votes": f"{one.votes} (at least {one.fewest} an edit)",
             "Raters": f"{one.raters}" + (f" ({one.left_out} left out)" if one.left_out else ""),
@@ -95,7 +93,7 @@ def _ranks(found: Outcome) -> Iterator[dict[str, str]]:
             "Question": markdown_cell(one.question),
             "Rank": str(one.rank),
             "Variant": markdown_cell(one.variant),
-            "Strength": interval(one.strength),
+            "Strength": interval_text(one.strength),
             "Won/tied/lost votes": f"{one.wins}/{one.ties}/{one.losses}",
         }
 
@@ -105,7 +103,7 @@ def _agreements(found: Outcome) -> Iterator[dict[str, str]]:
         yield {
             "Question": markdown_cell(one.question),
             "Variants": markdown_cell(" and ".join(one.variants)),
-            "Alpha": interval(one.alpha) if one.alpha else f"– ({one.reason})",
+            "Alpha": interval_text(one.alpha) if one.alpha else f"– ({one.reason})",
             "Edits": str(one.units),
             "Votes": str(one.votes),
         }
@@ -115,7 +113,7 @@ def _self_agreements(found: Outcome) -> Iterator[dict[str, str]]:
     for one in found.self_agreements:
         yield {
             "Question": markdown_cell(one.question),
-            "Percent": interval(one.percent),
+            "Percent": interval_text(one.percent),
             "Same": f"{one.same} of {one.repeats}",
             "By rater": markdown_cell(_by_rater(one)),
         }
@@ -135,15 +133,8 @@ def _correlations(found: Outcome) -> Iterator[dict[str, str]]:
             "Protocol": markdown_cell(protocol + (f" · {judge}" if judge else "")),
             "Measure": markdown_cell(heading(protocol, measure)),
             "Edits": str(one.edits),
-            "Rho": interval(one.rho),
+            "Rho": interval_text(one.rho),
         }
-
-
-def interval(found: Interval) -> str:
-    """``mean [low, high]``."""
-    if found.low is None or found.high is None:
-        return f"{found.mean:.2f}"
-    return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
 def document(found: Outcome) -> dict[str, Any]:
@@ -210,13 +201,7 @@ def writer_of(target: str) -> Callable[[Outcome], bytes]:
     Raises:
         UserError: its suffix is none of ``WRITERS``.
     """
-    suffix = Path(target).suffix.lower()
-    if suffix not in WRITERS:
-        raise UserError(
-            f"cannot write a study to {target!r}: its suffix is {suffix!r}, but must be one of "
-            f"{', '.join(WRITERS)}"
-        )
-    return WRITERS[suffix]
+    return chosen_writer(WRITERS, target, "a study")
 
 
 def write(found: Outcome, target: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 from typing import TYPE_CHECKING
+
+from eval.report.pages import environment, own_file
 
 if TYPE_CHECKING:
     import jinja2
 
+_PACKAGE = "components.study"
 POLICY = (
     "default-src 'none'; script-src 'self'{0}; style-src 'self'{0}; media-src 'self'{0}; "
     "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
@@ -37,28 +39,14 @@ def message(title: str, remedy: str) -> str:
 
 def style() -> str:
     """The page's style: the report's colours and type, and its own."""
-    report = importlib.resources.files("eval.report").joinpath("base.css")
-    return report.read_text(encoding="utf-8") + _own_file("study.css")
+    return own_file("eval.report", "base.css") + own_file(_PACKAGE, "study.css")
 
 
 def script() -> str:
     """The page's script."""
-    return _own_file("study.js")
+    return own_file(_PACKAGE, "study.js")
 
 
 @functools.cache
 def _template() -> jinja2.Template:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_own_file),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja")
-
-
-def _own_file(name: str) -> str:
-    return importlib.resources.files("components.study").joinpath(name).read_text(encoding="utf-8")
+    return environment(_PACKAGE).get_template("page.html.jinja")

@@ -10,7 +10,6 @@ import base64
 import datetime as dt
 import functools
 import hashlib
-import importlib.resources
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,11 +19,13 @@ from typing import TYPE_CHECKING
 from eval.report.cards import Card, ScoreId, Tile, cards
 from eval.report.data import ReportData, ReportRow
 from eval.report.means import Column, aggregates, score_columns, variant_means
+from eval.report.pages import environment, own_file
 from eval.report.plot import Plot, scatter
 
 if TYPE_CHECKING:
     import jinja2
 
+_PACKAGE = "eval.report"
 CATEGORIES = ("object", "background", "style", "other")
 """Those with a colour of their own; any other is drawn as ``other``."""
 _AXES = ("textual_alignment", "frame_consistency")
@@ -56,8 +57,8 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
     """
     from markupsafe import Markup  # noqa: PLC0415
 
-    style = _own_file("base.css") + _own_file("style.css")
-    script = _own_file("players.js") + _own_file("gallery.js")
+    style = own_file(_PACKAGE, "base.css") + own_file(_PACKAGE, "style.css")
+    script = own_file(_PACKAGE, "players.js") + own_file(_PACKAGE, "gallery.js")
     columns = score_columns(data.rows)
     groups = cards(data)
     means = [
@@ -94,22 +95,10 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
 
 @functools.cache
 def _template() -> jinja2.Template:
-    import jinja2  # noqa: PLC0415 - only a report needs it
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_own_file),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "duration": _duration, "tone": _tone}
-    environment.filters["colour"] = _colour
-    return environment.get_template("page.html.jinja")
-
-
-def _own_file(name: str) -> str:
-    return importlib.resources.files("eval.report").joinpath(name).read_text(encoding="utf-8")
+    found = environment(_PACKAGE)
+    found.filters |= {"number": _number, "duration": _duration, "tone": _tone}
+    found.filters["colour"] = _colour
+    return found.get_template("page.html.jinja")
 
 
 def _csp_hash(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +56,33 @@ def browser(chromium: str, tmp_path: Path, request: pytest.FixtureRequest) -> It
         )
         yield context
         context.close()
+
+
+@pytest.fixture(scope="module")
+def program(chromium: str) -> Iterator[Any]:
+    """One browser, for several people's contexts."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def contexts(program: Any) -> Iterator[Callable[..., Any]]:
+    """Open contexts of the browser: people at computers of their own."""
+    found = []
+
+    def one(**options: Any) -> Any:
+        found.append(program.new_context(**options))
+        return found[-1]
+
+    yield one
+    for context in found:
+        context.close()
+
+
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eval.study.resampling.RESAMPLES", 100)
