@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
@@ -19,7 +18,8 @@ from methods.video_pipeline import VideoPipeline, check_sampling, pictures
 if TYPE_CHECKING:
     import torch
 
-UNET_CONFIG = "unet/config.json"
+    from tav_model.base import BaseFiles
+
 _ADAPTER = VideoPart(library="diffusers", kinds=("MotionAdapter",), stem=DIFFUSERS_STEM)
 _SCHEDULE = {
     "beta_schedule": "linear",
@@ -94,7 +94,7 @@ class AnimateDiffV2V(VideoPipeline):
                 f"{where} has conv_in_channels={channels}, for a picture beside the noise, which "
                 "this method has none of: take an adapter without it"
             )
-        unet = own_config(f"model.base {model.base!r}", model.base, model.revision, UNET_CONFIG)
+        unet = self._base_config()
         base = unet.get("block_out_channels")
         if (blocks := config.get("block_out_channels")) != base:
             raise ValueError(
@@ -116,24 +116,25 @@ class AnimateDiffV2V(VideoPipeline):
     def load(self) -> None:
         from diffusers import AnimateDiffVideoToVideoPipeline, DDIMScheduler
 
-        from tav_model.identity import resolve_base, resolve_model
+        from tav_model.base import find_base
+        from tav_model.identity import resolve_model
         from tav_model.load import DTYPES, checked_device
         from tav_model.load_parts import load_text_encoder, load_tokenizer, load_vae
-        from tav_model.parts import check_folder_configs, read_config
-        from tav_model.schedule import SCHEDULER_FILE, schedule_settings
+        from tav_model.parts import check_parts
+        from tav_model.schedule import schedule_settings
 
         own, model = self.settings.own, self.settings.model
         device, dtype = checked_device(model.device), DTYPES[model.dtype]
-        folder = resolve_base(model.base, model.revision)
-        check_folder_configs(folder)
+        files = find_base(model)
+        check_parts(files.configs())
         self.check_own_models()
         adapter = resolve_model(own.adapter, own.adapter_revision, self.weights()["adapter"])
-        schedule = schedule_settings(read_config(folder / SCHEDULER_FILE))
+        schedule = schedule_settings(files.config("scheduler"))
         self._pipeline = AnimateDiffVideoToVideoPipeline(
-            vae=load_vae(folder, dtype),
-            text_encoder=load_text_encoder(folder, dtype),
-            tokenizer=load_tokenizer(folder),
-            unet=_load_unet(folder, dtype),
+            vae=load_vae(files, dtype),
+            text_encoder=load_text_encoder(files, dtype),
+            tokenizer=load_tokenizer(files),
+            unet=_load_unet(files, dtype),
             motion_adapter=load_part(adapter, _ADAPTER, "MotionAdapter", model.dtype),
             scheduler=DDIMScheduler(**schedule | _SCHEDULE),
         )
@@ -149,13 +150,22 @@ class AnimateDiffV2V(VideoPipeline):
     def arguments(self, source: Source, edit: Edit) -> Mapping[str, Any]:
         return {"video": pictures(source.frames), "strength": self.settings.own.strength}
 
+    def _base_config(self) -> dict[str, Any]:
+        from tav_model.base import base_config
+
+        model = self.settings.model
+        try:
+            return base_config(model, "unet")
+        except (OSError, ValueError) as error:
+            raise ValueError(f"model.base {model.base!r} has no UNet's config: {error}") from error
+
     def _config(self) -> dict[str, Any]:
         own = self.settings.own
         where = f"{self.section}.adapter {own.adapter!r}"
         return own_config(where, own.adapter, own.adapter_revision, "config.json")
 
 
-def _load_unet(folder: Path, dtype: torch.dtype) -> Any:
+def _load_unet(files: BaseFiles, dtype: torch.dtype) -> Any:
     """The base's UNet as diffusers has it.
 
     Raises:
@@ -166,15 +176,10 @@ def _load_unet(folder: Path, dtype: torch.dtype) -> Any:
     from diffusers import UNet2DConditionModel
 
     from tav_model.load_parts import check_fit, fitting
-    from tav_model.parts import read_config, stock_config
-    from tav_model.weights import read_state, weight_files
+    from tav_model.parts import stock_config
 
-    place = folder / "unet"
-    config, state = (
-        stock_config(read_config(place / "config.json")),
-        read_state(weight_files(place)),
-    )
-    with fitting(place):
+    config, state = stock_config(files.config("unet")), files.state("unet")
+    with fitting(*files.places("unet")):
         with torch.device("meta"):
             unet = UNet2DConditionModel.from_config(config)
         check_fit(unet, state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -36,9 +35,8 @@ class TunedMethod(Method):
         """The stage that tunes; without tuning it keeps nothing."""
         settings = self.settings
         # Where the base lies does not matter, only what it is: its revision is in every key.
-        model = dataclasses.replace(settings.model, base="-", revision=None)
         tuned = settings.tune.steps > 0
-        parts = {"model": model, "tune": settings.tune}
+        parts = {"model": settings.model.use(), "tune": settings.tune}
         return Stage(kind=ADAPTER, parts=parts, long=tuned, kept=tuned, of=self.adapter_of)
 
     def adapter_passes(self) -> Passes:

@@ -1,10 +1,11 @@
 """What a user may choose about the model. Standard library only: importing this loads no torch.
 
 A field with `metadata={"key": False}` cannot change a result beyond rounding; callers leave it out
-when they derive a content key from a config.
+when they derive a content key from a config, and one with `{"key": "unless default"}` at its
+default, so that keys from before it was there hold.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
@@ -16,6 +17,8 @@ _STARTS = ("inversion", "noise")
 MAX_STEPS = 1000
 """Of inversion and sampling."""
 _NOT_KEY: dict[str, Any] = {"key": False}
+_SOURCE = ("base", "revision", "config", "vae", "vae_revision", "loras")
+_UNLESS_DEFAULT: dict[str, Any] = {"key": "unless default"}
 
 
 def require(ok: bool, name: str, value: object, limit: str, remedy: str) -> None:  # noqa: FBT001
@@ -23,6 +26,28 @@ def require(ok: bool, name: str, value: object, limit: str, remedy: str) -> None
     if not ok:
         msg = f"{name}={value!r} is out of range: it must be {limit}. {remedy}"
         raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoraConfig:
+    """Low-rank updates of a base's weights (LoRA, arXiv 2106.09685), from a file.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    path: str
+    """A `.safetensors` file, as diffusers or kohya's sd-scripts write it."""
+    weight: float = 1.0
+    """What its updates are multiplied by; 0 changes nothing."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(bool(self.path), "path", self.path, "a file", "Name the LoRA's file.")
+        finite = -float("inf") < self.weight < float("inf")
+        require(finite, "weight", self.weight, "finite", "Use 1, or less for less of its effect.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +61,19 @@ class ModelConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     base: str
-    """Folder in the diffusers Stable Diffusion layout, or a hub id such as `owner/name`."""
+    """Folder in the diffusers Stable Diffusion layout, a hub id such as `owner/name`, or a
+    `.safetensors` file that holds all parts in the original (LDM) layout."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id; a folder takes none."""
+    """Branch, tag or commit of a hub id; a folder or a file takes none."""
+    config: str | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """The configs of a base in one file: `sd1`, `sd2`, `sd2_v`, or a folder in the diffusers layout
+    with configs and tokenizer; none takes those that the file's tensors call for."""
+    vae: str | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """In place of the base's own VAE: a folder, a hub id or a `.safetensors` file."""
+    vae_revision: str | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """Branch, tag or commit of the VAE's hub id."""
+    loras: tuple[LoraConfig, ...] = field(default=(), metadata=_UNLESS_DEFAULT)
+    """Merged into UNet and text encoder, before the UNet is inflated."""
     device: str = field(default="cpu", metadata=_NOT_KEY)
     """`cpu`, `cuda` or `cuda:N`. Asking for a device that is not there is an error."""
     dtype: DTypeName = "fp32"
@@ -73,6 +108,15 @@ class ModelConfig:
             "Set model.device.",
         )
         require(0 <= self.init_seed < 2**63, "init_seed", self.init_seed, "0 .. 2**63-1", "Use 0.")
+
+    def source(self) -> "ModelConfig":
+        """Which model it is, with what is put on it; all else at its default."""
+        return ModelConfig(**{name: getattr(self, name) for name in _SOURCE})
+
+    def use(self) -> "ModelConfig":
+        """How the model is used, whichever it is: the rest of `source`."""
+        nothing = ModelConfig(base="-")
+        return replace(self, **{name: getattr(nothing, name) for name in _SOURCE})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

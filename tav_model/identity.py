@@ -124,7 +124,25 @@ def base_identity(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-        with path.open("rb") as stream:
-            while block := stream.read(_CHUNK):
-                digest.update(block)
+        _add(digest, path)
     return f"sha256:{digest.hexdigest()[:32]}"
+
+
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex digits.
+
+    Raises:
+        BaseModelError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        _add(digest, path)
+    except OSError as err:
+        raise BaseModelError(f"{path} cannot be read ({err.strerror}).") from err
+    return digest.hexdigest()
+
+
+def _add(digest: "hashlib._Hash", path: Path) -> None:
+    with path.open("rb") as stream:
+        while block := stream.read(_CHUNK):
+            digest.update(block)

@@ -1,19 +1,17 @@
 """The base's own image UNet over a clip, each frame alone: what other methods edit frames with."""
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
 from tav_model.attention import SpatioTemporalProcessor, TextProcessor, backend_named
+from tav_model.base import BaseFiles
 from tav_model.config import DTypeName, ModelConfig
 from tav_model.errors import BaseModelError
 from tav_model.layers import Clip
 from tav_model.load import DTYPES, BaseModel, load_parts
 from tav_model.load_parts import check_fit, fitting
-from tav_model.parts import read_config, stock_config
+from tav_model.parts import stock_config
 from tav_model.unet import ClipUNet
-from tav_model.weights import read_state, weight_files
 
 
 class ImageUNet(ClipUNet):
@@ -55,9 +53,9 @@ def load_image_base(config: ModelConfig, *, frames_per_batch: int) -> BaseModel:
         BaseModelError: see `tav_model.load.load_base`; or the UNet is inflated.
     """
 
-    def unet(folder: Path, device: torch.device) -> ImageUNet:
+    def unet(base: BaseFiles, device: torch.device) -> ImageUNet:
         return load_image_unet(
-            folder,
+            base,
             frames_per_batch=frames_per_batch,
             attention_backend=config.attention_backend,
             device=device,
@@ -68,7 +66,7 @@ def load_image_base(config: ModelConfig, *, frames_per_batch: int) -> BaseModel:
 
 
 def load_image_unet(
-    folder: Path,
+    base: BaseFiles,
     *,
     frames_per_batch: int,
     attention_backend: str,
@@ -78,7 +76,7 @@ def load_image_unet(
     """Load a stock 2D UNet.
 
     Args:
-        folder: a base model's folder; safetensors only.
+        base: a base model's files; safetensors only.
         frames_per_batch: frames of each clip that go through it at once.
         attention_backend: name of a diffusers attention backend.
         device: where the parameters go.
@@ -92,17 +90,16 @@ def load_image_unet(
             they are those of an inflated UNet.
         ValueError: the attention backend is unknown.
     """
-    folder = folder / "unet"
-    config = stock_config(read_config(folder / "config.json"))
+    config = stock_config(base.config("unet"))
     backend = backend_named(attention_backend)
-    state = read_state(weight_files(folder))
+    state = base.state("unet")
     if inflated := sorted(name for name in state if ".attn_temp." in name):
         raise BaseModelError(
-            f"the UNet in {folder} is inflated to video (it has {inflated[0]}): tuned together "
-            "with layers along time, the rest of it is no image model. For this method set "
-            "model.base to the image model that it was made from."
+            f"the UNet in {base.places('unet')[0]} is inflated to video (it has {inflated[0]}): "
+            "tuned together with layers along time, the rest of it is no image model. For this "
+            "method set model.base to the image model that it was made from."
         )
-    with fitting(folder):
+    with fitting(*base.places("unet")):
         with torch.device("meta"):
             unet: ImageUNet = ImageUNet.from_config(config)
         check_fit(unet, state)

@@ -10,8 +10,8 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from tav_model.attention import backend_named
+from tav_model.base import BaseFiles, files_of, find_base
 from tav_model.config import AttentionMode, DTypeName, ModelConfig
-from tav_model.identity import base_identity, resolve_base
 from tav_model.load_parts import (
     check_fit,
     fitting,
@@ -20,9 +20,8 @@ from tav_model.load_parts import (
     load_tokenizer,
     load_vae,
 )
-from tav_model.parts import check_folder_configs, read_config
+from tav_model.parts import check_parts
 from tav_model.unet import ClipUNet, build_unet, init_temporal, tuned_parameters
-from tav_model.weights import read_state, weight_files
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -60,13 +59,13 @@ def load_base(config: ModelConfig) -> BaseModel:
 
     Raises:
         ValueError: the device is not there.
-        BaseModelError: the folder is no Stable Diffusion 1.x or 2.x model, or what is in it is
-            missing, damaged or of different models.
+        BaseModelError: it is no Stable Diffusion 1.x or 2.x model, or what is in it is missing,
+            damaged or of different models; or a LoRA or VAE does not fit it.
     """
 
-    def unet(folder: Path, device: torch.device) -> ClipUNet:
+    def unet(base: BaseFiles, device: torch.device) -> ClipUNet:
         return load_unet(
-            folder,
+            base,
             attention_mode=config.attention_mode,
             attention_backend=config.attention_backend,
             init_seed=config.init_seed,
@@ -77,12 +76,14 @@ def load_base(config: ModelConfig) -> BaseModel:
     return load_parts(config, unet)
 
 
-def load_parts(config: ModelConfig, unet_of: Callable[[Path, torch.device], ClipUNet]) -> BaseModel:
+def load_parts(
+    config: ModelConfig, unet_of: Callable[[BaseFiles, torch.device], ClipUNet]
+) -> BaseModel:
     """Load a base model around a UNet of one's own making.
 
     Args:
         config: which model, where and how.
-        unet_of: makes the UNet of a base model's folder, on a device.
+        unet_of: makes the UNet of a base model's files, on a device.
 
     Returns:
         The model; `initial` holds what requires gradients.
@@ -93,10 +94,10 @@ def load_parts(config: ModelConfig, unet_of: Callable[[Path, torch.device], Clip
     """
     device = checked_device(config.device)
     dtype = DTYPES[config.dtype]
-    folder = resolve_base(config.base, config.revision)
-    check_folder_configs(folder)
-    tokenizer, scheduler = load_tokenizer(folder), load_scheduler(folder)
-    unet = unet_of(folder, device)
+    files = find_base(config)
+    check_parts(files.configs())
+    tokenizer, scheduler = load_tokenizer(files), load_scheduler(files)
+    unet = unet_of(files, device)
     initial = {
         name: parameter.detach().to("cpu", copy=True)
         for name, parameter in tuned_parameters(unet).items()
@@ -106,20 +107,20 @@ def load_parts(config: ModelConfig, unet_of: Callable[[Path, torch.device], Clip
         unet.compile()
     return BaseModel(
         unet=unet,
-        vae=load_vae(folder, dtype).to(device=device, memory_format=torch.channels_last),
-        text_encoder=load_text_encoder(folder, dtype).to(device),
+        vae=load_vae(files, dtype).to(device=device, memory_format=torch.channels_last),
+        text_encoder=load_text_encoder(files, dtype).to(device),
         tokenizer=tokenizer,
         scheduler=scheduler,
         device=device,
         dtype=dtype,
         config=config,
-        identity=base_identity(folder),
+        identity=files.identity(),
         initial=initial,
     )
 
 
 def load_unet(
-    folder: Path,
+    base: BaseFiles | Path,
     *,
     attention_mode: AttentionMode = "sparse_causal",
     attention_backend: str = "native",
@@ -134,7 +135,7 @@ def load_unet(
     rounding (2^-9 relative in bf16). Tuned parameters stay fp32.
 
     Args:
-        folder: a base model's folder or its `unet` folder; safetensors only.
+        base: a base model's files, its folder or its `unet` folder; safetensors only.
         attention_mode: which frames the space-time attention sees.
         attention_backend: name of a diffusers attention backend.
         init_seed: seed of the temporal attentions' weights, used for a 2D UNet only.
@@ -148,17 +149,17 @@ def load_unet(
         BaseModelError: a file is missing, damaged, pickled, or its tensors do not fit the config.
         ValueError: the attention backend is unknown.
     """
-    folder = folder / "unet" if (folder / "unet").is_dir() else folder
-    config = read_config(folder / "config.json")
+    files = files_of(base)
+    config = files.config("unet")
     backend_named(attention_backend)  # a wrong name is no fault of the files
-    with fitting(folder):
+    with fitting(*files.places("unet")):
         unet = build_unet(
             config, attention_mode=attention_mode, attention_backend=attention_backend
         )
-    state = read_state(weight_files(folder))
+    state = files.state("unet")
     if not any(".attn_temp." in name for name in state):
         state |= init_temporal(unet, init_seed)
-    with fitting(folder):
+    with fitting(*files.places("unet")):
         check_fit(unet, state)
         fill_unet(unet, state, device=device, dtype=dtype)
     return unet

@@ -9,26 +9,26 @@ from diffusers import AutoencoderKL, DDIMScheduler
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from tav_model.base import BaseFiles, files_of, is_shipped
 from tav_model.errors import BaseModelError
-from tav_model.parts import check_vocabulary, read_config
-from tav_model.schedule import SCHEDULER_FILE, schedule_settings
-from tav_model.weights import read_state, weight_files
+from tav_model.parts import check_vocabulary
+from tav_model.schedule import schedule_settings
+from tav_model.single_file import tokenizer_of
 
 
-def load_vae(folder: Path, dtype: torch.dtype) -> AutoencoderKL:
+def load_vae(base: BaseFiles | Path, dtype: torch.dtype) -> AutoencoderKL:
     """Load the VAE, frozen.
 
     Args:
-        folder: a base model's folder.
+        base: a base model's files, or its folder.
         dtype: of all its parameters.
 
     Raises:
         BaseModelError: a file is missing, damaged, pickled, or its tensors do not fit the config.
     """
-    folder = folder / "vae"
-    config = read_config(folder / "config.json")
-    state = read_state(weight_files(folder))
-    with fitting(folder):
+    files = files_of(base)
+    config, state = files.config("vae"), files.state("vae")
+    with fitting(*files.places("vae")):
         with torch.device("meta"):
             vae: AutoencoderKL = AutoencoderKL.from_config(config)
         vae._fix_state_dict_keys_on_load(state)  # noqa: SLF001 (names of older diffusers)
@@ -37,20 +37,20 @@ def load_vae(folder: Path, dtype: torch.dtype) -> AutoencoderKL:
     return vae.requires_grad_(requires_grad=False).eval()
 
 
-def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
+def load_text_encoder(base: BaseFiles | Path, dtype: torch.dtype) -> CLIPTextModel:
     """Load the text encoder, frozen.
 
     Args:
-        folder: a base model's folder.
+        base: a base model's files, or its folder.
         dtype: of all its parameters.
 
     Raises:
         BaseModelError: a file is missing, damaged, pickled, or its tensors do not fit the config.
     """
-    folder = folder / "text_encoder"
-    config = CLIPTextConfig.from_dict(read_config(folder / "config.json"))
-    state = read_state(weight_files(folder, "model"))
-    with fitting(folder), quiet():
+    files = files_of(base)
+    config = CLIPTextConfig.from_dict(files.config("text_encoder"))
+    state = files.state("text_encoder")
+    with fitting(*files.places("text_encoder")), quiet():
         model, info = CLIPTextModel.from_pretrained(
             None,
             config=config,
@@ -64,24 +64,23 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
     return model.requires_grad_(requires_grad=False).eval()
 
 
-def load_tokenizer(folder: Path) -> CLIPTokenizer:
+def load_tokenizer(base: BaseFiles | Path) -> CLIPTokenizer:
     """Load the tokenizer.
 
     Args:
-        folder: a base model's folder.
+        base: a base model's files, or its folder.
 
     Raises:
         BaseModelError: a file is missing or damaged, or the tokenizer knows tokens that the text
             encoder does not.
     """
-    place = folder / "tokenizer"
-    check_vocabulary(place)
-    try:
-        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(place)
-    except Exception as err:  # the Rust library raises Exception itself
-        msg = f"{place} is no tokenizer that can be read ({err}). Copy or download it again."
-        raise BaseModelError(msg) from err
-    words = read_config(folder / "text_encoder" / "config.json").get("vocab_size", 0)
+    files = files_of(base)
+    place = files.folder / "tokenizer"
+    if is_shipped(files.folder):
+        tokenizer: CLIPTokenizer = tokenizer_of(files.config("tokenizer"))
+    else:
+        tokenizer = _read_tokenizer(place)
+    words = files.config("text_encoder").get("vocab_size", 0)
     if len(tokenizer) > words:
         msg = (
             f"{place} has {len(tokenizer)} tokens, but the text encoder knows {words} "
@@ -91,24 +90,37 @@ def load_tokenizer(folder: Path) -> CLIPTokenizer:
     return tokenizer
 
 
-def load_scheduler(folder: Path) -> DDIMScheduler:
+def _read_tokenizer(place: Path) -> CLIPTokenizer:
+    check_vocabulary(place)
+    try:
+        return CLIPTokenizer.from_pretrained(place)
+    except Exception as err:  # the Rust library raises Exception itself
+        msg = f"{place} is no tokenizer that can be read ({err}). Copy or download it again."
+        raise BaseModelError(msg) from err
+
+
+def load_scheduler(base: BaseFiles | Path) -> DDIMScheduler:
     """Make the DDIM schedule of a base model, whatever sampler its own config names.
 
     Inversion and sampling use the same one, or the way back would not end where the way there
     began. What of the config is honoured, forced and refused: `tav_model.schedule`.
 
     Args:
-        folder: a base model's folder.
+        base: a base model's files, or its folder.
 
     Raises:
         BaseModelError: there is no scheduler config, or it asks for what cannot be honoured.
     """
-    return DDIMScheduler(**schedule_settings(read_config(folder / SCHEDULER_FILE)))
+    return DDIMScheduler(**schedule_settings(files_of(base).config("scheduler")))
 
 
 @contextmanager
-def fitting(folder: Path) -> Iterator[None]:
+def fitting(origin: Path, place: Path | None = None) -> Iterator[None]:
     """Tell of weights and config that do not go together, where the libraries do.
+
+    Args:
+        origin: the folder or file of the weights.
+        place: the config's folder, where it is another one.
 
     Raises:
         BaseModelError: in place of what they raise.
@@ -118,9 +130,8 @@ def fitting(folder: Path) -> Iterator[None]:
     except BaseModelError:
         raise
     except (RuntimeError, ValueError, TypeError, LookupError, NotImplementedError) as err:
-        msg = (
-            f"the weights in {folder} do not fit its config.json: {err}. Take both from one model."
-        )
+        config = "its config.json" if place in (None, origin) else f"the config in {place}"
+        msg = f"the weights in {origin} do not fit {config}: {err}. Take both from one model."
         raise BaseModelError(msg) from err
 
 

@@ -121,15 +121,6 @@ def model_file(model: str, revision: str | None, name: str) -> dict[str, Any]:
     return read_config(Path(hf_hub_download(model, name, revision=revision)))
 
 
-def check_folder_configs(folder: Path) -> None:
-    """Check the configs of a base model's folder; see ``check_parts``.
-
-    Raises:
-        BaseModelError: a config is missing, unreadable or refused.
-    """
-    check_parts({part: read_config(folder / name) for part, name in CONFIG_FILES.items()})
-
-
 def check_vocabulary(folder: Path) -> None:
     """Refuse a tokenizer's folder without its words, which the libraries may load as empty.
 

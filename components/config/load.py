@@ -12,6 +12,7 @@ from components.config.settings import RunConfig
 from components.config.variants import narrowed, variant_configs, whole_variants
 from components.errors import UserError
 from methods.registry import UnknownMethodError, find_method, method_names
+from tav_model.config import ModelConfig
 from tinyworld import shipped
 
 
@@ -94,8 +95,17 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         return folder(name)
 
     def folder(name: str) -> str:
-        # What is no folder here is a hub id.
-        return whole(name) if Path(name).expanduser().is_dir() else name
+        # What is neither folder nor file here is a hub id.
+        return whole(name) if Path(name).expanduser().exists() else name
+
+    def base(model_: ModelConfig) -> ModelConfig:
+        return dataclasses.replace(
+            model_,
+            base=model(model_.base, "base"),
+            config=model_.config and folder(model_.config),
+            vae=model_.vae and folder(model_.vae),
+            loras=tuple(dataclasses.replace(one, path=whole(one.path)) for one in model_.loras),
+        )
 
     def section(own: Any) -> Any:
         """A method's section: its fields say which of them are addresses, and which models."""
@@ -111,7 +121,7 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         run=whole(config.run),
         manifest=whole(config.manifest),
         manifest_root=config.manifest_root and whole(config.manifest_root),
-        model=dataclasses.replace(config.model, base=model(config.model.base, "base")),
+        model=base(config.model),
         own={name: section(own) for name, own in config.own.items()},
         caption=dataclasses.replace(
             config.caption,

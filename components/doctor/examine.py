@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from components.config import RunConfig, parse_run, variant_configs
 from components.doctor.clips import TrialSource, chosen_clip
@@ -17,7 +16,7 @@ from components.doctor.trial import drawn_clip, trial
 from components.errors import ItemError, UserError
 from components.manifest.load import Manifest, load_manifest
 from components.records.failures import expected_errors
-from components.records.revisions import hub_revision
+from components.records.revisions import Named, pinned
 from components.run.estimate import RunPlan, plan_run
 from components.run.record import BASE
 from components.run.runner import Runner
@@ -45,13 +44,13 @@ def examine(config: RunConfig, source: TrialSource | None = None) -> Iterator[Fi
     manifest, told = _manifest(config)
     yield told
     sound: dict[str, dict[str, str]] = {}
-    seen: dict[tuple[str, str | None], str | None] = {}
+    seen: dict[Named, str | None] = {}
     for name, variant in variants.items():
         revisions: dict[str, str] = {}
         asked = wanted(variant, manifest)
         for setting, model in asked.items():
             if model not in seen:
-                finding, seen[model] = resolved(*model, setting)
+                finding, seen[model] = resolved(model, setting)
                 yield finding
             if (exact := seen[model]) is not None:
                 revisions[setting] = exact
@@ -156,10 +155,7 @@ def _computed(
 ) -> Iterator[Finding]:
     from tav_model.load import load_base
 
-    model = variant.model
-    if not Path(model.base).is_dir():
-        model = replace(model, revision=hub_revision(revision))
-    loaded = load_base(model)
+    loaded = load_base(pinned(variant.model, revision))
     yield from meaning(loaded, variant)
     clip = drawn_clip(variant) if source is None else chosen_clip(source, variant, manifest)
     yield from trial(loaded, variant, clip)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from components.config import RunConfig
 from components.doctor.finding import Finding, failed
 from components.errors import UserError
 from components.manifest.load import Manifest
-from components.records.models import model_config
-from components.records.revisions import resolve_revision
+from components.records.models import model_config, part_config
+from components.records.revisions import Named, exact_revision
 from components.run.record import BASE, used_models
 from components.steps.models import check_models
 from components.steps.score import check_judge, judge_model
@@ -20,6 +20,7 @@ from components.steps.step import StepContext
 from eval.judges import JUDGES
 from eval.protocols.evidence import CLIP
 from eval.protocols.registry import judges_of
+from tav_model.config import ModelConfig
 from tav_model.schedule import DEFAULTS, SCHEDULER_FILE, schedule_settings
 from tinyworld.shipped import public_name
 
@@ -34,8 +35,8 @@ _SHOWN = 12
 """Digits of a revision."""
 
 
-def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, tuple[str, str | None]]:
-    """The models that a variant's run loads: name and revision, by setting.
+def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, Named]:
+    """The models that a variant's run loads, by setting.
 
     Args:
         config: Of the variant.
@@ -59,7 +60,7 @@ def judges(config: RunConfig) -> Iterator[Finding]:
         setting = f"score.judges.{judge}"
         try:
             one = judge_model(config.score, judge)
-            finding, exact = resolved(one.model, one.revision, setting)
+            finding, exact = resolved((one.model, one.revision), setting)
             if exact is not None:
                 check_judge(one.model)
             yield finding
@@ -67,12 +68,11 @@ def judges(config: RunConfig) -> Iterator[Finding]:
             yield failed("models", setting, error)
 
 
-def resolved(name: str, revision: str | None, setting: str) -> tuple[Finding, str | None]:
+def resolved(model: Named, setting: str) -> tuple[Finding, str | None]:
     """Where a model is and which one exactly; of a hub model also whether the hub is there.
 
     Args:
-        name: Folder or hub id.
-        revision: Of a hub id.
+        model: Folder or hub id with its revision, or a base.
         setting: What the configuration calls it.
 
     Returns:
@@ -80,18 +80,39 @@ def resolved(name: str, revision: str | None, setting: str) -> tuple[Finding, st
     """
     from huggingface_hub import constants
 
+    name = model.base if isinstance(model, ModelConfig) else model[0]
     folder = Path(name.removeprefix("local-dir:"))
-    local = not name.startswith("hf-hub:") and (folder.is_dir() or name.startswith("local-dir:"))
+    local = not name.startswith("hf-hub:") and (folder.exists() or name.startswith("local-dir:"))
     try:
-        exact = resolve_revision(name, revision)
+        exact = exact_revision(model)
     except UserError as error:
         told = failed("models" if local else "hub", f"{setting} {name}", error)
         return told, None
-    shown = exact if len(exact) <= _SHOWN else f"{exact.removeprefix('sha256:')[:_SHOWN]}…"
+    own, *more = exact.split("+")
+    above = "".join(f"; {one}" for one in _put_on(model, more))
     if local:
-        return Finding("models", setting, f"{public_name(name)}, a folder, digest {shown}"), exact
+        kind = "a folder" if folder.is_dir() else "a file"
+        found = f"{public_name(name)}, {kind}, digest {_cut(own)}{above}"
+        return Finding("models", setting, found), exact
     how = "in the cache; HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "the hub answers"
-    return Finding("hub", f"{setting} {name}", f"commit {shown}, {how}"), exact
+    return Finding("hub", f"{setting} {name}", f"commit {_cut(own)}, {how}{above}"), exact
+
+
+def _cut(exact: str) -> str:
+    return exact if len(exact) <= _SHOWN else f"{exact.removeprefix('sha256:')[:_SHOWN]}…"
+
+
+def _put_on(model: Named, parts: Sequence[str]) -> Iterator[str]:
+    """What lies on a base, by the rest of its revision."""
+    if not isinstance(model, ModelConfig):
+        return
+    found = {part.partition(":")[0]: part.partition(":")[2] for part in parts}
+    if "config" in found:
+        yield f"configs {model.config or 'as the file calls for'}"
+    if "vae" in found:
+        yield f"VAE {model.vae}, {_cut(found['vae'])}"
+    for lora in model.loras:
+        yield f"LoRA {lora.path} at {float(lora.weight):g}"
 
 
 def base(config: RunConfig, revisions: Mapping[str, str]) -> Iterator[Finding]:
@@ -118,16 +139,12 @@ def base(config: RunConfig, revisions: Mapping[str, str]) -> Iterator[Finding]:
         own = ", ".join(revisions) or "none"
         yield Finding("base", "configs and weights", f"{config.method} uses no base; models: {own}")
         return
-    name, exact = config.model.base, revisions[BASE]
-
-    def read(file: str) -> dict[str, Any]:
-        return model_config(BASE, name, exact, file)
-
-    unet = read("unet/config.json")
+    model, exact = config.model, revisions[BASE]
+    unet = part_config(model, exact, "unet")
     kind = "Tune-A-Video (3D)" if "3D" in str(unet.get("_class_name")) else "Stable Diffusion (2D)"
-    text = read("text_encoder/config.json")["hidden_size"]
+    text = part_config(model, exact, "text_encoder")["hidden_size"]
     yield Finding("base", "configs and weights", f"{kind}, text width {text}, whole and finite")
-    yield from _schedule(read(SCHEDULER_FILE), _named_scheduler(read))
+    yield from _schedule(part_config(model, exact, "scheduler"), _named_scheduler(model, exact))
 
 
 def _schedule(file: Mapping[str, Any], named: str | None) -> Iterator[Finding]:
@@ -163,10 +180,10 @@ def _short(value: Any) -> str:
     return text.strip('"') if len(text) <= 40 else f"{len(value)} numbers"  # noqa: PLR2004
 
 
-def _named_scheduler(read: Any) -> str | None:
-    """The scheduler's class by model_index.json, which not every folder has."""
+def _named_scheduler(model: ModelConfig, exact: str) -> str | None:
+    """The scheduler's class by model_index.json, which not every base has."""
     try:
-        entry = read("model_index.json").get("scheduler")
+        entry = model_config(BASE, model.base, exact, "model_index.json").get("scheduler")
     except UserError:
         return None
     return str(entry[1]) if isinstance(entry, list) and len(entry) == 2 else None  # noqa: PLR2004

@@ -61,7 +61,7 @@ def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float |
     @functools.cache
     def costs(variant: str, video: VideoConfig) -> VideoCost:
         of = context.of(variant)
-        base = base_configs(of.config.model.base, of.base_revision)
+        base = base_configs(of.config.model, of.base_revision)
         return VideoCost(of.config, base, video)
 
     for item in items:

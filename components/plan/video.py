@@ -9,10 +9,11 @@ from typing import Any
 
 from components.config import RunConfig, VideoConfig
 from components.plan.rates import Rates
-from components.records.models import model_config
+from components.records.models import part_config
 from components.steps.methods import answering, make_method
 from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
+from tav_model.config import ModelConfig
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
@@ -197,20 +198,17 @@ def text_parameters(config: Mapping[str, Any]) -> int:
     return int(embeddings + config["num_hidden_layers"] * layer + 2 * width)
 
 
-def base_configs(base: str, revision: str) -> BaseConfigs:
+def base_configs(model: ModelConfig, revision: str) -> BaseConfigs:
     """Read the configs of a base model; of a hub model only these are downloaded.
 
     Args:
-        base: Folder or hub id, as in ``model.base``.
-        revision: What ``resolve_revision`` made of it.
+        model: The base, as it is configured.
+        revision: What ``base_revision`` made of it.
 
     Raises:
         UserError: a config is missing, or the hub does not answer.
     """
     names = {"unet": "unet", "vae": "vae", "text": "text_encoder"}
     return BaseConfigs(
-        **{
-            field: model_config("model.base", base, revision, f"{part}/config.json")
-            for field, part in names.items()
-        }
+        **{field: part_config(model, revision, part) for field, part in names.items()}
     )

@@ -1,4 +1,4 @@
-"""What a model is exactly: the commit of a hub model, or the digest of a folder's content.
+"""What a model is exactly: the commit of a hub model, or the digest of its content here.
 
 Keys hold this revision and never the model's address, so that a changed folder or a moved branch
 recomputes what depends on it, and a copied folder recomputes nothing.
@@ -7,6 +7,7 @@ recomputes what depends on it, and a copied folder recomputes nothing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -14,12 +15,13 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from components.errors import UserError
 from components.storage.store import file_sha256
+from tav_model.config import ModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +67,71 @@ def resolve_revision(model: str, revision: str | None = None) -> str:
     return _hub_commit(name, revision or "main")
 
 
+Named = tuple[str, str | None] | ModelConfig
+"""A model by name and revision, or a base with all that is put on it."""
+
+
+def exact_revision(model: Named) -> str:
+    """Which version of a model its name stands for; see ``resolve_revision``, ``base_revision``."""
+    if isinstance(model, ModelConfig):
+        return base_revision(model)
+    return resolve_revision(*model)
+
+
+def base_revision(model: ModelConfig) -> str:
+    """Say which base a configuration stands for, with all that is put on it.
+
+    Returns:
+        The base's own revision; then, each after a ``+``, what is there of the configs of a base in
+        one file, a VAE of its own, and LoRAs with their weights. A LoRA of weight 0 changes
+        nothing and is not among them.
+
+    Raises:
+        UserError: see ``resolve_revision``; or a file is not there, a pickle or of another kind.
+    """
+    from tav_model.base import config_files
+    from tav_model.single_file import config_folder, is_file, weights_file
+
+    def exactly(name: str, revision: str | None) -> str:
+        return (_single_digest if is_file(name) else resolve_revision)(name, revision)
+
+    parts = [exactly(model.base, model.revision)]
+    if is_file(model.base):
+        try:
+            folder = config_folder(weights_file("model.base", model.base), model.config)
+            parts.append(f"config:{_digest_of(folder, config_files(folder))}")
+        except ValueError as error:
+            raise UserError(f"model.base {model.base!r} cannot be used: {error}") from error
+    if model.vae is not None:
+        parts.append(f"vae:{exactly(model.vae, model.vae_revision)}")
+    for lora in model.loras:
+        digest = _single_digest(lora.path, None)
+        if lora.weight:
+            parts.append(f"lora:{digest}@{float(lora.weight)}")
+    return "+".join(parts)
+
+
 def hub_revision(resolved: str) -> str | None:
-    """The ``revision=`` to load a resolved model with: its commit, or none for a folder."""
-    return None if resolved.startswith(_FOLDER) else resolved
+    """The ``revision=`` to load a resolved model with: its commit, or none for what is here."""
+    own = resolved.partition("+")[0]
+    return None if own.startswith(_FOLDER) else own
+
+
+def pinned(model: ModelConfig, resolved: str) -> ModelConfig:
+    """A base as its revision names it, so that a branch that moves on changes nothing.
+
+    Args:
+        model: Of the configuration.
+        resolved: What ``base_revision`` made of it; empty changes nothing.
+    """
+    if not resolved:
+        return model
+    vae = next((one for one in resolved.split("+")[1:] if one.startswith("vae:")), "vae:")
+    return dataclasses.replace(
+        model,
+        revision=hub_revision(resolved),
+        vae_revision=hub_revision(vae.removeprefix("vae:")) or None,
+    )
 
 
 def _hub_commit(name: str, revision: str) -> str:
@@ -97,13 +161,41 @@ def _hub_commit(name: str, revision: str) -> str:
     return str(commit)
 
 
+def _single_digest(model: str, revision: str | None) -> str:
+    """Digest of one file's content."""
+    from tav_model.single_file import weights_file
+
+    if revision is not None:
+        raise UserError(
+            f"model {model!r} is a file, which has no revision {revision!r}: remove the revision"
+        )
+    try:
+        file = weights_file("the model's file", model)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    known, fresh = _read_cache(), dict[str, Any]()
+    try:
+        digest = _file_digest(file, known, fresh)
+    except OSError as error:
+        raise UserError(f"cannot read the model in {file} ({error.strerror})") from error
+    if fresh:
+        _write_cache(known | fresh)
+    return _FOLDER + digest
+
+
 def _folder_digest(folder: Path) -> str:
     """Digest of every file's relative path and content; hidden files and folders do not count."""
+    return _digest_of(folder, None)
+
+
+def _digest_of(folder: Path, files: Iterable[Path] | None) -> str:
+    """Digest of files' relative paths and content; none are all of the folder's."""
     known = _read_cache()
     fresh: dict[str, Any] = {}
     whole = hashlib.sha256()
     try:
-        files = sorted(_files(folder, frozenset()), key=lambda file: file.relative_to(folder).parts)
+        chosen = _files(folder, frozenset()) if files is None else files
+        files = sorted(chosen, key=lambda file: file.relative_to(folder).parts)
         for file in files:
             digest = _file_digest(file, known, fresh)
             line = json.dumps([file.relative_to(folder).as_posix(), digest])

@@ -72,7 +72,7 @@ class VariantCosts:
         config = work.view.config
         base = None
         if work.view.method.uses_base:
-            base = base_configs(config.model.base, work.view.revisions.base)
+            base = base_configs(config.model, work.view.revisions.base)
         self._base = base
         self._of = functools.cache(functools.partial(VideoCost, config, base))
         clips = work.view.clips

@@ -13,7 +13,8 @@ from components.config import RunConfig, narrowed, parse_run, to_document, varia
 from components.errors import UserError
 from components.manifest.load import Manifest, from_document
 from components.manifest.load import to_document as manifest_document
-from components.records.models import model_config
+from components.records.models import part_config
+from components.records.revisions import Named
 from components.run.current import State
 from components.run.view import Revisions
 from components.steps.methods import own_section
@@ -25,6 +26,7 @@ from eval.protocols.evidence import CLIP, READER
 from eval.protocols.registry import judges_of
 from methods.method import model_fields
 from methods.registry import find_method
+from tav_model.config import ModelConfig
 from tinyworld.shipped import shipped_model
 
 logger = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     Raises:
         UserError: a folder or hub model is not there.
     """
-    from components.records.revisions import resolve_revision
+    from components.records.revisions import exact_revision, resolve_revision
 
     caption = ""
     if any(entry.prompt is None for entry in manifest.videos):
@@ -54,14 +56,14 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     variants = variant_configs(config, parse_run)
     used = {name: used_models(variant) for name, variant in variants.items()}
     asked = [used[name].values() for name in config.only or variants]
-    known = {model: resolve_revision(*model) for models in asked for model in models}
+    known = {model: exact_revision(model) for models in asked for model in models}
     shared = Revisions(base="", caption=caption, score=score, reader=reader, judges=named)
     found = {}
     for name, models in used.items():
         if known.keys() >= set(models.values()):
             own = {setting: known[model] for setting, model in models.items()}
             base = own.pop(BASE, "")
-            schedule = _schedule(models[BASE][0], base) if base else ""
+            schedule = _schedule(variants[name].model, base) if base else ""
             found[name] = replace(shared, base=base, schedule=schedule, models=own)
     return found
 
@@ -83,41 +85,41 @@ BASE = "model.base"
 """What ``used_models`` calls the base."""
 
 
-def used_models(variant: RunConfig) -> dict[str, tuple[str, str | None]]:
-    """The models that a variant's method uses, as they are configured: name and revision.
+def used_models(variant: RunConfig) -> dict[str, Named]:
+    """The models that a variant's method uses, as they are configured.
 
     By field of its section, and the base as ``model.base``.
     """
     kind = find_method(variant.method)
     own = own_section(kind, variant)
-    found: dict[str, tuple[str, str | None]] = {
+    found: dict[str, Named] = {
         name: (getattr(own, name), getattr(own, revision))
         for name, revision in model_fields(own).items()
     }
     if kind.uses_base:
-        found[BASE] = variant.model.base, variant.model.revision
+        found[BASE] = variant.model.source()
     return found
 
 
-_Named = tuple[tuple[str, tuple[str, str | None]], ...]
+_Used = frozenset[tuple[str, Named]]
 
 
-def _named(variant: RunConfig) -> _Named:
+def _named(variant: RunConfig) -> _Used:
     """The same, to find what is known of exactly these models."""
-    return tuple(sorted(used_models(variant).items()))
+    return frozenset(used_models(variant).items())
 
 
-def _schedule(base: str, revision: str) -> str:
+def _schedule(model: ModelConfig, revision: str) -> str:
     """What ``Revisions.schedule`` says of a base; a schedule that cannot be used is told later."""
+    from tav_model.base import base_config
     from tav_model.errors import BaseModelError
-    from tav_model.parts import read_config
-    from tav_model.schedule import SCHEDULER_FILE, schedule_settings
+    from tav_model.schedule import schedule_settings
 
     try:
-        if Path(base).is_dir():
-            file = read_config(Path(base, SCHEDULER_FILE))
+        if Path(model.base).exists():
+            file = base_config(model, "scheduler")
         else:
-            file = model_config("model.base", base, revision, SCHEDULER_FILE)
+            file = part_config(model, revision, "scheduler")
         return "set_alpha_to_one" if schedule_settings(file)["set_alpha_to_one"] else ""
     except BaseModelError:
         return ""
@@ -167,7 +169,7 @@ def _with_former(
     return found
 
 
-def _former_models(record: bytes) -> dict[_Named, Revisions]:
+def _former_models(record: bytes) -> dict[_Used, Revisions]:
     """What an earlier record says of models."""
     if not record:
         return {}

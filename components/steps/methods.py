@@ -6,7 +6,6 @@ import dataclasses
 import errno
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
 from components.records.keys import item_seed
 from components.records.provenance import model_columns
-from components.records.revisions import hub_revision
+from components.records.revisions import hub_revision, pinned
 from components.redact import redacted
 from components.steps.ingest import load_clip, load_mask
 from components.steps.step import StepContext
@@ -36,7 +35,7 @@ def make_method(
 
     Args:
         config: Of the variant.
-        base_revision: What ``resolve_revision`` made of ``model.base``.
+        base_revision: What ``records.revisions.base_revision`` made of ``model``.
         own_revisions: What it made of the models that the method's section names, by field.
 
     Raises:
@@ -67,9 +66,7 @@ def _check_addresses(method: str, own: Any) -> None:
 def _settings(
     kind: type[Method], config: RunConfig, base_revision: str, own_revisions: Mapping[str, str]
 ) -> Settings:
-    model, own = config.model, own_section(kind, config)
-    if not Path(model.base).is_dir() and base_revision:
-        model = dataclasses.replace(model, revision=hub_revision(base_revision))
+    model, own = pinned(config.model, base_revision), own_section(kind, config)
     commits = {
         revision: hub_revision(own_revisions[name])
         for name, revision in model_fields(own).items()

@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 
 from components.errors import UserError
 from components.records.keys import content_key
-from components.records.models import model_config
+from components.records.models import model_config, part_config
 from components.records.provenance import CODE_VERSION, library_versions
-from components.records.revisions import cache_folder, hub_revision
+from components.records.revisions import cache_folder, hub_revision, pinned
 from components.steps.methods import answering, make_method
 from components.steps.step import StepContext
 from methods.method import Method
 
 if TYPE_CHECKING:
+    from tav_model.base import BaseFiles
     from tav_model.weights import Weights
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ def check_models(
 ) -> list[str]:
     """Look at the models that steps need.
 
-    Of a base's folder all is looked at: configs against each other and against the run's settings,
-    and weights against the configs. Of a hub's base the configs are, and the rest where it will be
-    loaded on this machine. Of other models' folders the files are.
+    Of a base that lies here, folder or file, all is looked at: configs against each other and
+    against the run's settings, and weights, VAE and LoRAs against the configs. Of a hub's base the
+    configs are, and the rest where it will be loaded on this machine. Of other models' folders the
+    files are.
 
     Args:
         context: With the revisions of the models that the run asks for.
@@ -66,28 +68,29 @@ def check_models(
 
 def _check_base(context: StepContext, method: Method, *, planning: bool) -> list[str]:
     from tav_model.identity import STEMS, has_weights
+    from tav_model.lora import read_lora
     from tav_model.parts import CONFIG_FILES, check_parts
     from tav_model.schedule import check_steps, schedule_settings
-    from tav_model.weights import check_whole, weight_files
+    from tav_model.weights import check_whole
 
-    base = context.config.model.base
-    configs = {
-        part: model_config("model.base", base, context.base_revision, name)
-        for part, name in CONFIG_FILES.items()
-    }
+    model = context.config.model
+    base = model.base
+    configs = {part: part_config(model, context.base_revision, part) for part in CONFIG_FILES}
     with _refusing("model.base", base):
         check_parts(configs)
         settings = schedule_settings(configs["scheduler"])
         for name, steps in method.schedule_steps().items():
             check_steps(settings, steps, name)
         method.check_schedule(settings)
-        if (folder := _base_folder(context, planning=planning)) is None:
+        for lora in model.loras:
+            read_lora(lora.path)
+        if (files := _base_files(context, planning=planning)) is None:
             return []
-        if planning and not has_weights(folder):
+        if planning and files.checkpoint is None and not has_weights(files.folder):
             return [f"{base} holds no weights: a run needs them"]
-        for part, stem in STEMS.items():
-            check_whole(weight_files(folder / part, stem))
-        _once(context.base_revision, lambda: _check_loading(folder))
+        for part in STEMS:
+            check_whole(files.weights(part))
+        _once(context.base_revision, lambda: _check_loading(files))
     return []
 
 
@@ -158,23 +161,22 @@ def _own_folder(context: StepContext, method: Method, field: str, *, planning: b
     return resolve_model(model, revision, method.weights()[field])
 
 
-def _check_loading(folder: Path) -> None:
+def _check_loading(files: BaseFiles) -> None:
     from tav_model.check import check_base  # 20 s, once for each model
 
     logger.info("looking through the base model, this once")
-    check_base(folder)
+    check_base(files)
 
 
-def _base_folder(context: StepContext, *, planning: bool) -> Path | None:
-    """Where the base model's files are or will be; none where that is another machine's matter."""
-    from tav_model.identity import resolve_base
+def _base_files(context: StepContext, *, planning: bool) -> BaseFiles | None:
+    """The base model's files; none where they are another machine's matter."""
+    from tav_model.base import find_base
 
-    base = context.config.model.base
-    if Path(base).is_dir():
-        return Path(base)
-    if planning or context.config.ray.address is not None:
+    model = context.config.model
+    here = all(Path(one).exists() for one in (model.base, model.vae) if one is not None)
+    if not here and (planning or context.config.ray.address is not None):
         return None
-    return resolve_base(base, hub_revision(context.base_revision))
+    return find_base(pinned(model, context.base_revision))
 
 
 def _check_captioner(context: StepContext) -> None:

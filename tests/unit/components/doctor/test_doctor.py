@@ -180,7 +180,7 @@ def test_dtype_device_and_attention(config: RunConfig) -> None:
 
 
 def test_the_hub_cannot_be_reached() -> None:
-    told, revision = resolved("owner/nobody-has-this", None, "model.base")
+    told, revision = resolved(("owner/nobody-has-this", None), "model.base")
     assert (told.topic, told.level, revision) == ("hub", "fail", None)
     assert "HF_HUB_OFFLINE is set" in told.found
     assert "download it first" in told.found

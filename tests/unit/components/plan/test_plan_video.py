@@ -11,6 +11,7 @@ from components.errors import UserError
 from components.plan.devices import GPUS, find_device
 from components.plan.rates import SHIPPED, Rates, find_rates, read_calibration
 from components.plan.video import BaseConfigs, VideoCost, base_configs, text_parameters
+from tav_model.config import ModelConfig
 from tests.sd14 import TEXT, UNET, VAE
 
 SD14 = BaseConfigs(unet=UNET, vae=VAE, text=TEXT)
@@ -156,4 +157,4 @@ def test_rays_name_of_a_gpu_is_enough() -> None:
 
 def test_a_base_without_configs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unet/config\.json of model\.base"):
-        base_configs(str(tmp_path), "sha256:0")
+        base_configs(ModelConfig(base=str(tmp_path)), "sha256:0")
