@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL
 
-    from tav_model.config import ModelConfig
+    from tav_model.config import ModelConfig, TunedSet
     from tav_model.load import BaseModel
     from tav_model.unet import ClipUNet
 
@@ -60,12 +60,13 @@ SIZES = {
 }
 
 
-def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
+def random_base(sizes: Sizes, config: ModelConfig, tuned: TunedSet = "paper") -> BaseModel:
     """Build a base model in memory; the text encoder is a small one, as text is encoded once.
 
     Args:
         sizes: of UNet and VAE.
         config: device, dtype and attention; its base is not looked at.
+        tuned: what tuning is to change.
 
     Raises:
         ValueError: the device is not there.
@@ -98,7 +99,7 @@ def random_base(sizes: Sizes, config: ModelConfig) -> BaseModel:
         torch.nn.Module.to(module, device=device, dtype=dtype)
     vae.to(memory_format=torch.channels_last)
     return BaseModel(
-        unet=_random_unet(sizes, config),
+        unet=_random_unet(sizes, config, tuned),
         vae=vae,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
@@ -124,7 +125,7 @@ def _random_vae(sizes: Sizes) -> AutoencoderKL:
     )
 
 
-def _random_unet(sizes: Sizes, config: ModelConfig) -> ClipUNet:
+def _random_unet(sizes: Sizes, config: ModelConfig, tuned: TunedSet) -> ClipUNet:
     import torch  # noqa: PLC0415
 
     from tav_model.load import DTYPES, fill_unet  # noqa: PLC0415
@@ -145,11 +146,12 @@ def _random_unet(sizes: Sizes, config: ModelConfig) -> ClipUNet:
         },
         attention_mode=config.attention_mode,
         attention_backend=config.attention_backend,
+        tuned=tuned,
     )
-    tuned = tuned_parameters(unet)
+    masters = tuned_parameters(unet)
     state = {}
     for name, parameter in unet.named_parameters():
-        dtype = torch.float32 if name in tuned else DTYPES[config.dtype]
+        dtype = torch.float32 if name in masters else DTYPES[config.dtype]
         scale = 1 / math.sqrt(math.prod(parameter.shape[1:])) if parameter.ndim > 1 else 0.0
         value = torch.randn(parameter.shape, dtype=dtype, device=config.device) * scale
         state[name] = value + float("norm" in name and name.endswith("weight"))

@@ -47,7 +47,7 @@ class TunedMethod(Method):
     def load(self) -> None:
         from tav_model.load import load_base
 
-        self._base = load_base(self.settings.model)
+        self._base = load_base(self.settings.model, self.settings.tune.parameters)
 
     @override
     def check_prompt(self, prompt: str) -> None:

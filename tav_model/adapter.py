@@ -112,7 +112,8 @@ def load_adapter(base: BaseModel, path: Path) -> dict[str, str]:
 
     Raises:
         CheckpointError: the file is missing, truncated or no adapter.
-        AdapterMismatchError: it belongs to another base model; nothing was changed.
+        AdapterMismatchError: it belongs to another base model, or holds other parameters than those
+            that the model was loaded to tune; nothing was changed.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -130,6 +131,13 @@ def load_adapter(base: BaseModel, path: Path) -> dict[str, str]:
         msg = (
             f"adapter {path.name} was tuned on base {metadata.get('base_identity')}, this base is "
             f"{base.identity}. Load the base it was tuned on, or tune again."
+        )
+        raise AdapterMismatchError(msg)
+    tuned = metadata.get("parameters", "paper")
+    if tuned != base.unet.tuned:
+        msg = (
+            f"adapter {path.name} was tuned with tune.parameters={tuned}, the model was loaded for "
+            f"{base.unet.tuned}. Set tune.parameters to the former, or tune again."
         )
         raise AdapterMismatchError(msg)
     mode = metadata.get("attention_mode", base.config.attention_mode)

@@ -98,10 +98,15 @@ class BaseFiles:
         if (file := self._file(part)) is not None:
             try:
                 state = converted(part, state, self.place(part))
-            except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as err:
+            except MemoryError:
+                raise
+            except Exception as err:  # whatever the library stumbles over in a file of anybody's
+                own = file == self.vae
                 msg = (
                     f"the {part} in {file} does not go with the config in {self.place(part)}: "
-                    f"{err}. Give the folder of its configs as model.config."
+                    f"{err}. "
+                    + ("Take a VAE for this base, or give" if own else "Give")
+                    + f" the folder of its configs as model.{'vae' if own else 'config'}."
                 )
                 raise BaseModelError(msg) from err
         return merge_loras(part, state, self.loras) if part in PARTS else state

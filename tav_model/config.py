@@ -10,9 +10,11 @@ from typing import Any, ClassVar, Literal
 
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
+TunedSet = Literal["paper", "attention", "all"]
 
 _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
+_PARAMETERS = ("paper", "attention", "all")
 _STARTS = ("inversion", "noise")
 MAX_STEPS = 1000
 """Of inversion and sampling."""
@@ -129,6 +131,10 @@ class TuneConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
+    parameters: TunedSet = field(default="paper", metadata=_UNLESS_DEFAULT)
+    """What of the UNet is tuned: the paper's (queries of both attentions, and the attention along
+    time), all projections of the attentions, or everything (the "full tuning" that section 4.2
+    argues against). VAE and text encoder stay as they are."""
     steps: int = 500
     """Optimiser steps, each on the whole clip with one fresh noise level; 0 leaves the initial
     weights (the paper's ablation "w/o tuning")."""
@@ -151,6 +157,13 @@ class TuneConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
+        require(
+            self.parameters in _PARAMETERS,
+            "parameters",
+            self.parameters,
+            f"one of {_PARAMETERS}",
+            "The paper's own is paper.",
+        )
         require(self.steps >= 0, "steps", self.steps, ">= 0", "The paper uses 500.")
         for name in ("learning_rate", "epsilon", "max_grad_norm"):
             value = getattr(self, name)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tav_model.config import AttentionMode
+from tav_model.config import AttentionMode, TunedSet
 from tav_model.cost_walk import ClipSize, Walk
 
 TEXT_TOKENS = 77
@@ -41,15 +41,21 @@ class UNetCost:
     """Numbers in flight in a forward pass without gradients: skips and the largest block's."""
 
 
-def unet_cost(config: Mapping[str, Any], clip: ClipSize, attention: AttentionMode) -> UNetCost:
+def unet_cost(
+    config: Mapping[str, Any],
+    clip: ClipSize,
+    attention: AttentionMode,
+    tuned: TunedSet = "paper",
+) -> UNetCost:
     """Count an inflated UNet.
 
     Args:
         config: The `config.json` of a Stable Diffusion 1.x or 2.x UNet, stock or inflated.
         clip: Size of the clip's latents.
         attention: Which frames the space-time attention sees.
+        tuned: What tuning changes.
     """
-    walk = _UNetWalk(config, clip, attention)
+    walk = _UNetWalk(config, clip, attention, tuned)
     walk.run()
     return UNetCost(
         parameters=walk.parameters,
@@ -67,8 +73,17 @@ def unet_cost(config: Mapping[str, Any], clip: ClipSize, attention: AttentionMod
 class _UNetWalk(Walk):
     """Also follows gradients: what comes before the first tuned layer needs none."""
 
-    def __init__(self, config: Mapping[str, Any], clip: ClipSize, attention: AttentionMode) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        clip: ClipSize,
+        attention: AttentionMode,
+        tuned: TunedSet,
+    ) -> None:
         super().__init__(clip)
+        self._all = tuned == "all"
+        self._projections = tuned != "paper"
+        """Whether the attentions' keys, values and outputs are tuned."""
         self.config = config
         self.mode = attention
         text = config["cross_attention_dim"]
@@ -96,9 +111,14 @@ class _UNetWalk(Walk):
         levels = len(self.channels)
         layers = _per_level(self.config["layers_per_block"], levels)
         first, last = self.channels[0], self.channels[-1]
-        self.linear(first, 4 * first, self.frames)
-        self.linear(4 * first, 4 * first, self.frames)
+        self._linear(first, 4 * first, self.frames, tuned=self._all)
         self._conv(self.config["in_channels"], first)
+        self._graded = self._all  # from here on, where everything is tuned
+        self._linear(4 * first, 4 * first, self.frames, tuned=self._all)
+        # What these three take (of what the convolution gives two are kept), and the activations of
+        # the time embedding.
+        self._keep(self.config["in_channels"] + first)
+        self._keep_rows(first + 4 * 4 * first)
         skips = [(first, self.height, self.width)]
         x = first
         for level, kind in enumerate(self.config["down_block_types"]):
@@ -129,6 +149,13 @@ class _UNetWalk(Walk):
         self.norm(x)
         self._keep(3 * x)  # what the norm, the activation and the last convolution take
         self._conv(x, self.config["out_channels"])
+        if self._all:
+            self.tuned = self.parameters
+
+    def _keep_rows(self, channels: int) -> None:
+        """Of what has a row for each frame."""
+        self.saved += channels * self.frames * self._all
+        self.kept += channels * self.frames * self._all
 
     def _keep(self, channels: float) -> None:
         if self._graded:
@@ -137,13 +164,21 @@ class _UNetWalk(Walk):
 
     def _conv(self, c_in: int, c_out: int, kernel: int = 3) -> float:
         flops = self.conv(c_in, c_out, kernel)
-        self.backward += flops * self._graded
+        self.backward += flops * (self._graded + self._all)
+        return flops
+
+    def _linear(self, c_in: int, c_out: int, rows: int, *, tuned: bool, bias: bool = True) -> float:
+        """A layer whose backward pass has a product for its input and one for its weight."""
+        flops = self.linear(c_in, c_out, rows, bias=bias)
+        self.tuned += tuned * (c_in * c_out + bias * c_out)
+        self.backward += flops * (tuned + self._graded)
         return flops
 
     def _resnet(self, c_in: int, c_out: int, *, recomputed: bool = True) -> int:
         self.norm(c_in)
         again = self._conv(c_in, c_out)
-        again += self.linear(4 * self.channels[0], c_out, self.frames)
+        time = self._time(c_out)
+        again += time
         self.norm(c_out)
         second = self._conv(c_out, c_out)
         if c_in != c_out:
@@ -160,36 +195,48 @@ class _UNetWalk(Walk):
             self.largest = max(self.largest, inside * recomputed)
         return c_out
 
+    def _time(self, c_out: int) -> float:
+        """The time embedding's layer, whose input depends on what is tuned where all is."""
+        flops = self.linear(4 * self.channels[0], c_out, self.frames)
+        self.backward += 2 * flops * self._all
+        self._keep_rows(4 * self.channels[0])
+        return flops
+
     def _transformer(self, c: int, level: int) -> None:
         self.norm(c)
         self._conv(c, c, kernel=1)
-        self._keep(c * (1 if self.linear_projection else 2))
+        # A linear layer keeps its input for its weight's gradient alone, a convolution always.
+        linear = self.linear_projection and not self._all
+        self._keep(c * (1 if linear else 2))
         for _ in range(self._depths[level]):
             self._block(c, level)
         self._conv(c, c, kernel=1)
-        self._keep(0 if self.linear_projection else c)
+        self._keep(0 if linear else c)
 
     def _block(self, c: int, level: int) -> None:
         rows, before = self.pixels, self.forward
         for _ in range(4):
             self.norm(c)
-        self._tuned(c, rows)  # attn1
-        self._frozen(c, c, rows, bias=False)
-        self._frozen(c, c, rows, bias=False)
+        projections = self._projections
+        self._linear(c, c, rows, tuned=True, bias=False)  # attn1
+        for _ in range(2):
+            self._linear(c, c, rows, tuned=projections, bias=False)
         self._graded = True
         self._attention(c, self._pairs())
-        self._frozen(c, c, rows)
-        self._tuned(c, rows)  # attn2
+        self._linear(c, c, rows, tuned=projections)
+        self._linear(c, c, rows, tuned=True, bias=False)  # attn2
         for _ in range(2):
-            self.linear(self.text, c, TEXT_TOKENS, bias=False)
+            flops = self.linear(self.text, c, TEXT_TOKENS, bias=False)
+            self.tuned += projections * self.text * c
+            self.backward += projections * flops  # of the text nothing depends on what is tuned
         self._attention(c, rows * TEXT_TOKENS)
-        self._frozen(c, c, rows)
-        self._frozen(c, 8 * c, rows)  # feed-forward
-        self._frozen(4 * c, c, rows)
+        self._linear(c, c, rows, tuned=projections)
+        self._linear(c, 8 * c, rows, tuned=self._all)  # feed-forward
+        self._linear(4 * c, c, rows, tuned=self._all)
         for _ in range(3):
-            self._tuned(c, rows)  # attn_temp
+            self._linear(c, c, rows, tuned=True, bias=False)  # attn_temp
         self._attention(c, rows * self.frames)
-        last = self._tuned(c, rows, bias=True)
+        last = self._linear(c, c, rows, tuned=True)
         self.recompute += self.forward - before - last
         # Beside the tensors each attention keeps a number for each query and head; and the text's
         # keys and values.
@@ -199,15 +246,6 @@ class _UNetWalk(Walk):
         self.kept += c * rows
         self.largest = max(self.largest, inside)
         self.in_flight = max(self.in_flight, 14 * c * rows)  # the feed-forward's, and its input
-
-    def _tuned(self, c: int, rows: int, *, bias: bool = False) -> float:
-        flops = self.linear(c, c, rows, bias=bias)
-        self.tuned += c * c + bias * c
-        self.backward += flops * (1 + self._graded)
-        return flops
-
-    def _frozen(self, c_in: int, c_out: int, rows: int, *, bias: bool = True) -> None:
-        self.backward += self.linear(c_in, c_out, rows, bias=bias) * self._graded
 
     def _attention(self, c: int, pairs: int) -> None:
         """Two products forward, five backward, for each pair of a query and a key."""
@@ -235,8 +273,9 @@ class _UNetWalk(Walk):
             seen = 4 * (f - 2) / f
         # attn1: input, norm, query, key, value, output. attn2: input, norm, query, output.
         # Feed-forward: input, projection (8) and activation (4). attn_temp: input, norm, query,
-        # key, value, output and its copy.
-        return 6 + seen + 4 + 13 + 7
+        # key, value, output and its copy. Beside that, tuned outputs keep a copy, too, and a tuned
+        # feed-forward what goes into its projection (1) and into its output (4).
+        return 6 + seen + 4 + 13 + 7 + self._projections + 5 * self._all
 
 
 def _per_level(value: int | Iterable[int], levels: int) -> list[int]:

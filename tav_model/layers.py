@@ -22,7 +22,8 @@ class TunedLinear(nn.Linear):
     """A linear layer whose fp32 master weights are cast to the input's dtype at each use.
 
     This is what autocast does for a weight that is being trained; the frozen layers around it are
-    held in the compute dtype already, so that nothing else needs a cast.
+    held in the compute dtype already, so that nothing else needs a cast. The other `Tuned...`
+    layers are the same for their kinds.
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.Linear's)
@@ -34,8 +35,50 @@ class TunedLinear(nn.Linear):
         Returns:
             (..., out_features) in the input's dtype.
         """
-        bias = None if self.bias is None else self.bias.to(input.dtype)
-        return functional.linear(input, self.weight.to(input.dtype), bias)
+        return functional.linear(input, *_cast(self, input))
+
+
+class TunedConv2d(nn.Conv2d):
+    """See `TunedLinear`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.Conv2d's)
+        """Apply the layer to (N, C_in, H, W); the result is in the input's dtype."""
+        return functional.conv2d(
+            input, *_cast(self, input), self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class TunedLayerNorm(nn.LayerNorm):
+    """See `TunedLinear`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.LayerNorm's)
+        """Apply the layer to (..., C); the result is in the input's dtype."""
+        return functional.layer_norm(input, self.normalized_shape, *_cast(self, input), self.eps)
+
+
+class TunedGroupNorm(nn.GroupNorm):
+    """See `TunedLinear`."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.GroupNorm's)
+        """Apply the layer to (N, C, H, W); the result is in the input's dtype."""
+        return functional.group_norm(input, self.num_groups, *_cast(self, input), self.eps)
+
+
+TUNED: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: TunedLinear,
+    nn.Conv2d: TunedConv2d,
+    nn.LayerNorm: TunedLayerNorm,
+    nn.GroupNorm: TunedGroupNorm,
+}
+"""What stands in for each stock layer whose weights are tuned; both hold the same parameters."""
+
+
+def _cast(
+    layer: nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm, x: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias of a layer in the dtype of its input; of equal dtype they are not copied."""
+    bias: Tensor | None = layer.bias
+    return layer.weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
 
 
 class ClipGroupNorm(nn.GroupNorm):
@@ -68,7 +111,7 @@ class ClipGroupNorm(nn.GroupNorm):
         n, c, h, w = input.shape
         x_nhwc = input.permute(0, 2, 3, 1).contiguous()  # free in channels_last
         tall = x_nhwc.view(n // self.clip.frames, self.clip.frames * h, w, c).permute(0, 3, 1, 2)
-        out = functional.group_norm(tall, self.num_groups, self.weight, self.bias, self.eps)
+        out = functional.group_norm(tall, self.num_groups, *_cast(self, input), self.eps)
         return out.permute(0, 2, 3, 1).reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 

@@ -11,7 +11,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from tav_model.attention import backend_named
 from tav_model.base import BaseFiles, files_of, find_base
-from tav_model.config import AttentionMode, DTypeName, ModelConfig
+from tav_model.config import AttentionMode, DTypeName, ModelConfig, TunedSet
 from tav_model.load_parts import (
     check_fit,
     fitting,
@@ -48,11 +48,12 @@ class BaseModel:
     image model has none."""
 
 
-def load_base(config: ModelConfig) -> BaseModel:
+def load_base(config: ModelConfig, tuned: TunedSet = "paper") -> BaseModel:
     """Load every part of a base model.
 
     Args:
         config: which model, where and how.
+        tuned: what tuning is to change, see `TuneConfig.parameters`.
 
     Returns:
         The model, frozen but for the UNet's tuned parameters, which hold their initial values.
@@ -71,6 +72,7 @@ def load_base(config: ModelConfig) -> BaseModel:
             init_seed=config.init_seed,
             device=device,
             dtype=config.dtype,
+            tuned=tuned,
         )
 
     return load_parts(config, unet)
@@ -127,6 +129,7 @@ def load_unet(
     init_seed: int = 0,
     device: torch.device | str = "cpu",
     dtype: DTypeName = "fp32",
+    tuned: TunedSet = "paper",
 ) -> ClipUNet:
     """Load a stock 2D UNet and inflate it, or load an official Tune-A-Video (3D) UNet as it is.
 
@@ -141,6 +144,7 @@ def load_unet(
         init_seed: seed of the temporal attentions' weights, used for a 2D UNet only.
         device: where the parameters go.
         dtype: compute dtype.
+        tuned: what tuning is to change.
 
     Returns:
         The UNet in channels_last memory, only its tuned parameters requiring gradients.
@@ -154,7 +158,10 @@ def load_unet(
     backend_named(attention_backend)  # a wrong name is no fault of the files
     with fitting(*files.places("unet")):
         unet = build_unet(
-            config, attention_mode=attention_mode, attention_backend=attention_backend
+            config,
+            attention_mode=attention_mode,
+            attention_backend=attention_backend,
+            tuned=tuned,
         )
     state = files.state("unet")
     if not any(".attn_temp." in name for name in state):
@@ -182,6 +189,7 @@ def fill_unet(
     tuned = tuned_parameters(unet)
     typed = {n: t.to(torch.float32 if n in tuned else DTYPES[dtype]) for n, t in state.items()}
     unet.load_state_dict(typed, assign=True)
+    unet.compute_dtype = DTYPES[dtype]
     for name, parameter in unet.named_parameters():  # assign=True takes the tensors' own flags
         parameter.requires_grad_(name in tuned)
     unet.to(device=device, memory_format=torch.channels_last)

@@ -170,7 +170,7 @@ def converted(part: str, state: "dict[str, Tensor]", configs: Path) -> "dict[str
         fp32 tensors under the names of diffusers and transformers; what the file lacks is missing.
 
     Raises:
-        RuntimeError, ValueError, LookupError, TypeError, AttributeError: they do not go together.
+        Exception: they do not go together.
     """
     from diffusers import AutoencoderKL, UNet2DConditionModel  # noqa: PLC0415 (heavy)
     from diffusers.loaders import single_file_utils  # noqa: PLC0415

@@ -152,10 +152,17 @@ def tune(
         The adapter and how the tuning went.
 
     Raises:
+        ValueError: the base was loaded to tune other parameters than `config.parameters`.
         PromptError: the prompt is empty or over the text encoder's limit.
         NonFiniteLossError: the loss became NaN or infinite.
         CheckpointError: the state cannot be read, or is of another run.
     """
+    if config.parameters != base.unet.tuned:
+        msg = (
+            f"tune.parameters is {config.parameters!r}, but the base was loaded to tune "
+            f"{base.unet.tuned!r}. Load it with load_base(..., {config.parameters!r})."
+        )
+        raise ValueError(msg)
     check_prompt(base.tokenizer, prompt)
     moments = clip if isinstance(clip, Moments) else encode_moments(base, to_model_range(clip))
     text = encode_prompts(base, [prompt])
@@ -241,8 +248,15 @@ def _state_of(
 
 
 def _run_of(base: BaseModel, prompt: str, seed: int, config: TuneConfig) -> dict[str, str]:
-    key_fields = [f.name for f in fields(config) if f.metadata.get("key", True)]
-    numbers = {name: str(asdict(config)[name]) for name in key_fields}
+    values = asdict(config)
+    # As in content keys: what was added later counts where it is used.
+    rules = {f.name: (f.metadata.get("key", True), f.default) for f in fields(config)}
+    key_fields = [
+        name
+        for name, (rule, default) in rules.items()
+        if rule and (rule != "unless default" or values[name] != default)
+    ]
+    numbers = {name: str(values[name]) for name in key_fields}
     precision = base.config.dtype
     return {
         "base_identity": base.identity,

@@ -23,11 +23,16 @@ from tav_model.attention import (
     TextProcessor,
     backend_named,
 )
-from tav_model.config import AttentionMode
-from tav_model.layers import Clip, ClipGroupNorm, ClipResnet, TunedLinear
+from tav_model.config import AttentionMode, TunedSet
+from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
 from tav_model.parts import stock_config
 
-_TUNED = (".attn1.to_q.", ".attn2.to_q.", ".attn_temp.")
+_TUNED: dict[TunedSet, tuple[str, ...]] = {
+    "paper": (".attn1.to_q.", ".attn2.to_q.", ".attn_temp."),
+    "attention": (".attn1.", ".attn2.", ".attn_temp."),
+    "all": (".",),
+}
+"""Parts of the names of what is tuned."""
 
 
 class ClipBlock(BasicTransformerBlock):  # type: ignore[misc]
@@ -41,8 +46,6 @@ class ClipBlock(BasicTransformerBlock):  # type: ignore[misc]
         """
         nn.Module.__init__(self)
         self.__dict__.update(stock.__dict__)
-        self.attn1.to_q = _tuned(self.attn1.to_q)
-        self.attn2.to_q = _tuned(self.attn2.to_q)
         self.norm_temp = nn.LayerNorm(self.dim)
         self.attn_temp = Attention(
             query_dim=self.dim,
@@ -50,9 +53,6 @@ class ClipBlock(BasicTransformerBlock):  # type: ignore[misc]
             dim_head=self.attention_head_dim,
             bias=self.attention_bias,
         )
-        for name in ("to_q", "to_k", "to_v"):
-            setattr(self.attn_temp, name, _tuned(getattr(self.attn_temp, name)))
-        self.attn_temp.to_out[0] = _tuned(self.attn_temp.to_out[0])
 
     def forward(self, hidden_states: Tensor, encoder_hidden_states: Tensor) -> Tensor:
         """Space-time attention, text attention, feed-forward, then attention along time.
@@ -119,6 +119,10 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
     """diffusers' UNet2DConditionModel over clips. Made by `build_unet`, never directly."""
 
     clip: Clip
+    tuned: TunedSet = "paper"
+    """What tuning changes of it."""
+    compute_dtype: torch.dtype | None = None
+    """Of the frozen weights, where it is known; where all are tuned none would say it."""
 
     def forward(
         self, sample: Tensor, timestep: Tensor | int, encoder_hidden_states: Tensor
@@ -148,11 +152,15 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
     @property
     def dtype(self) -> torch.dtype:
         """Compute dtype: that of the frozen weights."""
-        return self.conv_in.weight.dtype  # type: ignore[no-any-return]
+        return self.compute_dtype or self.conv_in.weight.dtype
 
 
 def build_unet(
-    config: Mapping[str, Any], *, attention_mode: AttentionMode, attention_backend: str
+    config: Mapping[str, Any],
+    *,
+    attention_mode: AttentionMode,
+    attention_backend: str,
+    tuned: TunedSet = "paper",
 ) -> ClipUNet:
     """Build an inflated UNet without weights (on the meta device).
 
@@ -160,6 +168,7 @@ def build_unet(
         config: a stock 2D UNet's or an official Tune-A-Video UNet's config.json.
         attention_mode: which frames the space-time attention sees.
         attention_backend: name of a diffusers attention backend.
+        tuned: what tuning is to change.
 
     Returns:
         The UNet, all parameters on the meta device, only the tuned set requiring gradients.
@@ -180,19 +189,25 @@ def build_unet(
             module.attn1.set_processor(SpatioTemporalProcessor(attention_mode, backend, clip))
             module.attn2.set_processor(TextProcessor(backend, clip))
             module.attn_temp.set_processor(TemporalProcessor(backend, clip))
+    unet.tuned = tuned
     unet.requires_grad_(False)  # noqa: FBT003
     for parameter in tuned_parameters(unet).values():
         parameter.requires_grad_(True)  # noqa: FBT003
+    for module in unet.modules():
+        if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+            module.__class__ = TUNED.get(type(module), type(module))
     unet.eval()
     return unet
 
 
-def tuned_parameters(unet: nn.Module) -> dict[str, nn.Parameter]:
-    """Name the parameters that tuning changes: attn1.to_q, attn2.to_q and attn_temp (section 4.2).
+def tuned_parameters(unet: ClipUNet) -> dict[str, nn.Parameter]:
+    """Name the parameters that tuning changes, by the UNet's `tuned`.
 
-    `norm_temp` is not among them; it must agree with the official code, which freezes it.
+    The paper's are attn1.to_q, attn2.to_q and attn_temp (section 4.2). `norm_temp` is not among
+    them; it must agree with the official code, which freezes it.
     """
-    return {n: p for n, p in unet.named_parameters() if any(part in f".{n}" for part in _TUNED)}
+    parts = _TUNED[unet.tuned]
+    return {n: p for n, p in unet.named_parameters() if any(part in f".{n}" for part in parts)}
 
 
 def init_temporal(unet: ClipUNet, seed: int) -> dict[str, Tensor]:
@@ -230,9 +245,3 @@ def _replace(root: nn.Module, kind: type[nn.Module], make: Any) -> None:
     for name, module in list(root.named_modules()):
         if isinstance(module, kind):
             root.set_submodule(name, make(module))
-
-
-def _tuned(stock: nn.Linear) -> TunedLinear:
-    return TunedLinear(
-        stock.in_features, stock.out_features, bias=stock.bias is not None, device="meta"
-    )

@@ -85,7 +85,8 @@ def _distinct(config: RunConfig) -> dict[str, RunConfig]:
     for name, one in every.items():
         if not config.only or name in config.only:
             own = one.method if not find_method(one.method).uses_base else ""
-            found.setdefault((own, one.model, one.tune.learning_rate, one.invert), name)
+            tuned = (one.tune.parameters, one.tune.learning_rate)
+            found.setdefault((own, one.model, tuned, one.invert), name)
     return {name: every[name] for name in found.values()}
 
 
@@ -155,7 +156,7 @@ def _computed(
 ) -> Iterator[Finding]:
     from tav_model.load import load_base
 
-    loaded = load_base(pinned(variant.model, revision))
+    loaded = load_base(pinned(variant.model, revision), variant.tune.parameters)
     yield from meaning(loaded, variant)
     clip = drawn_clip(variant) if source is None else chosen_clip(source, variant, manifest)
     yield from trial(loaded, variant, clip)

@@ -72,7 +72,10 @@ class VideoCost:
             )
             image = self.cost is not None and self.cost.image
             self.unet: UNetCost = unet_cost(
-                base.unet, clip, "per_frame" if image else config.model.attention_mode
+                base.unet,
+                clip,
+                "per_frame" if image else config.model.attention_mode,
+                "paper" if image else config.tune.parameters,
             )
             self.vae: VaeCost = vae_cost(base.vae, clip)
 

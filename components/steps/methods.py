@@ -191,7 +191,8 @@ class Methods:
 def _loads_alike(one: Method, other: Method) -> bool:
     def loaded(method: Method) -> tuple[Any, ...]:
         settings = method.settings
-        return type(method), settings.model, settings.own, dict(settings.revisions)
+        parameters = settings.tune.parameters
+        return type(method), settings.model, parameters, settings.own, dict(settings.revisions)
 
     return loaded(one) == loaded(other)
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.sizes import SIZES, Sizes, random_base
 from tav_model import attention
-from tav_model.config import AttentionMode, ModelConfig
+from tav_model.config import AttentionMode, ModelConfig, TunedSet
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import vae_cost
 from tav_model.cost_walk import ClipSize
@@ -31,9 +31,11 @@ def _thin_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attention, "VECTOR", 0)
 
 
-def built(sizes: Sizes, mode: AttentionMode = "sparse_causal") -> tuple[BaseModel, UNetCost]:
-    base = random_base(sizes, ModelConfig(base="random", attention_mode=mode))
-    return base, unet_cost(base.unet.config, clip_size(sizes), mode)
+def built(
+    sizes: Sizes, mode: AttentionMode = "sparse_causal", tuned: TunedSet = "paper"
+) -> tuple[BaseModel, UNetCost]:
+    base = random_base(sizes, ModelConfig(base="random", attention_mode=mode), tuned)
+    return base, unet_cost(base.unet.config, clip_size(sizes), mode, tuned)
 
 
 def clip_size(sizes: Sizes) -> ClipSize:
@@ -69,20 +71,24 @@ def counted_step(base: BaseModel, sizes: Sizes) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize(
-    ("sizes", "mode"),
+    ("sizes", "mode", "tuned"),
     [
-        (TINY, "sparse_causal"),
-        (replace(TINY, frames=1), "sparse_causal"),
-        (replace(TINY, frames=2), "sparse_causal"),
-        (replace(TINY, latent_size=9), "sparse_causal"),  # odd: rounded up on the way down
-        (TINY, "full"),
-        (TINY, "causal"),
-        (TINY, "per_frame"),
-        (MEDIUM, "sparse_causal"),
+        (TINY, "sparse_causal", "paper"),
+        (replace(TINY, frames=1), "sparse_causal", "paper"),
+        (replace(TINY, frames=2), "sparse_causal", "paper"),
+        (replace(TINY, latent_size=9), "sparse_causal", "paper"),  # odd: rounded up on the way down
+        (TINY, "full", "paper"),
+        (TINY, "causal", "paper"),
+        (TINY, "per_frame", "paper"),
+        (MEDIUM, "sparse_causal", "paper"),
+        (TINY, "sparse_causal", "attention"),
+        (TINY, "sparse_causal", "all"),
+        (MEDIUM, "full", "attention"),
+        (MEDIUM, "sparse_causal", "all"),
     ],
 )
-def test_flops_are_torchs_own_count(sizes: Sizes, mode: AttentionMode) -> None:
-    base, cost = built(sizes, mode)
+def test_flops_are_torchs_own_count(sizes: Sizes, mode: AttentionMode, tuned: TunedSet) -> None:
+    base, cost = built(sizes, mode, tuned)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         base.unet(*unet_inputs(sizes))
     assert counter.get_total_flops() == cost.forward
@@ -91,9 +97,10 @@ def test_flops_are_torchs_own_count(sizes: Sizes, mode: AttentionMode) -> None:
     assert counted_step(base, sizes)[0] == cost.train + cost.recompute
 
 
+@pytest.mark.parametrize("tuned", ["paper", "attention", "all"])
 @pytest.mark.parametrize("sizes", [TINY, MEDIUM])
-def test_parameters_and_the_vaes_flops(sizes: Sizes) -> None:
-    base, cost = built(sizes)
+def test_parameters_and_the_vaes_flops(sizes: Sizes, tuned: TunedSet) -> None:
+    base, cost = built(sizes, tuned=tuned)
     assert sum(p.numel() for p in base.unet.parameters()) == cost.parameters
     assert sum(p.numel() for p in tuned_parameters(base.unet).values()) == cost.tuned
     vae = vae_cost(base.vae.config, clip_size(sizes))
@@ -107,9 +114,12 @@ def test_parameters_and_the_vaes_flops(sizes: Sizes) -> None:
     assert counter.get_total_flops() == vae.decode
 
 
+@pytest.mark.parametrize("tuned", ["paper", "attention", "all"])
 @pytest.mark.parametrize(("sizes", "tolerance"), [(TINY, 0.01), (MEDIUM, 0.002)])
-def test_saved_numbers_are_those_that_autograd_keeps(sizes: Sizes, tolerance: float) -> None:
-    base, cost = built(sizes)
+def test_saved_numbers_are_those_that_autograd_keeps(
+    sizes: Sizes, tolerance: float, tuned: TunedSet
+) -> None:
+    base, cost = built(sizes, tuned=tuned)
     assert cost.saved == pytest.approx(counted_step(base, sizes)[1], rel=tolerance)
     base.unet.enable_gradient_checkpointing()
     assert cost.kept == pytest.approx(counted_step(base, sizes)[1], rel=0.05)

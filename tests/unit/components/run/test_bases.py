@@ -96,12 +96,6 @@ def test_each_kind_tunes_and_samples_and_is_named_by_content(
     ]
     assert found["lora"].startswith(f"{found['folder']}+lora:sha256:")
     assert found["lora"].endswith("@0.8")
-    # Equal tensors, so equal numbers: a file gives what its folder gives.
-    losses = {
-        row["base_revision"]: row["final_loss"] for row in read_table(runner.store, "adapters")
-    }
-    assert losses[found["file"]] == losses[found["folder"]]
-    assert len(set(losses.values())) == 5
     assert run(document)[0] == {}
     assert load_run(document["run"]).views["all"].edits.keys() == {"fish/cartoon"}
 
@@ -139,7 +133,10 @@ def test_a_plan_counts_and_checks_each_kind(
         ({"loras": [{"path": "x.safetensors"}]}, "is not there"),
         ({"vae": "x.bin"}, "is a pickle"),
         ({"vae": "no folder"}, "no folder here and no hub id"),
-        ({"vae": "lora.safetensors"}, "vae in .*lora.safetensors do not fit|the weights in .*lora"),
+        (
+            {"vae": "lora.safetensors"},
+            "the vae in .*lora.safetensors does not go with the config in .*as model.vae",
+        ),
         ({"config": "sd1"}, r"Remove model\.config"),
     ],
 )
