@@ -116,8 +116,10 @@ class Trainer:
         for name, p in zip(self.names, self.parameters, strict=True):
             self.optimizer.state[p] = {
                 "step": state.adam_step[name].to(p.device, copy=True),
-                "exp_avg": state.exp_avg[name].to(p.device, copy=True),
-                "exp_avg_sq": state.exp_avg_sq[name].to(p.device, copy=True),
+                # In the parameter's own memory format, as AdamW made them: a fused step goes
+                # through the memory of all of them side by side.
+                "exp_avg": torch.empty_like(p).copy_(state.exp_avg[name]),
+                "exp_avg_sq": torch.empty_like(p).copy_(state.exp_avg_sq[name]),
             }
         if state.scaler:
             self.scaler.load_state_dict(dict(state.scaler))

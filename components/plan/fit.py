@@ -46,7 +46,10 @@ def problems(
     """
     where = f"{video.num_frames} frames of {video.width}x{video.height}"
     tasks: dict[str, tuple[Callable[[VideoCost], float | None], list[Variant]]] = {
-        "tuning": (VideoCost.tune_bytes, [*_checkpointing(config, video)]),
+        "tuning": (
+            VideoCost.tune_bytes,
+            [*_checkpointing(config, video), *_fewer_parameters(config, video)],
+        ),
         "sampling": (VideoCost.sample_bytes, [*_one_prompt(config, video)]),
     }
     for task, (peak, variants) in tasks.items():
@@ -72,6 +75,12 @@ def _checkpointing(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
         tune = dataclasses.replace(config.tune, gradient_checkpointing=True)
         changed = dataclasses.replace(config, tune=tune)
         yield "tune.gradient_checkpointing=true", changed, video
+
+
+def _fewer_parameters(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
+    if config.tune.parameters != "paper":
+        tune = dataclasses.replace(config.tune, parameters="paper")
+        yield "tune.parameters=paper", dataclasses.replace(config, tune=tune), video
 
 
 def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:

@@ -132,8 +132,10 @@ class VideoCost:
             numbers = unet.saved
             if self._config.tune.gradient_checkpointing:
                 numbers = unet.kept + unet.recomputed
-            # Gradients and two moments of AdamW in fp32.
-            step = numbers * self._number + 12 * unet.tuned
+            # Gradients and two moments of AdamW in fp32; where the compute dtype is another, the
+            # tuned weights in it.
+            cast = self._number if self._number < _BYTES["fp32"] else 0
+            step = numbers * self._number + (12 + cast) * unet.tuned
         return self._process() + MARGIN * max(step, self._decode_bytes())
 
     def adapter_bytes(self) -> float:
@@ -185,8 +187,11 @@ class VideoCost:
         assert self._base is not None
         frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
         frozen += text_parameters(self._base.text)
-        weights = frozen * self._number + 4 * self.unet.tuned
-        return PROCESS_BYTES[self._config.model.device.partition(":")[0]] + weights
+        device = self._config.model.device.partition(":")[0]
+        # On a CPU the tuned weights' initial values, which lie there for every video, count, too.
+        copies = 2 if device == "cpu" else 1
+        weights = frozen * self._number + copies * 4 * self.unet.tuned
+        return PROCESS_BYTES[device] + weights
 
     def _decode_bytes(self) -> float:
         """Of decoding: one chunk's layers, and the clip's frames as fp32."""

@@ -120,6 +120,8 @@ def hub_revision(resolved: str) -> str | None:
 def pinned(model: ModelConfig, resolved: str) -> ModelConfig:
     """A base as its revision names it, so that a branch that moves on changes nothing.
 
+    What lies here, folder or file, stays as it is.
+
     Args:
         model: Of the configuration.
         resolved: What ``base_revision`` made of it; empty changes nothing.
@@ -127,11 +129,12 @@ def pinned(model: ModelConfig, resolved: str) -> ModelConfig:
     if not resolved:
         return model
     vae = next((one for one in resolved.split("+")[1:] if one.startswith("vae:")), "vae:")
-    return dataclasses.replace(
-        model,
-        revision=hub_revision(resolved),
-        vae_revision=hub_revision(vae.removeprefix("vae:")) or None,
-    )
+    pins: dict[str, Any] = {}
+    if not Path(model.base).exists():
+        pins["revision"] = hub_revision(resolved)
+    if model.vae is not None and not Path(model.vae).exists():
+        pins["vae_revision"] = hub_revision(vae.removeprefix("vae:"))
+    return dataclasses.replace(model, **pins) if pins else model
 
 
 def _hub_commit(name: str, revision: str) -> str:
