@@ -44,7 +44,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
-ablation: $(READY) ## Edit COUNT=12 drawn clips with the method and without its parts, and compare
+ablation: $(READY) ## Edit COUNT=12 drawn clips with the method, without its parts and with more tuned, and compare
 comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
 comparison: CORRELATE = --correlate tinyworld_v1
 ablation comparison:

@@ -28,7 +28,7 @@ def python(folder: Path, *words: str) -> str:
     ).stdout
 
 
-def test_four_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
+def test_six_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
     python(tmp_path, "tinyworld.clips", "runs/ablation-clips", "--random", "2")
     quick = ("tune.steps=1", "invert.steps=1", "sample.steps=1", "ray.workers=1")
     run = ("components.cli", "run", "--config", str(ABLATION), *quick)
@@ -37,7 +37,7 @@ def test_four_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
     python(tmp_path, *compare, "--to", "ablation.png")
     assert (tmp_path / "ablation.png").stat().st_size > 10_000
     found = json.loads(python(tmp_path, *compare, "--json"))
-    others = ("no_st_attn", "no_inversion", "no_tuning")
+    others = ("no_st_attn", "no_inversion", "no_tuning", "tune_attention", "tune_all")
     assert {one["variant"]: one["against"] for one in found["variants"]} == {
         "full": None,
         **dict.fromkeys(others, "full"),
@@ -47,5 +47,5 @@ def test_four_variants_are_run_scored_and_compared(tmp_path: Path) -> None:
             # A picture after one step may show no object, which then has no unsteadiness.
             assert cell["measure"] == "jitter" or cell["edits"] == 6
     assert python(tmp_path, *compare, "--variant", "no_tuning").count("no_inversion") == 0
-    # Full and no_inversion shared their tuning, and no_tuning has none: two adapters for each clip.
-    assert len(list((tmp_path / "runs/ablation/adapters").glob("*.safetensors"))) == 2 * 2
+    # Full and no_inversion shared their tuning, no_tuning has none: four adapters for each clip.
+    assert len(list((tmp_path / "runs/ablation/adapters").glob("*.safetensors"))) == 4 * 2

@@ -37,7 +37,7 @@ def test_one_has_a_variant_of_every_method_at_a_size_that_all_take() -> None:
     assert video.width % 32 == video.height % 32 == 0
 
 
-def test_the_ablation_leaves_out_one_part_at_a_time_of_what_tinyworld_asks_for() -> None:
+def test_the_ablation_changes_one_thing_at_a_time_of_what_tinyworld_asks_for() -> None:
     tinyworld = load_run_config(RUNS / "tinyworld.yaml", ())
     ablation = load_run_config(RUNS / "ablation.yaml", ())
     found = variant_configs(ablation, run_config)
@@ -54,6 +54,12 @@ def test_the_ablation_leaves_out_one_part_at_a_time_of_what_tinyworld_asks_for()
         ),
         "no_tuning": dataclasses.replace(
             tinyworld, **own, tune=dataclasses.replace(tinyworld.tune, steps=0)
+        ),
+        "tune_attention": dataclasses.replace(
+            tinyworld, **own, tune=dataclasses.replace(tinyworld.tune, parameters="attention")
+        ),
+        "tune_all": dataclasses.replace(
+            tinyworld, **own, tune=dataclasses.replace(tinyworld.tune, parameters="all")
         ),
     }
     assert next(iter(found)) == "full"
