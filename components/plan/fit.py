@@ -80,7 +80,10 @@ def _checkpointing(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
 def _fewer_parameters(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
     if config.tune.parameters != "paper":
         tune = dataclasses.replace(config.tune, parameters="paper")
-        yield "tune.parameters=paper", dataclasses.replace(config, tune=tune), video
+        fewer = dataclasses.replace(config, tune=tune)
+        yield "tune.parameters=paper", fewer, video
+        for name, changed, _ in _checkpointing(fewer, video):
+            yield f"tune.parameters=paper {name}", changed, video
 
 
 def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
