@@ -44,7 +44,7 @@ def check_base(base: BaseFiles | Path) -> None:
     load_text_encoder(files, torch.float32)
     load_vae(files, torch.float32)
     _check_unet(files)
-    for weights in (*found, *(Weights((Path(one.path),), None, {}) for one in files.loras)):
+    for weights in found:  # LoRAs are looked at as they are merged
         _check_finite(weights)
 
 

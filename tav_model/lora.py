@@ -118,6 +118,9 @@ def merge_loras(
         lora = read_lora(one.path)
         chosen = {name: layer for (of, name), layer in lora.layers.items() if of == part}
         targets = {name: _target(lora, part, name, index) for name in chosen}
+        if len(set(targets.values())) < len(targets):
+            msg = f"LoRA {lora.path} names one weight of the {part} in two ways. Take another."
+            raise BaseModelError(msg)
         for name, layer in chosen.items():
             _check_shapes(lora, layer, targets[name], tuple(state[targets[name]].shape))
         if one.weight:
@@ -170,7 +173,7 @@ def _target(lora: Lora, part: str, name: str, index: Mapping[str, str]) -> str:
 
 def _check_shapes(lora: Lora, layer: _Layer, target: str, shape: tuple[int, ...]) -> None:
     """Hold a pair against the weight (out, in, kernel) that it changes."""
-    rank = layer.shapes["down"][0]
+    rank = (layer.shapes["down"] or (0,))[0]
     wanted = _shapes(rank, shape, core="mid" in layer.shapes)
     for role, found in layer.shapes.items():
         if found not in wanted[role] or not rank:
@@ -210,6 +213,12 @@ def _merge(
                 update = up @ down
             scale = _scale(lora, f"{part}.{target}", down.shape[0], found.get("alpha"))
             out[target] = old + (weight * scale) * update.reshape(old.shape)
+            if not bool(torch.isfinite(out[target]).all()):
+                msg = (
+                    f"LoRA {lora.path} makes {target} NaN or infinite: it is damaged, or its "
+                    f"weight of {weight} too large. Copy or download it again."
+                )
+                raise BaseModelError(msg)
 
 
 def _scale(lora: Lora, target: str, rank: int, alpha: "Tensor | None") -> float:
@@ -222,9 +231,13 @@ def _scale(lora: Lora, target: str, rank: int, alpha: "Tensor | None") -> float:
     def said(name: str) -> Any:
         return lora.settings.get(f"{part}.{name}", lora.settings.get(name))
 
-    patterns = said("alpha_pattern") or {}
-    own = [value for name, value in patterns.items() if f".{module}".endswith(f".{name}")]
-    value = float(own[0] if own else said("lora_alpha") or rank)
+    try:
+        patterns = dict(said("alpha_pattern") or {})
+        own = [value for name, value in patterns.items() if f".{module}".endswith(f".{name}")]
+        value = float(own[0] if own else said("lora_alpha") or rank)
+    except (ValueError, TypeError) as err:
+        msg = f"LoRA {lora.path} says in its header what is no alpha ({err}). Take another."
+        raise BaseModelError(msg) from err
     return value / math.sqrt(rank) if said("use_rslora") else value / rank
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
-import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,9 +134,12 @@ def _explain(cls: type, problem: Any, known: Sequence[str]) -> str:
 def _field_names(cls: type, path: list[str]) -> list[str]:
     """Names of the fields of the dataclass that a key path leads to."""
     for part in path:
+        if part.isdecimal():  # an item of a list, whose kind the list's name gave
+            continue
         hint: Any = typing.get_type_hints(cls).get(part)
-        if isinstance(hint, types.UnionType):
-            hint = next((arm for arm in hint.__args__ if dataclasses.is_dataclass(arm)), None)
+        if not dataclasses.is_dataclass(hint):
+            arms = typing.get_args(hint)
+            hint = next((arm for arm in arms if dataclasses.is_dataclass(arm)), None)
         if hint is None or not dataclasses.is_dataclass(hint):
             return []
         cls = typing.cast("type", hint)

@@ -33,8 +33,8 @@ _COLUMNS = {
     "category": "what the edit changes",
     "source_prompt, prompt": "what the clip shows, and what the edit was to show",
     "num_frames, fps, seed": "frames of the edit, at which rate they play, and the run's seed",
-    "base_model, base_revision": "the model that edited, where a hub has it; its commit, or its "
-    "folder's digest",
+    "base_model, base_revision": "the model that edited, where a hub has it; its commit or "
+    "digest, and those of what is put on it",
     "edit_key, code_version": "what the edit was computed from, and by which release",
 }
 
@@ -50,7 +50,8 @@ def public_model(name: str, revision: str) -> str | None:
 
 def public_base(edit: Row) -> str | None:
     """The same of the base of an edit."""
-    return public_model(edit["base_model"] or "", edit["base_revision"] or "")
+    own = (edit["base_revision"] or "").partition("+")[0]  # what follows is put on it
+    return public_model(edit["base_model"] or "", own)
 
 
 def measure_columns(edits: Iterable[ScoredEdit]) -> list[str]:
@@ -130,8 +131,10 @@ def _sections(edits: Sequence[ScoredEdit], count: int, license_id: str) -> Itera
 def _variants(edits: Iterable[ScoredEdit]) -> list[tuple[str, ...]]:
     counted: dict[tuple[str, str, str], int] = {}
     for one in edits:
-        base = public_base(one.edit) or _digest(one.edit["base_revision"] or "") or ""
-        key = (one.variant, one.method, base)
+        own, *more = (one.edit["base_revision"] or "").split("+")
+        base = public_base(one.edit) or _digest(own)
+        put_on = [part[: part.find(":") + 1 + len(_LOCAL) + _SHOWN] + "…" for part in more]
+        key = (one.variant, one.method, " with ".join([base, *put_on]))
         counted[key] = counted.get(key, 0) + 1
     return [
         (*(markdown_cell(name) if name else "–" for name in key), str(count))

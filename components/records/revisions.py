@@ -92,10 +92,12 @@ def base_revision(model: ModelConfig) -> str:
     from tav_model.base import config_files
     from tav_model.single_file import config_folder, is_file, weights_file
 
-    def exactly(name: str, revision: str | None) -> str:
-        return (_single_digest if is_file(name) else resolve_revision)(name, revision)
+    def exactly(what: str, name: str, revision: str | None) -> str:
+        if is_file(name):
+            return _single_digest(what, name, revision)
+        return resolve_revision(name, revision)
 
-    parts = [exactly(model.base, model.revision)]
+    parts = [exactly("model.base", model.base, model.revision)]
     if is_file(model.base):
         try:
             folder = config_folder(weights_file("model.base", model.base), model.config)
@@ -103,9 +105,9 @@ def base_revision(model: ModelConfig) -> str:
         except ValueError as error:
             raise UserError(f"model.base {model.base!r} cannot be used: {error}") from error
     if model.vae is not None:
-        parts.append(f"vae:{exactly(model.vae, model.vae_revision)}")
+        parts.append(f"vae:{exactly('model.vae', model.vae, model.vae_revision)}")
     for lora in model.loras:
-        digest = _single_digest(lora.path, None)
+        digest = _single_digest("LoRA", lora.path, None)
         if lora.weight:
             parts.append(f"lora:{digest}@{float(lora.weight)}")
     return "+".join(parts)
@@ -164,16 +166,16 @@ def _hub_commit(name: str, revision: str) -> str:
     return str(commit)
 
 
-def _single_digest(model: str, revision: str | None) -> str:
+def _single_digest(what: str, model: str, revision: str | None) -> str:
     """Digest of one file's content."""
     from tav_model.single_file import weights_file
 
     if revision is not None:
         raise UserError(
-            f"model {model!r} is a file, which has no revision {revision!r}: remove the revision"
+            f"{what} {model!r} is a file, which has no revision {revision!r}: remove the revision"
         )
     try:
-        file = weights_file("the model's file", model)
+        file = weights_file(what, model)
     except ValueError as error:
         raise UserError(str(error)) from error
     known, fresh = _read_cache(), dict[str, Any]()

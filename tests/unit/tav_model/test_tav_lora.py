@@ -189,6 +189,7 @@ def test_a_lora_tunes_and_samples(
 
 
 _K = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_k"
+_OUT = "mid_block.attentions.0.transformer_blocks.0.attn1"
 WRONG: dict[str, tuple[Callable[[], dict[str, Tensor]], str]] = {
     "other layers": (
         lambda: {
@@ -214,6 +215,25 @@ WRONG: dict[str, tuple[Callable[[], dict[str, Tensor]], str]] = {
     "a half": (
         lambda: {f"{_K}.lora_up.weight": torch.zeros(32, 2)},
         "but not the down that belongs to it",
+    ),
+    "a number": (
+        lambda: {
+            f"{_K}.lora_down.weight": torch.zeros(()),
+            f"{_K}.lora_up.weight": torch.zeros(32, 2),
+        },
+        r"lora_down\.weight of shape \(\)",
+    ),
+    "in two ways": (
+        lambda: {
+            f"unet.{_OUT}.{way}.weight": torch.zeros(shape)
+            for way, shape in {
+                "to_out.0.lora_A": (2, 32),
+                "to_out.0.lora_B": (32, 2),
+                "processor.to_out_lora.down": (2, 32),
+                "processor.to_out_lora.up": (32, 2),
+            }.items()
+        },
+        "names one weight of the unet in two ways",
     ),
     "twice": (
         lambda: {
@@ -247,6 +267,16 @@ def test_what_does_not_fit_is_refused(base_folder: Path, tmp_path: Path, kind: s
         loaded_with(base_folder, (path, 0.0))
 
 
+@pytest.mark.parametrize("value", ["x", [1], {"a": 1}])
+def test_an_alpha_that_is_none_is_refused(base_folder: Path, tmp_path: Path, value: object) -> None:
+    layer = "mid_block.attentions.0.transformer_blocks.0.attn1.to_k"
+    pairs = random_pairs({layer: weights_of(base_folder, "unet")[f"{layer}.weight"]})
+    header = {"lora_adapter_metadata": json.dumps({"unet.lora_alpha": value})}
+    path = write_lora(tmp_path / "x.safetensors", named(pairs, "unet", "peft"), header)
+    with pytest.raises(BaseModelError, match="says in its header what is no alpha"):
+        loaded_with(base_folder, (path, 1.0))
+
+
 def test_files_that_are_none_are_refused(base_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(b"\x80\x04.")
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
@@ -268,7 +298,7 @@ def test_files_that_are_none_are_refused(base_folder: Path, tmp_path: Path) -> N
     }
     path = write_lora(tmp_path / "nan.safetensors", damaged)
     config = ModelConfig(base=str(base_folder), loras=(LoraConfig(path=str(path)),))
-    with pytest.raises(BaseModelError, match=r"nan\.safetensors holds NaN"):
+    with pytest.raises(BaseModelError, match=r"nan\.safetensors makes mid_block.* NaN"):
         check_base(find_base(config))
     with pytest.raises(ValueError, match="weight=inf is out of range"):
         LoraConfig(path="x", weight=float("inf"))

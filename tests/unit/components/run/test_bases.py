@@ -210,3 +210,11 @@ def test_paths_of_models_are_made_whole(
     assert whole["vae"] == str(places["vae"])
     assert whole["loras"][0]["path"] == str(places["lora"])
     assert config.variants["hub"]["model"]["vae"] == "owner/vae"
+
+
+def test_an_unknown_key_of_a_lora_is_told(document: dict[str, Any]) -> None:
+    document["model"]["loras"] = [{"path": "x.safetensors", "wieght": 1}]
+    with pytest.raises(
+        UserError, match=r"model\.loras\.0\.wieght: unknown key; did you mean 'weight'"
+    ):
+        run_config(document, "test")
