@@ -85,6 +85,12 @@ class ModelConfig:
     itself alone (the paper's ablation "w/o ST-Attn")."""
     attention_backend: str = "native"
     """Name of a diffusers attention backend; `native` is torch's scaled_dot_product_attention."""
+    window: int | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """Frames that the UNet sees at once of a longer clip, whose memory then follows the window:
+    tuned on windows drawn at random, inverted and sampled in windows that overlap and are blended
+    at every step, each beside the clip's first frame. None sees any clip whole."""
+    overlap: int = field(default=8, metadata=_UNLESS_DEFAULT)
+    """Frames that a window shares with the next one, at least."""
     init_seed: int = 0
     """Seed of the temporal attentions' initial weights when the base is a 2D (image) model."""
     compile: bool = field(default=False, metadata=_NOT_KEY)
@@ -101,6 +107,15 @@ class ModelConfig:
             f"one of {_ATTENTION_MODES}",
             "The paper's own is sparse_causal.",
         )
+        if self.window is not None:
+            require(self.window >= 2, "window", self.window, ">= 2", "24 is the paper's clip.")  # noqa: PLR2004
+            require(
+                0 <= self.overlap < self.window,
+                "overlap",
+                self.overlap,
+                f"0 .. {self.window - 1}, less than the window",
+                "A third of the window is usual.",
+            )
         device, _, index = self.device.partition(":")
         require(
             device in ("cpu", "cuda") and (not index or (device == "cuda" and index.isdecimal())),

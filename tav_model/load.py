@@ -22,6 +22,7 @@ from tav_model.load_parts import (
 )
 from tav_model.parts import check_parts
 from tav_model.unet import ClipUNet, build_unet, init_temporal, tuned_parameters
+from tav_model.windows import Windows
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -65,7 +66,7 @@ def load_base(config: ModelConfig, tuned: TunedSet = "paper") -> BaseModel:
     """
 
     def unet(base: BaseFiles, device: torch.device) -> ClipUNet:
-        return load_unet(
+        found = load_unet(
             base,
             attention_mode=config.attention_mode,
             attention_backend=config.attention_backend,
@@ -74,6 +75,9 @@ def load_base(config: ModelConfig, tuned: TunedSet = "paper") -> BaseModel:
             dtype=config.dtype,
             tuned=tuned,
         )
+        if config.window is not None:
+            found.windows = Windows(config.window, config.overlap)
+        return found
 
     return load_parts(config, unet)
 

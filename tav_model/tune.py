@@ -204,11 +204,20 @@ def tune(
 def _draw_and_step(
     trainer: Trainer, moments: Moments, text: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Draw latents, noise and noise level, always in this order; returns the loss."""
+    """Draw latents, noise, noise level and, of a long clip, a window, always in this order.
+
+    Returns:
+        The loss.
+    """
     latents = sample_latents(moments, generator)[None]
     noise = torch.randn(latents.shape, generator=generator)
     levels = trainer.scheduler.config.num_train_timesteps
     timesteps = torch.randint(0, levels, (1,), generator=generator)
+    windows, frames = trainer.unet.windows, latents.shape[2]
+    if windows is not None and windows.divides(frames):
+        start = torch.randint(0, frames - windows.frames + 1, (1,), generator=generator)
+        seen = windows.seen(int(start))
+        latents, noise = latents[:, :, seen], noise[:, :, seen]
     device = latents.device
     return trainer.step(latents, noise.to(device), timesteps.to(device), text)[0]
 
@@ -259,13 +268,14 @@ def _run_of(base: BaseModel, prompt: str, seed: int, config: TuneConfig) -> dict
         if rule and (rule != "unless default" or values[name] != default)
     ]
     numbers = {name: str(values[name]) for name in key_fields}
-    precision = base.config.dtype
+    precision, window = base.config.dtype, base.unet.windows
     return {
         "base_identity": base.identity,
         "prompt": prompt,
         "seed": str(seed),
         "dtype": precision,
         "attention_mode": base.config.attention_mode,
+        **({} if window is None else {"window": f"{window.frames} {window.overlap}"}),
         **numbers,
     }
 

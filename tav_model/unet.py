@@ -27,6 +27,7 @@ from tav_model.config import AttentionMode, TunedSet
 from tav_model.control import Residuals
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
 from tav_model.parts import stock_config
+from tav_model.windows import Windows, blended
 
 _TUNED: dict[TunedSet, tuple[str, ...]] = {
     "paper": (".attn1.to_q.", ".attn2.to_q.", ".attn_temp."),
@@ -124,6 +125,8 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
     """What tuning changes of it."""
     compute_dtype: torch.dtype | None = None
     """Of the frozen weights, where it is known; where all are tuned none would say it."""
+    windows: Windows | None = None
+    """How clips that are longer are divided; none divides no clip."""
 
     def forward(
         self,
@@ -143,6 +146,19 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
         Returns:
             (B, C, F, H, W), fp32.
         """
+        if self.windows is None or not self.windows.divides(sample.shape[2]):
+            return self._whole(sample, timestep, encoder_hidden_states, residuals)
+
+        def predict(part: Tensor, frames: Tensor) -> Tensor:
+            added = None if residuals is None else residuals.of(frames, len(sample))
+            return self._whole(part, timestep, encoder_hidden_states, added)
+
+        return blended(self.windows, sample, predict)
+
+    def _whole(
+        self, sample: Tensor, timestep: Tensor | int, text_BLC: Tensor, residuals: Residuals | None
+    ) -> Tensor:
+        """All frames at once."""
         b, c, f, h, w = sample.shape
         self.clip.frames = f
         t = torch.as_tensor(timestep, device=sample.device).expand(b).repeat_interleave(f)
@@ -150,7 +166,7 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
         out = super().forward(
             x_NCHW.contiguous(memory_format=torch.channels_last),
             t,
-            encoder_hidden_states.to(self.dtype),
+            text_BLC.to(self.dtype),
             return_dict=False,
             **({} if residuals is None else residuals.arguments()),
         )[0]
