@@ -22,7 +22,7 @@ from tav_model.load_parts import (
 )
 from tav_model.parts import check_parts
 from tav_model.unet import ClipUNet, build_unet, init_temporal, tuned_parameters
-from tav_model.windows import Windows
+from tav_model.windows import windows_of
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -75,8 +75,7 @@ def load_base(config: ModelConfig, tuned: TunedSet = "paper") -> BaseModel:
             dtype=config.dtype,
             tuned=tuned,
         )
-        if config.window is not None:
-            found.windows = Windows(config.window, config.overlap)
+        found.windows = windows_of(config)
         return found
 
     return load_parts(config, unet)

@@ -2,14 +2,24 @@
 
 The memory of a step follows the window and not the clip. Every window also sees the clip's first
 frame, whose keys and values its frames attend to (section 4.1 of the paper), so that all windows
-hold on to one look.
+hold on to one look. Importing this loads no torch.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from tav_model.config import ModelConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def windows_of(config: ModelConfig) -> Windows | None:
+    """How a model divides long clips; none where it divides none."""
+    return None if config.window is None else Windows(config.window, config.overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,8 @@ class Windows:
 
         It falls towards both ends, where a frame lacks a neighbour.
         """
+        import torch  # noqa: PLC0415 (a plan needs the numbers alone)
+
         place = torch.arange(self.frames)
         return torch.minimum(place + 1, self.frames - place).clamp(max=self.overlap + 1).float()
 
@@ -61,6 +73,8 @@ def blended(
     Returns:
         (B, C, F, H, W) fp32: of each frame the weighted mean of what its windows say.
     """
+    import torch  # noqa: PLC0415
+
     frames, device = sample_BCFHW.shape[2], sample_BCFHW.device
     weight_F = windows.weights().to(device)
     total = torch.zeros(frames, device=device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from tav_model.config import ModelConfig
 from tav_model.cost import UNetCost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
+from tav_model.windows import windows_of
 
 PROCESS_BYTES = {"cpu": 0.85e9, "cuda": 0.5e9}
 """Of a worker without any model. CPU: Python, torch and the libraries, measured
@@ -60,6 +62,8 @@ class VideoCost:
             video: The size of the clip.
         """
         self._config, self._base, self._video = config, base, video
+        self._seen, self._forwards = video.num_frames, 1
+        """Frames that the UNet sees at once, and how often for the clip; tuning sees one window."""
         method = make_method(config)
         with answering(config.method):
             self.cost: Cost | None = method.cost()
@@ -71,9 +75,13 @@ class VideoCost:
                 frames=video.num_frames, height=video.height // factor, width=video.width // factor
             )
             image = self.cost is not None and self.cost.image
+            windows = None if image else windows_of(config.model)
+            if windows is not None and windows.divides(clip.frames):
+                self._forwards = len(windows.starts(clip.frames))
+                self._seen = windows.frames + 1
             self.unet: UNetCost = unet_cost(
                 base.unet,
-                clip,
+                dataclasses.replace(clip, frames=self._seen),
                 "per_frame" if image else config.model.attention_mode,
                 "paper" if image else config.tune.parameters,
             )
@@ -105,8 +113,8 @@ class VideoCost:
         if self._base is None:
             return 0.0
         unet = passes.train * self.train_flops / rates.train
-        unet += passes.inversion * self.unet.forward / rates.inversion
-        unet += passes.guided * self.unet.forward / rates.guided
+        unet += passes.inversion * self._forwards * self.unet.forward / rates.inversion
+        unet += passes.guided * self._forwards * self.unet.forward / rates.guided
         vae = passes.encode * self.vae.encode / rates.encode
         return unet + vae + passes.decode * self.vae.decode / rates.decode
 
@@ -125,7 +133,7 @@ class VideoCost:
             return PROCESS_BYTES["cpu"] + 12.0 * self._pixels()
         unet = self.unet
         assert self.cost is not None
-        frames = self._video.num_frames
+        frames = self._seen
         share = min(self.cost.frames_per_batch or frames, frames) / frames
         step = passes.rows * share * unet.working * self._number
         if passes.train:

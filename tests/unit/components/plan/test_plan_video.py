@@ -158,3 +158,24 @@ def test_rays_name_of_a_gpu_is_enough() -> None:
 def test_a_base_without_configs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unet/config\.json of model\.base"):
         base_configs(ModelConfig(base=str(tmp_path)), "sha256:0")
+
+
+def test_a_long_clip_takes_the_memory_of_a_window_and_the_time_of_all_of_them() -> None:
+    """Of 96 frames in windows of 24 that share 8: six windows, 25 frames at once."""
+
+    def counted(frames: int, **model: object) -> VideoCost:
+        config = run_config(model={"base": "b"} | model, video={"num_frames": frames})
+        return VideoCost(config, SD14, config.video)
+
+    long, window, whole = counted(96, window=24), counted(25), counted(96)
+    assert long.unet == window.unet
+    pixels = 1.1 * 12 * (96 - 25) * 512 * 512  # the clip's own frames
+    for name in ("tune_bytes", "sample_bytes"):
+        of_long, of_window, of_whole = (getattr(c, name)() for c in (long, window, whole))
+        assert of_window <= of_long <= of_window + pixels
+        assert of_whole > 1.5 * of_long
+    peak = GPUS["A100-40GB"].peak_flops["bf16"]
+    rates = Rates(
+        source="", measured=False, train=peak, guided=peak, inversion=peak, encode=peak, decode=1e30
+    )
+    assert long.sample_seconds(rates) == pytest.approx(6 * (window.sample_seconds(rates) or 0))
