@@ -108,6 +108,8 @@ class FateZero(TunedMethod):
     """Inverts every clip once, and blends its attention into each edit."""
 
     Config = FateZeroConfig
+    takes_windows = False
+    """The maps that are kept of a step are those of one call of the UNet."""
 
     _blending: Blending
 

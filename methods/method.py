@@ -246,6 +246,8 @@ class Method(ABC):
     """Raised whenever equal inputs give other results; part of every key but Tune-A-Video's."""
     uses_base: ClassVar[bool] = True
     """Whether ``model.base`` is loaded."""
+    takes_windows: ClassVar[bool] = True
+    """Whether the inflated UNet may divide a long clip (``model.window``)."""
     uses_mask: ClassVar[bool] = False
     """Whether ``Source.mask`` is asked for; where there is one, its content is part of the keys of
     edits and of the method's own stages."""

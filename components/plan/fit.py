@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from components.config import RunConfig, VideoConfig
 from components.plan.devices import Device
 from components.plan.video import BaseConfigs, VideoCost
+from methods.registry import find_method
 
 _GB = 1e9
 _FEWEST_FRAMES = 2
+_SHORTEST_WINDOW = 8
 _SMALLEST = 64
 
 Variant = tuple[str, RunConfig, VideoConfig]
@@ -61,7 +63,8 @@ def problems(
             return (peak(VideoCost(variant[1], base, variant[2])) or 0.0) <= limit
 
         found = [variant[0] for variant in variants if fits(variant)]
-        for ladder in (_fewer_frames(config, video), _smaller(config, video)):
+        ladders = (_windows, _fewer_frames, _smaller)
+        for ladder in (each(config, video) for each in ladders):
             found += [variant[0] for variant in itertools.islice(filter(fits, ladder), 1)]
         remedy = f"set {', or '.join(found)}" if found else "use a device with more memory"
         yield (
@@ -90,6 +93,17 @@ def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
     if config.sample.prompts_per_batch > 1:
         sample = dataclasses.replace(config.sample, prompts_per_batch=1)
         yield "sample.prompts_per_batch=1", dataclasses.replace(config, sample=sample), video
+
+
+def _windows(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
+    """Windows that share a third of their frames."""
+    if not find_method(config.method).takes_windows:
+        return
+    most = min(config.model.window or video.num_frames, video.num_frames - 1)
+    for window in range(most - 1, _SHORTEST_WINDOW - 1, -1):
+        model = dataclasses.replace(config.model, window=window, overlap=window // 3)
+        name = f"model.window={window} model.overlap={window // 3}"
+        yield name, dataclasses.replace(config, model=model), video
 
 
 def _fewer_frames(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:

@@ -45,6 +45,11 @@ def make_method(
         kind = find_method(config.method)
         settings = _settings(kind, config, base_revision, own_revisions)
         _check_addresses(config.method, settings.own)
+        if config.model.window is not None and not kind.takes_windows:
+            raise UserError(
+                f"model.window is {config.model.window}, but method {config.method!r} sees a clip "
+                "whole: leave model.window out, or give its variant model: {window: null}"
+            )
         with answering(config.method):
             method = kind(settings)
             if method.batch < 1:

@@ -58,8 +58,7 @@ def steered(
     loaded = [load_net(one, base) for one in controls]
     shown = [maps(start.shape[1], seed=5 + k) for k in range(len(loaded))]
     steering = Steering(loaded, shown) if loaded else None
-    (found,) = sample(base, start, [PROMPT], config, steering=steering)
-    return found
+    return sample(base, start, [PROMPT], config, steering=steering)[0]
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +108,14 @@ def official(base: Path, nets: Sequence[Path], config: Sequence[ControlConfig]) 
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     steps: list[Tensor] = []
-    take = (
-        {"callback": lambda _i, _t, x: steps.append(x[0].clone())}
-        if config[0].kind == "t2i_adapter"
-        else {
-            "callback_on_step_end": lambda _p, _i, _t, given: (
-                steps.append(given["latents"][0].clone()) or given
-            )
-        }
-    )
+
+    def keep(_pipe: Any, _step: int, _timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        steps.append(given["latents"][0].clone())
+        return given
+
+    take: dict[str, Any] = {"callback_on_step_end": keep}
+    if config[0].kind == "t2i_adapter":
+        take = {"callback": lambda _step, _timestep, x: steps.append(x[0].clone())}
     pipe(
         PROMPT,
         height=64,

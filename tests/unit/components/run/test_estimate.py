@@ -106,12 +106,15 @@ def test_what_cannot_fit_is_refused_with_what_would(config_file: Path) -> None:
     assert refused.exit_code == 1
     assert "tuning 32 frames of 512x512 takes" in refused.stderr
     assert "but a worker has 25.8 GB" in refused.stderr
-    assert "set tune.gradient_checkpointing=true, or video.num_frames=" in refused.stderr
+    assert (
+        "set tune.gradient_checkpointing=true, or model.window=18 model.overlap=6, or video.num"
+        in refused.stderr
+    )
     assert ", or video.width=" in refused.stderr
     assert "Traceback" not in refused.output
     # Each remedy is one.
     remedies = refused.stderr.partition(": set ")[2].strip().split(", or ")
-    assert len(remedies) == 3
+    assert len(remedies) == 4
     for remedy in remedies:
         done = planned(config_file, "--device", "L4", *remedy.split())
         assert done.exit_code == 0, done.output

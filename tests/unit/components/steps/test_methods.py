@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from benchmarks.chaos.plain import PlainRunner
-from components.config import run_config
+from components.config import RunConfig, parse, run_config
 from components.errors import UserError
-from components.steps.methods import Methods
+from components.steps.methods import Methods, make_method
 from methods.tune_a_video import TuneAVideo
 from tests.runs import tiny_document, tiny_videos, write_manifest
 
@@ -68,3 +68,11 @@ def test_a_method_that_does_not_load_is_not_on_duty(methods: Methods, tiny_model
         with pytest.raises(UserError, match=r"method 'tune_a_video': model\.base '.*gone' cannot"):
             methods.of("per_frame")
     assert methods.of("full").settings.model.base == str(tiny_models / "base")
+
+
+def test_a_method_that_sees_clips_whole_takes_no_windows() -> None:
+    document = {"run": "r", "manifest": "m", "model": {"base": "b", "window": 24}}
+    assert make_method(parse(RunConfig, document, "test")).settings.model.window == 24
+    config = parse(RunConfig, document | {"method": "fatezero"}, "test")
+    with pytest.raises(UserError, match="method 'fatezero' sees a clip whole"):
+        make_method(config)
