@@ -125,7 +125,7 @@ class Source:
     def mask(self) -> Masks | None:
         """Where the clip's object is, (F, H, W) bool; none where the manifest names no mask.
 
-        Only methods with ``uses_mask`` may ask.
+        Only methods with ``uses_mask``, or edits with ``edits_use_mask``, may ask.
         """
         return self._load_mask()
 
@@ -261,6 +261,11 @@ class Method(ABC):
         self.settings = settings
 
     # What the driver asks. None of these may load a model.
+
+    @property
+    def edits_use_mask(self) -> bool:
+        """Whether edits ask for ``Source.mask``: as ``uses_mask`` says, or by the settings."""
+        return self.uses_mask
 
     def stages(self) -> Sequence[Stage]:
         """What is prepared once per video, in order."""

@@ -29,6 +29,8 @@ from methods.method import (
 from methods.tuned import TunedMethod
 
 if TYPE_CHECKING:
+    from tav_model.control import Steering
+    from tav_model.keeping import Outside
     from tav_model.vae import Moments
 
 
@@ -45,11 +47,19 @@ class TuneAVideo(TunedMethod):
     Config = TuneAVideoConfig
     adapter_of = ""
 
+    _kept: tuple[Source, Outside] | None = None
+    """The clip whose edits are made, and its outside: it is inverted once for all of them."""
+
     @override
     def stages(self) -> Sequence[Stage]:
         inversion = {"invert": self.settings.invert}
         inverted = self.settings.sample.start == "inversion"
         return (self.adapter_stage(), Stage(kind=LATENTS, parts=inversion, kept=inverted))
+
+    @property
+    @override
+    def edits_use_mask(self) -> bool:
+        return self.settings.sample.keep_outside == "mask"
 
     @override
     def key_parts(self) -> Mapping[str, Any]:
@@ -64,6 +74,8 @@ class TuneAVideo(TunedMethod):
     def cost(self) -> Cost:
         settings = self.settings
         guidance = 2 if settings.sample.guidance_scale > 1 else 1
+        # Once for all edits of a video, and here counted for each.
+        again = settings.sample.steps if self.edits_use_mask else 0
         return Cost(
             stages={
                 ADAPTER: self.adapter_passes(),
@@ -72,6 +84,8 @@ class TuneAVideo(TunedMethod):
             },
             edit=Passes(
                 guided=guidance * settings.sample.steps,
+                inversion=again,
+                encode=1 if again else 0,
                 decode=1,
                 rows=guidance * settings.sample.prompts_per_batch,
             ),
@@ -102,14 +116,44 @@ class TuneAVideo(TunedMethod):
         from tav_model.vae import decode
 
         self.adapt(prepared)
+        steering = self._steering(source)
         # Of use where sampling starts from noise: all edits of a video then share theirs.
         generator = torch.Generator().manual_seed(source.seed)
         start = torch.tensor(self._start(source, prepared), dtype=torch.float32)
         prompts = [edit.prompt for edit in edits]
         for latents in sample(
-            self._base, start, prompts, self.settings.sample, generator=generator
+            self._base,
+            start,
+            prompts,
+            self.settings.sample,
+            generator=generator,
+            steering=steering,
         ):
             yield decode(self._base, latents)
+
+    def _steering(self, source: Source) -> Steering | None:
+        """What keeps the outside of the clip's mask, where that is asked for."""
+        import torch
+
+        from tav_model.control import Steering
+        from tav_model.errors import MaskError
+        from tav_model.keeping import outside
+        from tav_model.vae import sample_latents
+
+        config = self.settings.sample
+        if config.keep_outside == "nothing":
+            return None
+        if self._kept is None or self._kept[0] is not source:
+            if source.mask is None:
+                raise MaskError(
+                    f"sample.keep_outside is {config.keep_outside!r}, but the video has no mask: "
+                    "give the manifest's `mask`"
+                )
+            # The draw of the inversion that is kept.
+            generator = torch.Generator().manual_seed(source.seed)
+            clean = sample_latents(self.moments(source), generator)
+            self._kept = source, outside(self._base, clean, source.mask, config.steps)
+        return Steering(after=self._kept[1].blend)
 
     def _start(self, source: Source, prepared: Prepared) -> np.ndarray[Any, Any]:
         """Inverted latents (C, F, H, W); where sampling starts from noise, only their shape."""

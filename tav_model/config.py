@@ -238,6 +238,9 @@ class SampleConfig:
     """What the guidance moves away from."""
     start: Literal["inversion", "noise"] = "inversion"
     """Start from the clip's inverted latents (keeps its motion) or from seeded Gaussian noise."""
+    keep_outside: Literal["nothing", "mask"] = field(default="nothing", metadata=_UNLESS_DEFAULT)
+    """What stays as in the source: nothing by itself, or all that lies outside of the video's mask,
+    where the inverted source's latents take the edit's place after every step."""
     prompts_per_batch: int = field(default=1, metadata=_NOT_KEY)
     """Edited prompts that go through the UNet together: faster on a GPU with memory to spare."""
 
@@ -252,6 +255,14 @@ class SampleConfig:
             "Use 1 for no guidance.",
         )
         require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
+        kept = ("nothing", "mask")
+        require(
+            self.keep_outside in kept,
+            "keep_outside",
+            self.keep_outside,
+            f"one of {kept}",
+            "mask needs the manifest's mask of each video.",
+        )
         require(
             self.prompts_per_batch >= 1,
             "prompts_per_batch",

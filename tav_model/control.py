@@ -83,16 +83,27 @@ Added = Callable[[Tensor, Tensor | int, Tensor], Residuals | None]
 """What controls add of latents (B, C, F, H, W), a timestep and texts (B, L, C)."""
 
 
-class Steering:
-    """Controls with one clip's maps: what steers its sampling."""
+AfterStep = Callable[[int, Tensor], Tensor]
+"""Changes the latents (B, C, F, H, W) after a step of sampling, counted from 0."""
 
-    def __init__(self, nets: Sequence[Net], maps_F3HW: Sequence[Tensor]) -> None:
+
+class Steering:
+    """Controls with one clip's maps, and what is kept of it: what steers its sampling."""
+
+    def __init__(
+        self,
+        nets: Sequence[Net] = (),
+        maps_F3HW: Sequence[Tensor] = (),
+        after: AfterStep = lambda _step, x_BCFHW: x_BCFHW,
+    ) -> None:
         """Pair nets with maps.
 
         Args:
             nets: of `load_net`.
             maps_F3HW: for each net the clip's map, (F, 3, H, W) in 0 to 1, at the clip's size.
+            after: such as `tav_model.keeping.Outside.blend`.
         """
+        self.after = after
         self._nets = [
             (net, map_F3HW.to(net.device, net.dtype))
             for net, map_F3HW in zip(nets, maps_F3HW, strict=True)

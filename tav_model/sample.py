@@ -38,7 +38,7 @@ def sample(
         on_step: called with (UNet calls done, UNet calls in all).
         generator: CPU generator of `start="noise"`: one for all prompts, which then share their
             noise, or one per prompt, which makes an edit independent of its neighbours.
-        steering: controls with the clip's maps.
+        steering: controls with the clip's maps, and what is kept of it.
 
     Returns:
         (P, C, F, H, W) fp32 on the model's device; decode them with `tav_model.vae.decode`.
@@ -100,7 +100,7 @@ def denoise(
         skip: steps left out at the noisy end.
         on_step: called with the number of steps done.
         on_latents: called with the latents after each step.
-        steering: controls with the clip's maps.
+        steering: controls with the clip's maps, and what is kept of it.
 
     Returns:
         (B, C, F, H, W) fp32.
@@ -121,6 +121,8 @@ def denoise(
             None if steering is None else steering.step(skip + i, config.steps),
         )
         x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
+        if steering is not None:
+            x_BCFHW = steering.after(skip + i, x_BCFHW)
         if on_latents is not None:
             on_latents(x_BCFHW)
         if on_step is not None:

@@ -117,7 +117,7 @@ class StageKeys:
             video_key=clip,
             source_prompt=prompt if stage.uses_prompt else "",
             before=before,
-            **_masked(kind, mask),
+            **_masked(mask if kind.uses_mask else None),
         )
 
 
@@ -158,20 +158,21 @@ class EditKeys:
             prompt: What it shall show.
             mask: SHA-256 of its video's mask; it counts where the method uses masks.
         """
+        masked = _masked(mask if self._method.edits_use_mask else None)
         if self._by_adapter:
-            return self._key(adapter_key=stages[0].key, prompt=prompt)
+            return self._key(adapter_key=stages[0].key, prompt=prompt, **masked)
         return self._key(
             video_key=video_key,
             source_prompt=source_prompt,
             before=stages[-1].work_key if stages else "",
             prompt=prompt,
-            **_masked(self._method, mask),
+            **masked,
         )
 
 
-def _masked(method: Method | type[Method], mask: str | None) -> dict[str, str]:
+def _masked(mask: str | None) -> dict[str, str]:
     # Of no part without one, so that edits without masks keep their keys.
-    return {"mask": mask} if method.uses_mask and mask is not None else {}
+    return {} if mask is None else {"mask": mask}
 
 
 def _check_kinds(method: str, kinds: Sequence[str]) -> None:

@@ -134,7 +134,7 @@ def source_of(item: _Clip, config: RunConfig, method: Method) -> Source:
     row, limits = item.video_row, config.video.limits
 
     def mask() -> Masks | None:
-        if not method.uses_mask:
+        if not method.edits_use_mask:
             raise ItemError(
                 f"method {config.method!r} asks for a mask, but its class says uses_mask = False: "
                 "set it to True, so that masks are part of its keys"

@@ -1,0 +1,80 @@
+"""Keeping what lies outside of a mask: at every step the source's own latents take its place.
+
+Blended latents (arXiv 2206.02779), with the inverted source in place of noised latents. Shape
+suffixes: B clips, C channels, F frames, H W pixels or latent pixels.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from tav_model.config import InvertConfig
+from tav_model.errors import MaskError
+from tav_model.invert import invert
+from tav_model.load import BaseModel
+from tav_model.sample import sampling_timesteps
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A source's latents at every noise level of sampling, and where an edit may leave them."""
+
+    levels: tuple[Tensor, ...]
+    """Before each step of sampling and after the last, (C, F, H, W) fp32 each, noisiest first."""
+    inside_FHW: Tensor
+    """Latent pixels that an edit may change, bool."""
+
+    def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
+        """Latents after one step of sampling, counted from 0, with the source's outside."""
+        return torch.where(self.inside_FHW, x_BCFHW, self.levels[step + 1])
+
+
+def outside(
+    base: BaseModel, clean_CFHW: Tensor, mask_FHW: NDArray[np.bool_], steps: int
+) -> Outside:
+    """Invert a clip at the noise levels of sampling.
+
+    Args:
+        base: the tuned model.
+        clean_CFHW: the clip's latents, scaled as the UNet's.
+        mask_FHW: where the object is, in pixels. A latent pixel of which any pixel is in the mask
+            may be changed.
+        steps: of sampling.
+
+    Raises:
+        MaskError: the mask is of another clip, or has the object nowhere or everywhere.
+        NonFiniteError: the latents became NaN or infinite.
+    """
+    inside_FHW = latent_mask(mask_FHW, clean_CFHW).to(base.device)
+    found: dict[int, Tensor] = {}
+    invert(base, clean_CFHW, InvertConfig(steps=steps), on_latents=found.__setitem__)
+    levels = [found[t] for t in sampling_timesteps(base, steps)]
+    return Outside((*levels, clean_CFHW.to(base.device, torch.float32)), inside_FHW)
+
+
+def latent_mask(mask_FHW: NDArray[np.bool_], latents_CFHW: Tensor) -> Tensor:
+    """A mask in latent pixels, (F, H, W) bool: true where any pixel is.
+
+    Raises:
+        MaskError: the mask is of another clip, or has the object nowhere or everywhere.
+    """
+    frames, height, width = latents_CFHW.shape[1:]
+    shape = mask_FHW.shape
+    if shape[0] != frames or shape[1] % height or shape[2] % width:
+        raise MaskError(
+            f"the mask has shape {shape}, but the clip's latents {frames} x {height} x {width}: "
+            "give the mask of this very clip"
+        )
+    if not mask_FHW.any() or mask_FHW.all():
+        where = "everywhere" if mask_FHW.all() else "nowhere"
+        raise MaskError(
+            f"the mask has the object {where} in all {frames} frames, so there is no outside to "
+            "keep: give a mask of the object alone"
+        )
+    pixels = torch.from_numpy(mask_FHW).float()[:, None]
+    cells = (shape[1] // height, shape[2] // width)
+    return functional.max_pool2d(pixels, cells)[:, 0] > 0
