@@ -152,7 +152,7 @@ def _sample(base: BaseModel, sizes: Sizes, args: argparse.Namespace) -> list[flo
     watch = _Watch(base)
     with torch.no_grad():
         start = _latents(base, sizes)[None]
-        denoise(base, start, text[:1], text[1:], config, on_step=lambda _: watch.lap())
+        denoise(base, start, text, config, on_step=lambda _: watch.lap())
     return watch.laps()
 
 

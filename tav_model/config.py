@@ -244,3 +244,49 @@ class SampleConfig:
             ">= 1",
             "Use 1.",
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlConfig:
+    """One ControlNet (arXiv 2302.05543) or T2I-Adapter (arXiv 2302.08453) that steers sampling.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    kind: Literal["controlnet", "t2i_adapter"]
+    """A ControlNet is asked at every step, a T2I-Adapter once a clip."""
+    model: str
+    """Folder in diffusers' layout, or a hub id such as `owner/name`."""
+    map: str
+    """What the model is shown of the source clip; see `components.control`."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; a folder takes none."""
+    weight: float = 1.0
+    """What its features are multiplied by."""
+    start: float = 0.0
+    """Part of the steps after which it begins."""
+    end: float = 1.0
+    """Part of the steps after which it ends."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        kinds = ("controlnet", "t2i_adapter")
+        require(self.kind in kinds, "kind", self.kind, f"one of {kinds}", "Set control's kind.")
+        require(bool(self.model), "model", self.model, "a folder or a hub id", "Set its model.")
+        require(
+            0 <= self.weight < float("inf"),
+            "weight",
+            self.weight,
+            ">= 0 and finite",
+            "1 is as trained.",
+        )
+        require(
+            0 <= self.start < self.end <= 1,
+            "start, end",
+            (self.start, self.end),
+            "0 <= start < end <= 1",
+            "0 and 1 steer every step.",
+        )

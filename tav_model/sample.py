@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from tav_model.config import SampleConfig
+from tav_model.control import Added, Steering
 from tav_model.finite import check_finite
 from tav_model.load import BaseModel
 from tav_model.text import check_prompt, encode_prompts
@@ -21,6 +22,7 @@ def sample(
     skip: int = 0,
     on_step: Callable[[int, int], None] | None = None,
     generator: torch.Generator | Sequence[torch.Generator] | None = None,
+    steering: Steering | None = None,
 ) -> Tensor:
     """Sample one edit of a clip per prompt, all from the same start.
 
@@ -36,6 +38,7 @@ def sample(
         on_step: called with (UNet calls done, UNet calls in all).
         generator: CPU generator of `start="noise"`: one for all prompts, which then share their
             noise, or one per prompt, which makes an edit independent of its neighbours.
+        steering: controls with the clip's maps.
 
     Returns:
         (P, C, F, H, W) fp32 on the model's device; decode them with `tav_model.vae.decode`.
@@ -60,8 +63,17 @@ def sample(
         batch = slice(i, i + config.prompts_per_batch)
         done = n * steps
         report = None if on_step is None else (lambda k, d=done, f=on_step: f(d + k, calls))
-        texts = text[1:][batch]
-        out.append(denoise(base, start[batch], text[:1], texts, config, skip=skip, on_step=report))
+        out.append(
+            denoise(
+                base,
+                start[batch],
+                torch.cat([text[:1], text[1:][batch]]),
+                config,
+                skip=skip,
+                on_step=report,
+                steering=steering,
+            )
+        )
     latents = torch.cat(out)
     check_finite(latents, "sampling", base.dtype, otherwise(base))
     return latents
@@ -70,35 +82,44 @@ def sample(
 def denoise(
     base: BaseModel,
     x_BCFHW: Tensor,
-    negative: Tensor,
-    text_BLC: Tensor,
+    text: Tensor,
     config: SampleConfig,
     *,
     skip: int = 0,
     on_step: Callable[[int], None] | None = None,
     on_latents: Callable[[Tensor], None] | None = None,
+    steering: Steering | None = None,
 ) -> Tensor:
     """Run the DDIM loop on one batch.
 
     Args:
         base: the tuned model.
         x_BCFHW: (B, C, F, H, W) fp32 start.
-        negative: (1, L, C) embedding that guidance moves away from.
-        text_BLC: (B, L, C) embeddings of the prompts.
+        text: (1 + B, L, C) embeddings: of what guidance moves away from, and of the prompts.
         config: steps and guidance.
         skip: steps left out at the noisy end.
         on_step: called with the number of steps done.
         on_latents: called with the latents after each step.
+        steering: controls with the clip's maps.
 
     Returns:
         (B, C, F, H, W) fp32.
     """
     if config.guidance_scale > 1:
-        text_BLC = torch.cat([negative.expand(len(x_BCFHW), -1, -1), text_BLC])
+        text = torch.cat([text[:1].expand(len(x_BCFHW), -1, -1), text[1:]])
+    else:
+        text = text[1:]
     host_timesteps = sampling_timesteps(base, config.steps)[skip:]
     timesteps = torch.tensor(host_timesteps, device=base.device)
     for i, t in enumerate(host_timesteps):
-        prediction = predict(base, x_BCFHW, timesteps[i], text_BLC, config.guidance_scale)
+        prediction = predict(
+            base,
+            x_BCFHW,
+            timesteps[i],
+            text,
+            config.guidance_scale,
+            None if steering is None else steering.step(skip + i, config.steps),
+        )
         x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
         if on_latents is not None:
             on_latents(x_BCFHW)
@@ -108,7 +129,12 @@ def denoise(
 
 
 def predict(
-    base: BaseModel, x_BCFHW: Tensor, timestep: Tensor, text: Tensor, guidance_scale: float
+    base: BaseModel,
+    x_BCFHW: Tensor,
+    timestep: Tensor,
+    text: Tensor,
+    guidance_scale: float,
+    residuals: Added | None = None,
 ) -> Tensor:
     """Predict the noise (or velocity) with classifier-free guidance.
 
@@ -118,14 +144,19 @@ def predict(
         timestep: a number, on the model's device.
         text: (2 * B, L, C), the negative prompts' embeddings first, or (B, L, C) without guidance.
         guidance_scale: above 1 with guidance.
+        residuals: gives what controls add, of what the UNet is given.
 
     Returns:
         (B, C, F, H, W) fp32.
     """
-    if guidance_scale > 1:
-        low, high = base.unet(torch.cat([x_BCFHW, x_BCFHW]), timestep, text).chunk(2)
-        return low + guidance_scale * (high - low)  # type: ignore[no-any-return]
-    return base.unet(x_BCFHW, timestep, text)  # type: ignore[no-any-return]
+    guided = guidance_scale > 1
+    x = torch.cat([x_BCFHW, x_BCFHW]) if guided else x_BCFHW
+    added = None if residuals is None else residuals(x, timestep, text)
+    found: Tensor = base.unet(x, timestep, text, added)
+    if guided:
+        low, high = found.chunk(2)
+        return low + guidance_scale * (high - low)
+    return found
 
 
 def otherwise(base: BaseModel) -> str:

@@ -24,6 +24,7 @@ from tav_model.attention import (
     backend_named,
 )
 from tav_model.config import AttentionMode, TunedSet
+from tav_model.control import Residuals
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
 from tav_model.parts import stock_config
 
@@ -125,7 +126,11 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
     """Of the frozen weights, where it is known; where all are tuned none would say it."""
 
     def forward(
-        self, sample: Tensor, timestep: Tensor | int, encoder_hidden_states: Tensor
+        self,
+        sample: Tensor,
+        timestep: Tensor | int,
+        encoder_hidden_states: Tensor,
+        residuals: Residuals | None = None,
     ) -> Tensor:
         """Predict the noise (or velocity) of noisy latents.
 
@@ -133,6 +138,7 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
             sample: (B, C, F, H, W) latents, any floating dtype.
             timestep: a number, or (B,) int64.
             encoder_hidden_states: (B, L, text channels), one text per clip.
+            residuals: what controls add to the features of the B * F images.
 
         Returns:
             (B, C, F, H, W), fp32.
@@ -146,6 +152,7 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
             t,
             encoder_hidden_states.to(self.dtype),
             return_dict=False,
+            **({} if residuals is None else residuals.arguments()),
         )[0]
         return out.view(b, f, -1, h, w).transpose(1, 2).float()  # type: ignore[no-any-return]
 

@@ -125,7 +125,7 @@ def check_unguided_sampling(golden: Golden) -> None:
 def _denoise(golden: Golden, base: BaseModel, config: SampleConfig, steps: list[Tensor]) -> None:
     text = encode_prompts(base, ["", golden.meta["prompts"]["edit"]])
     start = golden["sample.start"]
-    denoise(base, start, text[:1], text[1:], config, on_latents=steps.append)
+    denoise(base, start, text, config, on_latents=steps.append)
 
 
 def check_vae(golden: Golden) -> None:

@@ -234,7 +234,7 @@ def check_reconstruction(golden: PnPGolden, name: str) -> None:
     start = golden[f"{name}.latents"][:, -1].transpose(0, 1)[None]
     config = SampleConfig(steps=given["steps"], guidance_scale=1)
     with torch.no_grad():
-        (latents,) = denoise(base, start, text, text, config)
+        (latents,) = denoise(base, start, torch.cat([text, text]), config)
     golden.check(f"{name}.recon_latents", latents.transpose(0, 1))
     golden.check(f"{name}.recon_image", decode_video(base, latents))
 

@@ -35,7 +35,9 @@ def test_sampling_undoes_inversion(base_folder: Path) -> None:
     assert torch.equal(steps[0], LATENTS)
     with torch.no_grad():
         text = encode_prompts(base, [""])
-        back = denoise(base, steps[-1:], text, text, SampleConfig(steps=20, guidance_scale=1))
+        back = denoise(
+            base, steps[-1:], torch.cat([text, text]), SampleConfig(steps=20, guidance_scale=1)
+        )
     moved = (steps[-1] - LATENTS).norm()
     assert (back[0] - LATENTS).norm() < 1e-4 * moved
 

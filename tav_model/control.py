@@ -1,0 +1,243 @@
+"""ControlNets (arXiv 2302.05543) and T2I-Adapters (arXiv 2302.08453) beside an inflated UNet.
+
+Both are image models of diffusers; the frames of a clip are folded into their batch, each with the
+control map of its own. What they give is added to the UNet's features. Must agree, frame by frame,
+with StableDiffusionControlNetPipeline and StableDiffusionAdapterPipeline.
+
+Shape suffixes: B clips, C channels, F frames, N = B*F images, L tokens, H W pixels of maps or
+latents.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from tav_model.config import ControlConfig
+from tav_model.errors import BaseModelError
+from tav_model.identity import STEMS, resolve_model
+from tav_model.load_parts import check_fit, fitting
+from tav_model.parts import read_config
+from tav_model.weights import read_state, weight_files
+
+if TYPE_CHECKING:
+    from tav_model.load import BaseModel
+
+
+@dataclass(slots=True)
+class Residuals:
+    """What controls add to the UNet's features of N images at one step."""
+
+    skips: list[Tensor] | None = None
+    """ControlNets': for each skip connection."""
+    middle: Tensor | None = None
+    """ControlNets': for the middle block."""
+    inside: list[Tensor] | None = None
+    """T2I-Adapters': for each down block."""
+
+    def add(self, skips: Sequence[Tensor], middle: Tensor) -> None:
+        """Add a ControlNet's to those of others."""
+        if self.skips is None or self.middle is None:
+            self.skips, self.middle = list(skips), middle
+        else:
+            self.skips = [a + b for a, b in zip(self.skips, skips, strict=True)]
+            self.middle = self.middle + middle
+
+    def add_inside(self, features: Sequence[Tensor]) -> None:
+        """Add a T2I-Adapter's to those of others."""
+        if self.inside is None:
+            self.inside = list(features)
+        else:
+            self.inside = [a + b for a, b in zip(self.inside, features, strict=True)]
+
+    def of(self, frames: Tensor, clips: int) -> Residuals:
+        """Those of some frames of each of the clips that the images are of."""
+
+        def pick(x_NCHW: Tensor) -> Tensor:
+            n, *shape = x_NCHW.shape
+            return x_NCHW.view(clips, n // clips, *shape)[:, frames].flatten(0, 1)
+
+        return Residuals(
+            skips=None if self.skips is None else [pick(x) for x in self.skips],
+            middle=None if self.middle is None else pick(self.middle),
+            inside=None if self.inside is None else [pick(x) for x in self.inside],
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """As UNet2DConditionModel takes them; it adds to the tensors inside in place."""
+        found: dict[str, Any] = {}
+        if self.skips is not None:
+            found["down_block_additional_residuals"] = self.skips
+            found["mid_block_additional_residual"] = self.middle
+        if self.inside is not None:
+            found["down_intrablock_additional_residuals"] = [x.clone() for x in self.inside]
+        return found
+
+
+Added = Callable[[Tensor, Tensor | int, Tensor], Residuals | None]
+"""What controls add of latents (B, C, F, H, W), a timestep and texts (B, L, C)."""
+
+
+class Steering:
+    """Controls with one clip's maps: what steers its sampling."""
+
+    def __init__(self, nets: Sequence[Net], maps_F3HW: Sequence[Tensor]) -> None:
+        """Pair nets with maps.
+
+        Args:
+            nets: of `load_net`.
+            maps_F3HW: for each net the clip's map, (F, 3, H, W) in 0 to 1, at the clip's size.
+        """
+        self._nets = [
+            (net, map_F3HW.to(net.device, net.dtype))
+            for net, map_F3HW in zip(nets, maps_F3HW, strict=True)
+        ]
+        self._features: dict[int, list[Tensor]] = {}
+
+    def step(self, step: int, steps: int) -> Added:
+        """What `at` gives at one step."""
+        return functools.partial(self.at, step, steps)
+
+    def at(
+        self, step: int, steps: int, x_BCFHW: Tensor, timestep: Tensor | int, text_BLC: Tensor
+    ) -> Residuals | None:
+        """What the controls add at one step of sampling; none where no control is at work.
+
+        Args:
+            step: which of the steps, from 0.
+            steps: how many there are in all.
+            x_BCFHW: (B, C, F, H, W) noisy latents; with guidance both halves, the negative first.
+            timestep: a number, on the model's device.
+            text_BLC: (B, L, C), as the UNet is given it.
+        """
+        found = Residuals()
+        b, _, f, _, _ = x_BCFHW.shape
+        for number, (net, map_F3HW) in enumerate(self._nets):
+            config = net.config
+            if step / steps < config.start or (step + 1) / steps > config.end:
+                continue
+            if config.kind == "t2i_adapter":
+                found.add_inside([x.repeat(b, 1, 1, 1) for x in self._inside(number)])
+                continue
+            x_NCHW = x_BCFHW.to(net.dtype).transpose(1, 2).flatten(0, 1)
+            text_NLC = text_BLC.to(net.dtype).repeat_interleave(f, dim=0)
+            found.add(*net.residuals(x_NCHW, timestep, text_NLC, map_F3HW.repeat(b, 1, 1, 1)))
+        return found if found.skips is not None or found.inside is not None else None
+
+    def _inside(self, number: int) -> list[Tensor]:
+        """A T2I-Adapter's features of the clip, computed once."""
+        if number not in self._features:
+            net, map_F3HW = self._nets[number]
+            self._features[number] = net.features(map_F3HW)
+        return self._features[number]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Net:
+    """A loaded ControlNet or T2I-Adapter."""
+
+    model: Any
+    config: ControlConfig
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.no_grad()
+    def residuals(
+        self, x_NCHW: Tensor, timestep: Tensor | int, text_NLC: Tensor, map_N3HW: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
+        """A ControlNet's, for each skip connection and the middle block.
+
+        Both halves of guidance are given to it, as its authors do.
+        """
+        t = torch.as_tensor(timestep, device=self.device)
+        skips, middle = self.model(
+            x_NCHW.contiguous(memory_format=torch.channels_last),
+            t,
+            encoder_hidden_states=text_NLC,
+            controlnet_cond=map_N3HW,
+            conditioning_scale=self.config.weight,
+            return_dict=False,
+        )
+        return list(skips), middle
+
+    @torch.no_grad()
+    def features(self, map_F3HW: Tensor) -> list[Tensor]:
+        """A T2I-Adapter's features of a clip's maps, weighted."""
+        if self.model.config.in_channels == 1:
+            map_F3HW = map_F3HW.mean(dim=1, keepdim=True)
+        return [x * self.config.weight for x in self.model(map_F3HW)]
+
+
+def load_net(config: ControlConfig, base: BaseModel) -> Net:
+    """Load a ControlNet or T2I-Adapter for a base model.
+
+    Args:
+        config: which, and how strong.
+        base: what it steers; device and dtype are the base's.
+
+    Raises:
+        BaseModelError: a file is missing, damaged or pickled, the folder holds another kind of
+            model, or it was made for another base.
+    """
+    from diffusers import ControlNetModel, T2IAdapter  # noqa: PLC0415
+
+    folder = resolve_model(config.model, config.revision, {"": STEMS["unet"]})
+    document = read_config(folder / "config.json")
+    kind: type[nn.Module] = ControlNetModel if config.kind == "controlnet" else T2IAdapter
+    if document.get("_class_name") != kind.__name__:
+        raise BaseModelError(
+            f"{config.model} is a {document.get('_class_name')}, but kind={config.kind} needs a "
+            f"{kind.__name__}: set control's kind to what the model is, or name another model."
+        )
+    state = read_state(weight_files(folder))
+    with fitting(folder):
+        with torch.device("meta"):
+            model: Any = kind.from_config(document)  # type: ignore[attr-defined]
+        check_fit(model, state)
+        model.load_state_dict({n: t.to(base.dtype) for n, t in state.items()}, assign=True)
+    _check_base(config, model, base)
+    model.requires_grad_(requires_grad=False)
+    model.to(base.device, memory_format=torch.channels_last).eval()
+    return Net(model=model, config=config, device=base.device, dtype=base.dtype)
+
+
+def _check_base(config: ControlConfig, model: Any, base: BaseModel) -> None:
+    """Refuse a net whose features are none of the base's UNet's.
+
+    Raises:
+        BaseModelError: names both numbers.
+    """
+    own, unet = model.config, base.unet.config
+    factor = 2 ** (len(base.vae.config.block_out_channels) - 1)
+    if config.kind == "controlnet":
+        if own.global_pool_conditions:
+            raise BaseModelError(
+                f"the control {config.model} pools its maps over the frame "
+                "(global_pool_conditions), so it steers no place: name one that does not."
+            )
+        pairs = {
+            "block_out_channels": (tuple(own.block_out_channels), tuple(unet.block_out_channels)),
+            "cross_attention_dim": (own.cross_attention_dim, unet.cross_attention_dim),
+            "in_channels": (own.in_channels, unet.in_channels),
+            "factor of pixels to latents": (
+                2 ** (len(own.conditioning_embedding_out_channels) - 1),
+                factor,
+            ),
+        }
+    else:
+        pairs = {
+            "channels": (tuple(own.channels), tuple(unet.block_out_channels)),
+            "factor of pixels to latents": (own.downscale_factor, factor),
+        }
+    for name, (found, needed) in pairs.items():
+        if found != needed:
+            raise BaseModelError(
+                f"the control {config.model} has {name} {found}, but the base "
+                f"{base.config.base} {needed}: it was made for another base. Name one made for "
+                "this base's family."
+            )
