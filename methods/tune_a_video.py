@@ -43,6 +43,7 @@ class TuneAVideo(TunedMethod):
     """Tunes an adapter for each video and samples edits from the inverted clip."""
 
     Config = TuneAVideoConfig
+    uses_control = True
     adapter_of = ""
 
     @override
@@ -107,7 +108,12 @@ class TuneAVideo(TunedMethod):
         start = torch.tensor(self._start(source, prepared), dtype=torch.float32)
         prompts = [edit.prompt for edit in edits]
         for latents in sample(
-            self._base, start, prompts, self.settings.sample, generator=generator
+            self._base,
+            start,
+            prompts,
+            self.settings.sample,
+            generator=generator,
+            steering=self._nets.steering(self._base, source),
         ):
             yield decode(self._base, latents)
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
 from tav_model.config import TuneConfig
+from tav_model.control import Steering
 from tav_model.errors import CheckpointError, NonFiniteLossError
 from tav_model.finite import remedy
 from tav_model.frames import to_model_range
@@ -46,15 +47,23 @@ class TuneResult:
 class Trainer:
     """Optimiser, gradient scaler and the step that uses them, over one model's tuned parameters."""
 
-    def __init__(self, unet: ClipUNet, scheduler: DDIMScheduler, config: TuneConfig) -> None:
+    def __init__(
+        self,
+        unet: ClipUNet,
+        scheduler: DDIMScheduler,
+        config: TuneConfig,
+        steering: Steering | None = None,
+    ) -> None:
         """Make a fresh AdamW over the tuned parameters.
 
         Args:
             unet: the model to tune.
             scheduler: the noise schedule; its prediction type chooses the target.
             config: the optimiser's numbers.
+            steering: frozen controls with the clip's maps, which steer the UNet.
         """
         self.unet = unet
+        self.steering = steering
         self.scheduler = scheduler
         self.max_grad_norm = config.max_grad_norm
         tuned = tuned_parameters(unet)
@@ -86,7 +95,9 @@ class Trainer:
         target = noise
         if self.scheduler.config.prediction_type == "v_prediction":
             target = self.scheduler.get_velocity(latents_BCFHW, noise, timesteps)
-        return functional.mse_loss(self.unet(noisy, timesteps, text), target)
+        steering = self.steering
+        added = None if steering is None else steering.everywhere(noisy, timesteps, text)
+        return functional.mse_loss(self.unet(noisy, timesteps, text, added), target)
 
     def step(
         self, latents_BCFHW: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor
@@ -125,7 +136,7 @@ class Trainer:
             self.scaler.load_state_dict(dict(state.scaler))
 
 
-def tune(
+def tune(  # noqa: PLR0913 - one call says all of a tuning
     base: BaseModel,
     clip: Moments | NDArray[np.uint8],
     prompt: str,
@@ -135,6 +146,7 @@ def tune(
     on_step: Callable[[int, float], None] | None = None,
     on_checkpoint: Callable[[TuneState], None] | None = None,
     resume: TuneState | Path | None = None,
+    steering: Steering | None = None,
 ) -> TuneResult:
     """Tune the model on one clip, from its initial weights whatever was tuned before.
 
@@ -149,6 +161,7 @@ def tune(
         resume: a state of this same run, or the file of one; on the same device and software the
             result is bit-equal to an uninterrupted run's (on CUDA under
             `torch.use_deterministic_algorithms`).
+        steering: controls with the clip's maps, at work at every noise level.
 
     Returns:
         The adapter and how the tuning went.
@@ -173,7 +186,7 @@ def tune(
     generator = torch.Generator().manual_seed(seed)
     reset_adapter(base)
     _set_checkpointing(base.unet, on=config.gradient_checkpointing)
-    trainer = Trainer(base.unet, base.scheduler, config)
+    trainer = Trainer(base.unet, base.scheduler, config, steering)
     losses: list[float] = []
     if state is not None:
         check_same_run(state, run)
