@@ -241,11 +241,11 @@ def sam(folder: Path) -> Path:
         patch_kernel_size=[7, 7],
         patch_stride=[4, 4],
         patch_padding=[3, 3],
-        blocks_per_stage=[1, 1, 1, 1],
+        blocks_per_stage=[1, 2, 2, 1],
         embed_dim_per_stage=[8, 16, 32, 64],
         num_attention_heads_per_stage=[1, 1, 2, 2],
         window_size_per_stage=[8, 4, 16, 8],
-        global_attention_blocks=[2],
+        global_attention_blocks=[4],
         window_positional_embedding_background_size=[7, 7],
     )
     vision = Sam2VisionConfig(
