@@ -76,4 +76,5 @@ def scaled(near_FHW: NDArray[np.float32]) -> NDArray[np.uint8]:
     low, high = float(near_FHW.min()), float(near_FHW.max())
     if high <= low:
         return np.zeros(near_FHW.shape, np.uint8)
-    return np.rint(255 * (near_FHW - low) / (high - low)).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(255 * (near_FHW - low) / (high - low)).astype(np.uint8)
+    return levels

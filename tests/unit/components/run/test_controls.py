@@ -122,9 +122,9 @@ def test_a_control_that_is_added_computes_maps_and_edits_alone(a_run: Run, tmp_p
         assert old["sha256"] != found["sha256"], "nothing was steered"
         assert old["control_keys"] is None
     for row in rows:
-        maps = read_maps_file(Path(state.store.root, row["uri"]), row["num_frames"])
-        assert maps.shape == (4, 64, 64, 3)
-        assert 0 < maps.mean() < 255
+        shown = read_maps_file(Path(state.store.root, row["uri"]), row["num_frames"])
+        assert shown.shape == (4, 64, 64, 3)
+        assert 0 < shown.mean() < 255
     assert a_run((*STEPS, "score"))[0] == {}
     assert load_run(a_run.document["run"]).first.edits.keys() == {"fish/snow", "star/snow"}
     (card, *_) = collect(state.store, state.selection()).rows
