@@ -173,7 +173,7 @@ class StubTune(PrepareWorker):
         self._methods = _StubMethods(context)
 
     @override
-    def _source(self, item: PrepareItem, method: Method) -> Source:
+    def _source(self, item: PrepareItem, method: Method, folder: Path) -> Source:
         def load() -> NDArray[np.uint8]:
             _fetch(item.video_row["uri"], item.video_row["sha256"])
             return _FRAMES

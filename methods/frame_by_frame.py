@@ -68,6 +68,7 @@ class FrameByFrame(ImageMethod):
     """Inverts and samples every frame with the image model."""
 
     Config = FrameByFrameConfig
+    uses_control = True
     section = "frame_by_frame"
 
     @override
@@ -108,6 +109,9 @@ class FrameByFrame(ImageMethod):
         from tav_model.vae import decode
 
         start = load_file(prepared[INVERSION])["latents"].float()
+        steering = self._nets.steering(self._base, source)
         for edit in edits:
-            (latents,) = sample(self._base, start, [edit.prompt], self.settings.own.sample())
+            (latents,) = sample(
+                self._base, start, [edit.prompt], self.settings.own.sample(), steering=steering
+            )
             yield decode(self._base, latents)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import override
 
 from methods.method import ClipSize, Method, Source
+from methods.steered import Nets
 from tav_model.config import MAX_STEPS, ModelConfig, SampleConfig, require
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class ImageMethod(Method):
     """Those that the text encoder reads."""
 
     _base: BaseModel
+    _nets: Nets
 
     @property
     def numerics(self) -> Mapping[str, Any]:
@@ -80,6 +82,7 @@ class ImageMethod(Method):
         texts = {f"{self.section}.{name}": getattr(own, name) for name in self.texts}
         check_settings(base.tokenizer, texts)
         self._base = base
+        self._nets = Nets()
 
     @override
     def check_prompt(self, prompt: str) -> None:

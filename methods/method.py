@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 Frames = NDArray[np.uint8]
 """(F, H, W, 3), RGB."""
@@ -48,6 +48,8 @@ class Settings:
     revisions: Mapping[str, str] = field(default_factory=dict)
     """Likewise of the models that ``own`` names, by field (see ``model_fields``). There, too, the
     field of a hub model's revision holds the commit."""
+    control_tunes: bool = False
+    """Whether what steers edits steers tuning, too (``control.tune``)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
@@ -88,6 +90,16 @@ class ClipSize:
         return 4 * self.num_frames * self.width * self.height / factor**2
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Control:
+    """A net that steers the edits of a clip, with the clip's maps."""
+
+    net: ControlConfig
+    """Of a hub model, ``revision`` is the commit that the run's keys hold."""
+    load: Callable[[], Frames]
+    """Reads the maps, (F, H, W, 3) uint8, frame for frame those of the clip."""
+
+
 class Source:
     """A clip that is edited."""
 
@@ -99,6 +111,7 @@ class Source:
         seed: int,
         load: Callable[[], Frames],
         load_mask: Callable[[], Masks | None] = lambda: None,
+        controls: Sequence[Control] = (),
     ) -> None:
         """Know a clip.
 
@@ -109,7 +122,10 @@ class Source:
                 clip where there is none. Use it with a CPU generator.
             load: Fetches and decodes the frames.
             load_mask: Likewise the mask; gives none where the manifest names none.
+            controls: What steers the edits, or the preparation; only methods with ``uses_control``
+                are given any.
         """
+        self.controls = tuple(controls)
         self.video_id = video_id
         self.prompt = prompt
         self.seed = seed
@@ -251,6 +267,8 @@ class Method(ABC):
     uses_mask: ClassVar[bool] = False
     """Whether ``Source.mask`` is asked for; where there is one, its content is part of the keys of
     edits and of the method's own stages."""
+    uses_control: ClassVar[bool] = False
+    """Whether edits are steered by ``Source.controls``, which are then part of their keys."""
 
     def __init__(self, settings: Settings) -> None:
         """Keep the settings. Nothing is loaded.

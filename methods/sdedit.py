@@ -72,6 +72,7 @@ class SDEdit(ImageMethod):
     """Noises and denoises every frame with the image model; nothing is prepared."""
 
     Config = SDEditConfig
+    uses_control = True
     section = "sdedit"
 
     @override
@@ -92,8 +93,11 @@ class SDEdit(ImageMethod):
 
         own = self.settings.own
         start, skip = self._noised(source), own.steps - own.taken
+        steering = self._nets.steering(self._base, source)
         for edit in edits:
-            (latents,) = sample(self._base, start, [edit.prompt], own.sample(), skip=skip)
+            (latents,) = sample(
+                self._base, start, [edit.prompt], own.sample(), skip=skip, steering=steering
+            )
             yield decode(self._base, latents)
 
     def _noised(self, source: Source) -> Tensor:

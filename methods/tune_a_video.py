@@ -29,7 +29,7 @@ from methods.method import (
 from methods.tuned import TunedMethod
 
 if TYPE_CHECKING:
-    from tav_model.control import Steering
+    from tav_model.control import AfterStep
     from tav_model.keeping import Outside
     from tav_model.vae import Moments
 
@@ -45,6 +45,7 @@ class TuneAVideo(TunedMethod):
     """Tunes an adapter for each video and samples edits from the inverted clip."""
 
     Config = TuneAVideoConfig
+    uses_control = True
     adapter_of = ""
 
     _kept: tuple[Source, Outside] | None = None
@@ -116,7 +117,7 @@ class TuneAVideo(TunedMethod):
         from tav_model.vae import decode
 
         self.adapt(prepared)
-        steering = self._steering(source)
+        steering = self._nets.steering(self._base, source, self._keep(source))
         # Of use where sampling starts from noise: all edits of a video then share theirs.
         generator = torch.Generator().manual_seed(source.seed)
         start = torch.tensor(self._start(source, prepared), dtype=torch.float32)
@@ -131,11 +132,10 @@ class TuneAVideo(TunedMethod):
         ):
             yield decode(self._base, latents)
 
-    def _steering(self, source: Source) -> Steering | None:
+    def _keep(self, source: Source) -> AfterStep | None:
         """What keeps the outside of the clip's mask, where that is asked for."""
         import torch
 
-        from tav_model.control import Steering
         from tav_model.errors import MaskError
         from tav_model.keeping import outside
         from tav_model.vae import sample_latents
@@ -153,7 +153,7 @@ class TuneAVideo(TunedMethod):
             generator = torch.Generator().manual_seed(source.seed)
             clean = sample_latents(self.moments(source), generator)
             self._kept = source, outside(self._base, clean, source.mask, config.steps)
-        return Steering(after=self._kept[1].blend)
+        return self._kept[1].blend
 
     def _start(self, source: Source, prepared: Prepared) -> np.ndarray[Any, Any]:
         """Inverted latents (C, F, H, W); where sampling starts from noise, only their shape."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from typing_extensions import override
 
 from methods.method import ADAPTER, Artefact, Desk, Method, Passes, Prepared, Source, Stage
+from methods.steered import Nets
 
 if TYPE_CHECKING:
     from tav_model.load import BaseModel
@@ -28,6 +29,7 @@ class TunedMethod(Method):
     """The method whose adapter it is, and with whose it is shared."""
 
     _base: BaseModel
+    _nets: Nets
     _adapted: Path | None = None
     """The adapter that is in the model; each is loaded once for all edits of a video."""
 
@@ -48,6 +50,7 @@ class TunedMethod(Method):
         from tav_model.load import load_base
 
         self._base = load_base(self.settings.model, self.settings.tune.parameters)
+        self._nets = Nets()
 
     @override
     def check_prompt(self, prompt: str) -> None:
@@ -86,6 +89,7 @@ class TunedMethod(Method):
             state.save(state_path)
             desk.checkpoint.write(state_path)
 
+        steered = self.settings.control_tunes
         result = tune(
             self._base,
             moments,
@@ -95,6 +99,7 @@ class TunedMethod(Method):
             on_step=lambda step, loss: desk.progress(step, config.steps, loss),
             on_checkpoint=on_checkpoint,
             resume=load_state(desk, source.video_id),
+            steering=self._nets.steering(self._base, source) if steered else None,
         )
         path = desk.folder / "adapter.safetensors"
         revision = {"base_revision": self.settings.base_revision}

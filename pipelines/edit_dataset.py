@@ -20,7 +20,7 @@ def edit_dataset(
     node_selector: dict = {},  # type: ignore[type-arg] # noqa: B006 - KFP reads it as a default
     tolerations: list = [],  # type: ignore[type-arg] # noqa: B006
 ) -> None:
-    """Run ingest, caption, tune, sample and score, then publish scores and gallery.
+    """Run ingest, caption, control, tune, sample and score, then publish scores and gallery.
 
     Args:
         config: The run's configuration as JSON; see ``pipelines.carried`` for texts with braces.

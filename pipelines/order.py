@@ -41,6 +41,7 @@ LIMITS = {
     "check-pins": Limits(hours=1, retries=0, computes=False),
     "ingest": Limits(hours=24, retries=3, computes=True),
     "caption": Limits(hours=24, retries=3, computes=True, on_gpu=True),
+    "control": Limits(hours=24, retries=3, computes=True, on_gpu=True),
     "tune": Limits(hours=24 * 14, retries=5, computes=True, on_gpu=True),
     "sample": Limits(hours=24 * 7, retries=5, computes=True, on_gpu=True),
     "score": Limits(hours=24, retries=3, computes=True, on_gpu=True),
@@ -115,7 +116,8 @@ def edit_and_score(
     if before is not None:
         check.after(before)
     before = placed(check, pods)
-    for step in (steps.ingest, steps.caption, steps.tune, steps.sample, steps.score):
+    every = (steps.ingest, steps.caption, steps.control, steps.tune, steps.sample, steps.score)
+    for step in every:
         before = _launching(placed(step(**run, **place), pods)).after(before)
     _launching(placed(steps.report(**run, **place), pods)).after(before)
     return placed(steps.publish(**run), pods).after(before)

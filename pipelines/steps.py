@@ -51,6 +51,18 @@ def caption(
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
+def control(
+    config: str, evaluation: str, where: str, retry_failed: bool, counts: dsl.Output[dsl.Metrics]
+) -> None:
+    """Make the maps that steer edits, where any do."""
+    from pipelines import tasks
+
+    run = tasks.run_config(config, evaluation)
+    for name, count in tasks.run_step("control", run, where, retry_failed=retry_failed).items():
+        counts.log_metric(name, count)
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
 def tune(
     config: str, evaluation: str, where: str, retry_failed: bool, counts: dsl.Output[dsl.Metrics]
 ) -> None:

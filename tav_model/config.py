@@ -287,7 +287,7 @@ class ControlConfig:
     model: str
     """Folder in diffusers' layout, or a hub id such as `owner/name`."""
     map: str
-    """What the model is shown of the source clip; see `components.control`."""
+    """What the model is shown of the source clip; see `components.controls`."""
     revision: str | None = None
     """Branch, tag or commit of a hub id; a folder takes none."""
     weight: float = 1.0

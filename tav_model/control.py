@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tav_model.config import ControlConfig
-from tav_model.errors import BaseModelError
+from tav_model.control_check import CLASSES, check_net
 from tav_model.identity import STEMS, resolve_model
 from tav_model.load_parts import check_fit, fitting
 from tav_model.parts import read_config
@@ -55,19 +55,6 @@ class Residuals:
         else:
             self.inside = [a + b for a, b in zip(self.inside, features, strict=True)]
 
-    def of(self, frames: Tensor, clips: int) -> Residuals:
-        """Those of some frames of each of the clips that the images are of."""
-
-        def pick(x_NCHW: Tensor) -> Tensor:
-            n, *shape = x_NCHW.shape
-            return x_NCHW.view(clips, n // clips, *shape)[:, frames].flatten(0, 1)
-
-        return Residuals(
-            skips=None if self.skips is None else [pick(x) for x in self.skips],
-            middle=None if self.middle is None else pick(self.middle),
-            inside=None if self.inside is None else [pick(x) for x in self.inside],
-        )
-
     def arguments(self) -> dict[str, Any]:
         """As UNet2DConditionModel takes them; it adds to the tensors inside in place."""
         found: dict[str, Any] = {}
@@ -79,8 +66,9 @@ class Residuals:
         return found
 
 
-Added = Callable[[Tensor, Tensor | int, Tensor], Residuals | None]
-"""What controls add of latents (B, C, F, H, W), a timestep and texts (B, L, C)."""
+Added = Callable[[Tensor, Tensor | int, Tensor, Tensor | None], Residuals | None]
+"""What controls add of latents (B, C, F, H, W), a timestep and texts (B, L, C); of which frames of
+the clip these are, (F,), none being all."""
 
 
 AfterStep = Callable[[int, Tensor], Tensor]
@@ -115,7 +103,13 @@ class Steering:
         return functools.partial(self.at, step, steps)
 
     def at(
-        self, step: int, steps: int, x_BCFHW: Tensor, timestep: Tensor | int, text_BLC: Tensor
+        self,
+        step: int,
+        steps: int,
+        x_BCFHW: Tensor,
+        timestep: Tensor | int,
+        text_BLC: Tensor,
+        frames: Tensor | None = None,
     ) -> Residuals | None:
         """What the controls add at one step of sampling; none where no control is at work.
 
@@ -125,19 +119,54 @@ class Steering:
             x_BCFHW: (B, C, F, H, W) noisy latents; with guidance both halves, the negative first.
             timestep: a number, on the model's device.
             text_BLC: (B, L, C), as the UNet is given it.
+            frames: (F,) which of the clip's these are; none is all.
         """
+        at_work = [
+            number
+            for number, (net, _) in enumerate(self._nets)
+            if step / steps >= net.config.start and (step + 1) / steps <= net.config.end
+        ]
+        return self._added(at_work, x_BCFHW, timestep, text_BLC, frames)
+
+    def everywhere(
+        self,
+        x_BCFHW: Tensor,
+        timestep: Tensor | int,
+        text_BLC: Tensor,
+        frames: Tensor | None = None,
+    ) -> Residuals | None:
+        """What all controls add, whenever they begin and end: of tuning, which has no steps of it.
+
+        Args:
+            x_BCFHW: (B, C, F, H, W) noisy latents.
+            timestep: a number, or (B,) int64.
+            text_BLC: (B, L, C).
+            frames: (F,) which of the clip's these are; none is all.
+        """
+        return self._added(range(len(self._nets)), x_BCFHW, timestep, text_BLC, frames)
+
+    def _added(
+        self,
+        at_work: Sequence[int],
+        x_BCFHW: Tensor,
+        timestep: Tensor | int,
+        text_BLC: Tensor,
+        frames: Tensor | None,
+    ) -> Residuals | None:
+        """The sum over some of the nets."""
         found = Residuals()
         b, _, f, _, _ = x_BCFHW.shape
-        for number, (net, map_F3HW) in enumerate(self._nets):
-            config = net.config
-            if step / steps < config.start or (step + 1) / steps > config.end:
+        t = torch.as_tensor(timestep, device=x_BCFHW.device).expand(b).repeat_interleave(f)
+        for number in at_work:
+            net, map_F3HW = self._nets[number]
+            if net.config.kind == "t2i_adapter":
+                inside = (x if frames is None else x[frames] for x in self._inside(number))
+                found.add_inside([x.repeat(b, 1, 1, 1) for x in inside])
                 continue
-            if config.kind == "t2i_adapter":
-                found.add_inside([x.repeat(b, 1, 1, 1) for x in self._inside(number)])
-                continue
+            shown = map_F3HW if frames is None else map_F3HW[frames]
             x_NCHW = x_BCFHW.to(net.dtype).transpose(1, 2).flatten(0, 1)
             text_NLC = text_BLC.to(net.dtype).repeat_interleave(f, dim=0)
-            found.add(*net.residuals(x_NCHW, timestep, text_NLC, map_F3HW.repeat(b, 1, 1, 1)))
+            found.add(*net.residuals(x_NCHW, t, text_NLC, shown.repeat(b, 1, 1, 1)))
         return found if found.skips is not None or found.inside is not None else None
 
     def _inside(self, number: int) -> list[Tensor]:
@@ -159,16 +188,15 @@ class Net:
 
     @torch.no_grad()
     def residuals(
-        self, x_NCHW: Tensor, timestep: Tensor | int, text_NLC: Tensor, map_N3HW: Tensor
+        self, x_NCHW: Tensor, timestep: Tensor, text_NLC: Tensor, map_N3HW: Tensor
     ) -> tuple[list[Tensor], Tensor]:
         """A ControlNet's, for each skip connection and the middle block.
 
         Both halves of guidance are given to it, as its authors do.
         """
-        t = torch.as_tensor(timestep, device=self.device)
         skips, middle = self.model(
             x_NCHW.contiguous(memory_format=torch.channels_last),
-            t,
+            timestep,
             encoder_hidden_states=text_NLC,
             controlnet_cond=map_N3HW,
             conditioning_scale=self.config.weight,
@@ -195,60 +223,18 @@ def load_net(config: ControlConfig, base: BaseModel) -> Net:
         BaseModelError: a file is missing, damaged or pickled, the folder holds another kind of
             model, or it was made for another base.
     """
-    from diffusers import ControlNetModel, T2IAdapter  # noqa: PLC0415
+    import diffusers  # noqa: PLC0415
 
     folder = resolve_model(config.model, config.revision, {"": STEMS["unet"]})
     document = read_config(folder / "config.json")
-    kind: type[nn.Module] = ControlNetModel if config.kind == "controlnet" else T2IAdapter
-    if document.get("_class_name") != kind.__name__:
-        raise BaseModelError(
-            f"{config.model} is a {document.get('_class_name')}, but kind={config.kind} needs a "
-            f"{kind.__name__}: set control's kind to what the model is, or name another model."
-        )
+    check_net(config, document, base.unet.config, base.vae.config)
+    kind = getattr(diffusers, CLASSES[config.kind])
     state = read_state(weight_files(folder))
     with fitting(folder):
         with torch.device("meta"):
-            model: Any = kind.from_config(document)  # type: ignore[attr-defined]
+            model: Any = kind.from_config(document)
         check_fit(model, state)
         model.load_state_dict({n: t.to(base.dtype) for n, t in state.items()}, assign=True)
-    _check_base(config, model, base)
     model.requires_grad_(requires_grad=False)
     model.to(base.device, memory_format=torch.channels_last).eval()
     return Net(model=model, config=config, device=base.device, dtype=base.dtype)
-
-
-def _check_base(config: ControlConfig, model: Any, base: BaseModel) -> None:
-    """Refuse a net whose features are none of the base's UNet's.
-
-    Raises:
-        BaseModelError: names both numbers.
-    """
-    own, unet = model.config, base.unet.config
-    factor = 2 ** (len(base.vae.config.block_out_channels) - 1)
-    if config.kind == "controlnet":
-        if own.global_pool_conditions:
-            raise BaseModelError(
-                f"the control {config.model} pools its maps over the frame "
-                "(global_pool_conditions), so it steers no place: name one that does not."
-            )
-        pairs = {
-            "block_out_channels": (tuple(own.block_out_channels), tuple(unet.block_out_channels)),
-            "cross_attention_dim": (own.cross_attention_dim, unet.cross_attention_dim),
-            "in_channels": (own.in_channels, unet.in_channels),
-            "factor of pixels to latents": (
-                2 ** (len(own.conditioning_embedding_out_channels) - 1),
-                factor,
-            ),
-        }
-    else:
-        pairs = {
-            "channels": (tuple(own.channels), tuple(unet.block_out_channels)),
-            "factor of pixels to latents": (own.downscale_factor, factor),
-        }
-    for name, (found, needed) in pairs.items():
-        if found != needed:
-            raise BaseModelError(
-                f"the control {config.model} has {name} {found}, but the base "
-                f"{base.config.base} {needed}: it was made for another base. Name one made for "
-                "this base's family."
-            )

@@ -7,6 +7,7 @@ One multiplication with its addition counts as two FLOPs; norms, activations and
 The backward pass of an attention counts as five products, as the fused kernels do it.
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,36 @@ class UNetCost:
     """Numbers in flight in a forward pass without gradients: skips and the largest block's."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetCost:
+    """One ControlNet and one clip."""
+
+    parameters: int
+    forward: float
+    """FLOPs of one forward pass."""
+    working: int
+    """Numbers in flight in it."""
+    given: int
+    """Numbers that it gives the UNet."""
+
+
+def controlnet_cost(config: Mapping[str, Any], clip: ClipSize) -> NetCost:
+    """Count a ControlNet (arXiv 2302.05543): the UNet's way down, without attention along time.
+
+    Args:
+        config: Its `config.json`.
+        clip: Size of the clip's latents.
+    """
+    walk = _NetWalk(config, clip, "per_frame", "paper")
+    walk.run()
+    return NetCost(
+        parameters=walk.parameters,
+        forward=walk.forward,
+        working=walk.skip_numbers + walk.in_flight,
+        given=walk.skip_numbers,
+    )
+
+
 def unet_cost(
     config: Mapping[str, Any],
     clip: ClipSize,
@@ -72,6 +103,11 @@ def unet_cost(
 
 class _UNetWalk(Walk):
     """Also follows gradients: what comes before the first tuned layer needs none."""
+
+    along_time = True
+    """Whether its blocks attend along time."""
+    texts = 1
+    """How often a text's keys and values are computed."""
 
     def __init__(
         self,
@@ -108,6 +144,11 @@ class _UNetWalk(Walk):
         """Whether the present input depends on a tuned parameter."""
 
     def run(self) -> None:
+        x, skips = self._inwards()
+        self._outwards(x, skips)
+
+    def _inwards(self) -> tuple[int, list[tuple[int, int, int]]]:
+        """To the middle block; give its channels, and those and the size of each skip."""
         levels = len(self.channels)
         layers = _per_level(self.config["layers_per_block"], levels)
         first, last = self.channels[0], self.channels[-1]
@@ -136,6 +177,12 @@ class _UNetWalk(Walk):
         self._resnet(last, last, recomputed=False)
         self._transformer(last, levels - 1)
         self._resnet(last, last)
+        return x, skips
+
+    def _outwards(self, x: int, skips: list[tuple[int, int, int]]) -> None:
+        """From the middle block to the prediction."""
+        levels = len(self.channels)
+        layers = _per_level(self.config["layers_per_block"], levels)
         for level, kind in enumerate(self.config["up_block_types"]):
             same = levels - 1 - level
             for _ in range(layers[same] + 1):
@@ -215,7 +262,7 @@ class _UNetWalk(Walk):
 
     def _block(self, c: int, level: int) -> None:
         rows, before = self.pixels, self.forward
-        for _ in range(4):
+        for _ in range(4 if self.along_time else 3):
             self.norm(c)
         projections = self._projections
         self._linear(c, c, rows, tuned=True, bias=False)  # attn1
@@ -226,17 +273,14 @@ class _UNetWalk(Walk):
         self._linear(c, c, rows, tuned=projections)
         self._linear(c, c, rows, tuned=True, bias=False)  # attn2
         for _ in range(2):
-            flops = self.linear(self.text, c, TEXT_TOKENS, bias=False)
+            flops = self.linear(self.text, c, self.texts * TEXT_TOKENS, bias=False)
             self.tuned += projections * self.text * c
             self.backward += projections * flops  # of the text nothing depends on what is tuned
         self._attention(c, rows * TEXT_TOKENS)
         self._linear(c, c, rows, tuned=projections)
         self._linear(c, 8 * c, rows, tuned=self._all)  # feed-forward
         self._linear(4 * c, c, rows, tuned=self._all)
-        for _ in range(3):
-            self._linear(c, c, rows, tuned=True, bias=False)  # attn_temp
-        self._attention(c, rows * self.frames)
-        last = self._linear(c, c, rows, tuned=True)
+        last = self._attn_temp(c) if self.along_time else 0.0
         self.recompute += self.forward - before - last
         # Beside the tensors each attention keeps a number for each query and head; and the text's
         # keys and values.
@@ -246,6 +290,13 @@ class _UNetWalk(Walk):
         self.kept += c * rows
         self.largest = max(self.largest, inside)
         self.in_flight = max(self.in_flight, 14 * c * rows)  # the feed-forward's, and its input
+
+    def _attn_temp(self, c: int) -> float:
+        """Of its last layer, which is not recomputed, the FLOPs are given."""
+        for _ in range(3):
+            self._linear(c, c, self.pixels, tuned=True, bias=False)
+        self._attention(c, self.pixels * self.frames)
+        return self._linear(c, c, self.pixels, tuned=True)
 
     def _attention(self, c: int, pairs: int) -> None:
         """Two products forward, five backward, for each pair of a query and a key."""
@@ -276,6 +327,35 @@ class _UNetWalk(Walk):
         # key, value, output and its copy. Beside that, tuned outputs keep a copy, too, and a tuned
         # feed-forward what goes into its projection (1) and into its output (4).
         return 6 + seen + 4 + 13 + 7 + self._projections + 5 * self._all
+
+
+class _NetWalk(_UNetWalk):
+    """A ControlNet's: the way in, and a layer for each thing that it gives."""
+
+    along_time = False
+
+    def run(self) -> None:
+        self.texts = self.frames  # each image is given its own
+        _, skips = self._inwards()
+        last = self.channels[-1]
+        self.conv(last, last, kernel=1)  # of the middle block, at its size
+        for channels, height, width in skips:
+            self.height, self.width = height, width
+            self.conv(channels, channels, kernel=1)
+        self._embedding(*skips[0][1:])
+
+    def _embedding(self, height: int, width: int) -> None:
+        """Of the map, from its own size to that of the latents; before all else."""
+        steps = tuple(self.config["conditioning_embedding_out_channels"])
+        factor = 2 ** (len(steps) - 1)
+        self.height, self.width = factor * height, factor * width
+        self.conv(self.config.get("conditioning_channels", 3), steps[0])
+        self.in_flight = max(self.in_flight, 2 * steps[0] * self.pixels)
+        for before, after in itertools.pairwise(steps):
+            self.conv(before, before)
+            self.height, self.width = self.height // 2, self.width // 2
+            self.conv(before, after)
+        self.conv(steps[-1], self.channels[0])
 
 
 def _per_level(value: int | Iterable[int], levels: int) -> list[int]:

@@ -6,7 +6,7 @@ from torch import Tensor
 from tav_model.attention import SpatioTemporalProcessor, TextProcessor, backend_named
 from tav_model.base import BaseFiles
 from tav_model.config import DTypeName, ModelConfig
-from tav_model.control import Residuals
+from tav_model.control import Added
 from tav_model.errors import BaseModelError
 from tav_model.layers import Clip
 from tav_model.load import DTYPES, BaseModel, load_parts
@@ -25,7 +25,7 @@ class ImageUNet(ClipUNet):
         sample: Tensor,
         timestep: Tensor | int,
         encoder_hidden_states: Tensor,
-        residuals: Residuals | None = None,
+        added: Added | None = None,
     ) -> Tensor:
         """Predict the noise (or velocity) of noisy latents, a few frames at a time.
 
@@ -33,26 +33,17 @@ class ImageUNet(ClipUNet):
             sample: (B, C, F, H, W) latents, any floating dtype.
             timestep: a number, or (B,) int64.
             encoder_hidden_states: (B, L, text channels), one text for all frames of a clip.
-            residuals: what controls add to the features of the B * F images.
+            added: gives what controls add to the features of frames.
 
         Returns:
             (B, C, F, H, W), fp32.
         """
-        predict = super().forward
-        b, f = len(sample), sample.shape[2]
-        batches = torch.split(torch.arange(f, device=sample.device), self.frames_per_batch)
-        return torch.cat(
-            [
-                predict(
-                    sample[:, :, frames],
-                    timestep,
-                    encoder_hidden_states,
-                    None if residuals is None else residuals.of(frames, b),
-                )
-                for frames in batches
-            ],
-            dim=2,
-        )
+        all_frames = torch.arange(sample.shape[2], device=sample.device)
+        parts = [
+            self._seen(sample[:, :, frames], timestep, encoder_hidden_states, added, frames)
+            for frames in torch.split(all_frames, self.frames_per_batch)
+        ]
+        return torch.cat(parts, dim=2)
 
 
 def load_image_base(config: ModelConfig, *, frames_per_batch: int) -> BaseModel:

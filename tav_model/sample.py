@@ -136,7 +136,7 @@ def predict(
     timestep: Tensor,
     text: Tensor,
     guidance_scale: float,
-    residuals: Added | None = None,
+    added: Added | None = None,
 ) -> Tensor:
     """Predict the noise (or velocity) with classifier-free guidance.
 
@@ -146,14 +146,13 @@ def predict(
         timestep: a number, on the model's device.
         text: (2 * B, L, C), the negative prompts' embeddings first, or (B, L, C) without guidance.
         guidance_scale: above 1 with guidance.
-        residuals: gives what controls add, of what the UNet is given.
+        added: gives what controls add, of what the UNet is given.
 
     Returns:
         (B, C, F, H, W) fp32.
     """
     guided = guidance_scale > 1
     x = torch.cat([x_BCFHW, x_BCFHW]) if guided else x_BCFHW
-    added = None if residuals is None else residuals(x, timestep, text)
     found: Tensor = base.unet(x, timestep, text, added)
     if guided:
         low, high = found.chunk(2)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
 from tav_model.config import TuneConfig
+from tav_model.control import Residuals, Steering
 from tav_model.errors import CheckpointError, NonFiniteLossError
 from tav_model.finite import remedy
 from tav_model.frames import to_model_range
@@ -46,15 +47,23 @@ class TuneResult:
 class Trainer:
     """Optimiser, gradient scaler and the step that uses them, over one model's tuned parameters."""
 
-    def __init__(self, unet: ClipUNet, scheduler: DDIMScheduler, config: TuneConfig) -> None:
+    def __init__(
+        self,
+        unet: ClipUNet,
+        scheduler: DDIMScheduler,
+        config: TuneConfig,
+        steering: Steering | None = None,
+    ) -> None:
         """Make a fresh AdamW over the tuned parameters.
 
         Args:
             unet: the model to tune.
             scheduler: the noise schedule; its prediction type chooses the target.
             config: the optimiser's numbers.
+            steering: frozen controls with the clip's maps, which steer the UNet.
         """
         self.unet = unet
+        self.steering = steering
         self.scheduler = scheduler
         self.max_grad_norm = config.max_grad_norm
         tuned = tuned_parameters(unet)
@@ -70,7 +79,14 @@ class Trainer:
         )
         self.scaler = torch.amp.GradScaler(device, enabled=unet.dtype == torch.float16)
 
-    def loss(self, latents_BCFHW: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor) -> Tensor:
+    def loss(
+        self,
+        latents_BCFHW: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Compute the denoising loss, all in fp32 but the UNet's inside.
 
         Args:
@@ -78,6 +94,7 @@ class Trainer:
             noise: the same shape.
             timesteps: (B,) int64.
             text: (B, L, text channels).
+            frames: (F,) which of the clip's these are; none is all.
 
         Returns:
             The mean squared error against the noise, or the velocity for v-prediction models.
@@ -86,10 +103,21 @@ class Trainer:
         target = noise
         if self.scheduler.config.prediction_type == "v_prediction":
             target = self.scheduler.get_velocity(latents_BCFHW, noise, timesteps)
-        return functional.mse_loss(self.unet(noisy, timesteps, text), target)
+        steering = self.steering
+
+        def added(x: Tensor, t: Tensor | int, text: Tensor, _: object) -> Residuals | None:
+            """Of the frames that were drawn, all of which the UNet sees at once."""
+            return None if steering is None else steering.everywhere(x, t, text, frames)
+
+        return functional.mse_loss(self.unet(noisy, timesteps, text, added), target)
 
     def step(
-        self, latents_BCFHW: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor
+        self,
+        latents_BCFHW: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        text: Tensor,
+        frames: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Do one optimiser step, without making the host wait for the device.
 
@@ -98,11 +126,12 @@ class Trainer:
             noise: the same shape.
             timesteps: (B,) int64.
             text: (B, L, text channels).
+            frames: (F,) which of the clip's these are; none is all.
 
         Returns:
             The loss before the step and the gradients' total norm before clipping.
         """
-        loss = self.loss(latents_BCFHW, noise, timesteps, text)
+        loss = self.loss(latents_BCFHW, noise, timesteps, text, frames)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)
@@ -125,7 +154,7 @@ class Trainer:
             self.scaler.load_state_dict(dict(state.scaler))
 
 
-def tune(
+def tune(  # noqa: PLR0913 - one call says all of a tuning
     base: BaseModel,
     clip: Moments | NDArray[np.uint8],
     prompt: str,
@@ -135,6 +164,7 @@ def tune(
     on_step: Callable[[int, float], None] | None = None,
     on_checkpoint: Callable[[TuneState], None] | None = None,
     resume: TuneState | Path | None = None,
+    steering: Steering | None = None,
 ) -> TuneResult:
     """Tune the model on one clip, from its initial weights whatever was tuned before.
 
@@ -149,6 +179,7 @@ def tune(
         resume: a state of this same run, or the file of one; on the same device and software the
             result is bit-equal to an uninterrupted run's (on CUDA under
             `torch.use_deterministic_algorithms`).
+        steering: controls with the clip's maps, at work at every noise level.
 
     Returns:
         The adapter and how the tuning went.
@@ -173,7 +204,7 @@ def tune(
     generator = torch.Generator().manual_seed(seed)
     reset_adapter(base)
     _set_checkpointing(base.unet, on=config.gradient_checkpointing)
-    trainer = Trainer(base.unet, base.scheduler, config)
+    trainer = Trainer(base.unet, base.scheduler, config, steering)
     losses: list[float] = []
     if state is not None:
         check_same_run(state, run)
@@ -213,13 +244,14 @@ def _draw_and_step(
     noise = torch.randn(latents.shape, generator=generator)
     levels = trainer.scheduler.config.num_train_timesteps
     timesteps = torch.randint(0, levels, (1,), generator=generator)
-    windows, frames = trainer.unet.windows, latents.shape[2]
+    windows, frames, seen = trainer.unet.windows, latents.shape[2], None
     if windows is not None and windows.divides(frames):
         start = torch.randint(0, frames - windows.frames + 1, (1,), generator=generator)
-        seen = windows.seen(int(start))
-        latents, noise = latents[:, :, seen], noise[:, :, seen]
+        seen = torch.tensor(windows.seen(int(start)))
+        latents, noise = latents[:, :, seen.to(latents.device)], noise[:, :, seen]
     device = latents.device
-    return trainer.step(latents, noise.to(device), timesteps.to(device), text)[0]
+    frames_F = None if seen is None else seen.to(device)
+    return trainer.step(latents, noise.to(device), timesteps.to(device), text, frames_F)[0]
 
 
 def _fetch(

@@ -24,7 +24,7 @@ from tav_model.attention import (
     backend_named,
 )
 from tav_model.config import AttentionMode, TunedSet
-from tav_model.control import Residuals
+from tav_model.control import Added, Residuals
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
 from tav_model.parts import stock_config
 from tav_model.windows import Windows, blended
@@ -133,7 +133,7 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
         sample: Tensor,
         timestep: Tensor | int,
         encoder_hidden_states: Tensor,
-        residuals: Residuals | None = None,
+        added: Added | None = None,
     ) -> Tensor:
         """Predict the noise (or velocity) of noisy latents.
 
@@ -141,19 +141,30 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
             sample: (B, C, F, H, W) latents, any floating dtype.
             timestep: a number, or (B,) int64.
             encoder_hidden_states: (B, L, text channels), one text per clip.
-            residuals: what controls add to the features of the B * F images.
+            added: gives what controls add to the features of frames.
 
         Returns:
             (B, C, F, H, W), fp32.
         """
         if self.windows is None or not self.windows.divides(sample.shape[2]):
-            return self._whole(sample, timestep, encoder_hidden_states, residuals)
+            return self._seen(sample, timestep, encoder_hidden_states, added, None)
+        return blended(
+            self.windows,
+            sample,
+            lambda part, frames: self._seen(part, timestep, encoder_hidden_states, added, frames),
+        )
 
-        def predict(part: Tensor, frames: Tensor) -> Tensor:
-            added = None if residuals is None else residuals.of(frames, len(sample))
-            return self._whole(part, timestep, encoder_hidden_states, added)
-
-        return blended(self.windows, sample, predict)
+    def _seen(
+        self,
+        part_BCFHW: Tensor,
+        timestep: Tensor | int,
+        text_BLC: Tensor,
+        added: Added | None,
+        frames: Tensor | None,
+    ) -> Tensor:
+        """Some of the clip's frames at once, or all, with what is added to them."""
+        residuals = None if added is None else added(part_BCFHW, timestep, text_BLC, frames)
+        return self._whole(part_BCFHW, timestep, text_BLC, residuals)
 
     def _whole(
         self, sample: Tensor, timestep: Tensor | int, text_BLC: Tensor, residuals: Residuals | None

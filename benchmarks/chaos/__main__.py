@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=24, help="with two edits each")
     parser.add_argument("--captioned", type=int, default=3, help="of these, by BLIP-2")
     parser.add_argument("--workers", type=int, default=2, help="of each step")
-    parser.add_argument("--variants", action="store_true", help="three ways of editing at once")
+    parser.add_argument("--variants", action="store_true", help="four ways of editing at once")
     parser.add_argument("--limit", type=float, default=3600, help="seconds until it is a hang")
     parser.add_argument("--plain", action="store_true", help="compare with a run without Ray")
     parser.add_argument("--logs", type=Path, help="folder for the drivers' output")

@@ -40,7 +40,8 @@ class Scene:
     workers: int
     """Of each step."""
     variants: bool = False
-    """Whether the run has three, of which two prepare something of their own and one shares it."""
+    """Whether the run has four, of which two prepare something of their own and two share it; one
+    is steered by control maps."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,14 +74,18 @@ class Scene:
         """Rows and objects that an undisturbed run makes at least: see ``Tally``."""
         # A video: its row and clip, an adapter and latents, two edits with their scores.
         one = (2 + 3 + 6) * self.videos
-        # Three variants: an artefact more, and four edits with their scores.
-        return one + (2 + 12) * self.videos if self.variants else one
+        # Four variants: an artefact more, a map with its preview, and six edits with their scores.
+        return one + (2 + 3 + 18) * self.videos if self.variants else one
 
     def prepare(self) -> None:
         """Make models and clips, and put the manifest and its videos into the bucket."""
         from tests.random_models import build_all
 
         build_all(self.folder / "models")
+        if self.variants:
+            from tests.random_controls import build_controlnet
+
+            build_controlnet(self.folder / "models/canny", self.folder / "models/base", seed=3)
         client = self.server.client()
         client.create_bucket(Bucket=BUCKET)
         entries = []
@@ -94,10 +99,16 @@ class Scene:
         manifest = yaml.safe_dump({"videos": entries})
         client.put_object(Bucket=BUCKET, Key="in/manifest.yaml", Body=manifest.encode())
 
+    @property
+    def _steered(self) -> dict[str, Any]:
+        model = str(self.folder / "models/canny")
+        net = {"kind": "controlnet", "model": model, "map": "canny"}
+        return {"canny": {"control": {"nets": [net]}}}
+
     def _config(self, name: str) -> dict[str, Any]:
         models = self.folder / "models"
         return {
-            **({"variants": VARIANTS} if self.variants else {}),
+            **({"variants": VARIANTS | self._steered} if self.variants else {}),
             "run": self.uri(name),
             "manifest": f"s3://{BUCKET}/in/manifest.yaml",
             "model": {"base": str(models / "base")},

@@ -6,9 +6,9 @@ from components.storage.open import open_store
 from components.storage.schemas import KEYS
 from components.storage.tables import read_commits
 
-TABLES = ("videos", "adapters", "latents", "artefacts", "edits", "scores")
+TABLES = ("videos", "controls", "adapters", "latents", "artefacts", "edits", "scores")
 """Without captions: a manifest's are committed all at once."""
-OBJECTS = ("media", "adapters", "artefacts")
+OBJECTS = ("media", "controls", "adapters", "artefacts")
 
 
 class Tally:

@@ -17,6 +17,7 @@ from components.storage.tables import read_commits, read_table
 
 SHA256 = {
     "videos": "clip_sha256",
+    "controls": "sha256",
     "adapters": "sha256",
     "artefacts": "sha256",
     "edits": "sha256",
@@ -134,6 +135,10 @@ def _content(state: State) -> dict[tuple[str, str], Any]:
         content["video", name] = (row["video_key"], row["sha256"], clip)
     for name, caption in state.first.captions.items():
         content["caption", name] = caption
+    content |= {
+        ("control", f"{row['video_id']} {row['control_key']}"): row["sha256"]
+        for row in read_table(store, "controls")
+    }
     for row in read_table(store, "adapters"):
         name = f"{row['video_id']} {row['adapter_key']}"
         content["adapter", name] = (row["final_loss"], _tensors(store, row["uri"]))

@@ -30,7 +30,7 @@ _run_options = together(CONFIG, VARIANTS, RETRY_FAILED, OUTCOME_AS_JSON, OVERRID
 @click.command()
 @_run_options
 def run(**options: Any) -> None:
-    """Run every step: ingest, caption, tune, sample, score, report.
+    """Run every step: ingest, caption, control, tune, sample, score, report.
 
     Computes only what is missing. KEY=VALUE overrides the configuration: tune.steps=100.
     Exit code 0 while failures stay within max_failed_fraction, 3 beyond it.
@@ -59,6 +59,7 @@ STEP_COMMANDS = tuple(
     for step, summary in (
         ("ingest", "Read, check and hash the manifest's videos."),
         ("caption", "Describe videos that have no prompt with BLIP-2."),
+        ("control", "Make the maps that steer edits, where any do."),
         ("tune", "Tune an adapter for each video and invert its latents."),
         ("sample", "Sample every edited prompt."),
         ("score", "Score every edit with CLIP."),

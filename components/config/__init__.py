@@ -1,5 +1,6 @@
 """The configuration of a run: frozen dataclasses, read from YAML, overridden by ``key=value``.
 
+    control    the section of what steers sampling
     settings   the sections, one dataclass each, and RunConfig, which holds them
     document   YAML and overrides into dataclasses; unknown keys are errors with a suggestion
     variants   named sets of overrides, each resolved to a whole configuration
@@ -8,6 +9,7 @@
 Values are validated strictly enough that a typo never becomes a default.
 """
 
+from components.config.control import MAPS, ControlsConfig, check_nets
 from components.config.document import parse, to_document
 from components.config.load import load_run_config, parse_run, run_config
 from components.config.settings import (
@@ -31,9 +33,11 @@ __all__ = [
     "FPS_RANGE",
     "GIB",
     "KEYED_UNLESS_DEFAULT",
+    "MAPS",
     "NOT_KEYED",
     "STRICT",
     "CaptionConfig",
+    "ControlsConfig",
     "JudgeConfig",
     "OutputConfig",
     "RayConfig",
@@ -41,6 +45,7 @@ __all__ = [
     "ScoreConfig",
     "VideoConfig",
     "VideoLimits",
+    "check_nets",
     "load_run_config",
     "narrowed",
     "parse",

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from components.config.control import ControlsConfig
 from components.errors import UserError
 from components.syntax.document import document_tree
 from components.syntax.tree import Problems, to_plain
@@ -83,6 +84,7 @@ def to_document(config: Any) -> dict[str, Any]:
         "variants": {},
         "only": (),
         "manifest_root": None,
+        "control": dataclasses.asdict(ControlsConfig()),
     }
     return {k: v for k, v in document.items() if k not in usual or v != usual[k]}
 

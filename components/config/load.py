@@ -128,6 +128,21 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
             model=model(config.caption.model, "blip2"),
             lavis_python=python and whole(python),
         ),
+        control=dataclasses.replace(
+            config.control,
+            nets=tuple(
+                dataclasses.replace(net, model=folder(net.model)) for net in config.control.nets
+            ),
+            depth=dataclasses.replace(
+                config.control.depth, model=folder(config.control.depth.model)
+            ),
+            mask=dataclasses.replace(config.control.mask, model=folder(config.control.mask.model)),
+            pose=dataclasses.replace(
+                config.control.pose,
+                detector=config.control.pose.detector and whole(config.control.pose.detector),
+                estimator=config.control.pose.estimator and whole(config.control.pose.estimator),
+            ),
+        ),
         score=dataclasses.replace(
             config.score,
             model=model(config.score.model, "clip"),

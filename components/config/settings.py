@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from components.config.control import ControlsConfig
 from eval.judges import check_names
 from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
@@ -303,6 +304,7 @@ class RunConfig:
     tune: TuneConfig = TuneConfig()
     invert: InvertConfig = InvertConfig()
     sample: SampleConfig = SampleConfig()
+    control: ControlsConfig = field(default=ControlsConfig(), metadata=KEYED_UNLESS_DEFAULT)
     score: ScoreConfig = ScoreConfig()
     output: OutputConfig = OutputConfig()
     ray: RayConfig = RayConfig()

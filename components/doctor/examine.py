@@ -86,7 +86,8 @@ def _distinct(config: RunConfig) -> dict[str, RunConfig]:
         if not config.only or name in config.only:
             own = one.method if not find_method(one.method).uses_base else ""
             tuned = (one.tune.parameters, one.tune.learning_rate)
-            found.setdefault((own, one.model, tuned, one.invert), name)
+            nets = (one.control.nets, one.control.depth, one.control.mask, one.control.pose)
+            found.setdefault((own, one.model, tuned, one.invert, nets), name)
     return {name: every[name] for name in found.values()}
 
 
@@ -139,7 +140,7 @@ def _tried(
 ) -> Iterator[Finding]:
     """Load the base of a variant and compute with it; an error ends it with a finding."""
     sound = True
-    for finding in base(variant, revisions):
+    for finding in base(variant, revisions, manifest):
         sound = sound and finding.level != "fail"
         yield finding
     if not sound or BASE not in revisions:

@@ -13,6 +13,7 @@ from components.errors import UserError
 from components.manifest.load import Manifest
 from components.records.models import model_config, part_config
 from components.records.revisions import Named, exact_revision
+from components.run.controlled import models_asked, nets_asked
 from components.run.record import BASE, used_models
 from components.steps.models import check_models
 from components.steps.score import check_judge, judge_model
@@ -46,6 +47,9 @@ def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, Named]:
         name if name == BASE else f"{config.method}.{name}": model
         for name, model in used_models(config).items()
     }
+    entries = () if manifest is None else manifest.videos
+    for name, one in models_asked(config, entries).items():
+        found[f"control {name}"] = one
     if manifest is not None and any(entry.prompt is None for entry in manifest.videos):
         found["caption.model"] = config.caption.model, config.caption.revision
     if any(CLIP in judges_of(name) for name in config.score.protocols):
@@ -115,11 +119,14 @@ def _put_on(model: Named, parts: Sequence[str]) -> Iterator[str]:
         yield f"LoRA {lora.path} at {float(lora.weight):g}"
 
 
-def base(config: RunConfig, revisions: Mapping[str, str]) -> Iterator[Finding]:
-    """The base of a variant and its method's own models: files, configs, weights, schedule.
+def base(
+    config: RunConfig, revisions: Mapping[str, str], manifest: Manifest | None = None
+) -> Iterator[Finding]:
+    """The base of a variant, its method's own models and its nets: configs, weights, schedule.
 
     Args:
         config: Of the variant.
+        manifest: What to edit, whose videos may have nets of their own.
         revisions: Of the models that it wants, by setting.
     """
     context = StepContext(
@@ -127,11 +134,19 @@ def base(config: RunConfig, revisions: Mapping[str, str]) -> Iterator[Finding]:
         config_hash="",
         base_revision=revisions.get(BASE, ""),
         own_revisions={
-            name.partition(".")[2]: exact for name, exact in revisions.items() if name != BASE
+            name.partition(".")[2]: exact
+            for name, exact in revisions.items()
+            if name != BASE and not name.startswith("control ")
         },
+        control_revisions={
+            name.removeprefix("control "): exact
+            for name, exact in revisions.items()
+            if name.startswith("control ")
+        },
+        nets=nets_asked(config, () if manifest is None else manifest.videos),
     )
     try:
-        check_models(context, ("tune", "sample"))
+        check_models(context, ("control", "tune", "sample"))
     except UserError as error:
         yield failed("base", "configs and weights", error)
         return

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from components.errors import ItemError
 from components.manifest.words import holds, replace_words
+from tav_model.config import ControlConfig
 
 Category = Literal["object", "background", "style", "other"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
@@ -47,6 +48,10 @@ class VideoEntry:
     """Absolute path, ``file://`` or ``s3://`` address of a video or a folder of frames."""
     mask: str | None = None
     """Likewise of a mask of the video's object, a picture a frame; none where there is none."""
+    maps: str | None = None
+    """Likewise of control maps, a picture a frame, for nets whose map is ``files``."""
+    control: tuple[ControlConfig, ...] | None = None
+    """What steers this video's edits in place of the run's nets; an empty one is none."""
     prompt: str | None = None
     """Describes the source; none lets BLIP-2 caption it."""
     video: dict[str, Any] | None = None

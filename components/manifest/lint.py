@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from components.errors import UserError
@@ -28,10 +29,13 @@ from components.syntax.tree import (
     Node,
     Problems,
     as_integer,
+    to_plain,
 )
 from components.video.sources import resolve_uri
+from tav_model.config import ControlConfig
 
 MAX_URI_CHARS = 2000
+_VIDEO_KEYS = ("id", "uri", "mask", "maps", "control", "prompt", "frames", "edits")
 MAX_EDITS = 1000
 """Edits of one video."""
 MAX_REPLACED = 20
@@ -106,7 +110,7 @@ class Linter(Fields):
     def _video(
         self, node: Node, common: Sequence[tuple[int, EditEntry]], taken: dict[tuple[str, str], int]
     ) -> VideoEntry:
-        fields = self.mapping(node, "a video", ("id", "uri", "mask", "prompt", "frames", "edits"))
+        fields = self.mapping(node, "a video", _VIDEO_KEYS)
         name = self.id(fields.get("id", Node(None, node.line)), "a video's id")
         where = f"video {name!r}" if name else "a video"
         own = self._edits(fields.get("edits"), f"the edits of {where}")
@@ -116,6 +120,8 @@ class Linter(Fields):
             video_id=name,
             uri=uri,
             mask=self._mask(fields["mask"], uri, where) if "mask" in fields else None,
+            maps=self._uri(fields["maps"], f"the maps of {where}") if "maps" in fields else None,
+            control=self._control(fields["control"], where) if "control" in fields else None,
             prompt=self.prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,
@@ -222,6 +228,37 @@ class Linter(Fields):
                     self.problems.add(node.line, f"{what}: {line.strip()}")
                 self._frames_seen[key] = None
         return self._frames_seen[key] or None
+
+    def _control(self, node: Node, where: str) -> tuple[ControlConfig, ...] | None:
+        """Check the nets that steer one video, as those of the run's ``control``."""
+        what = f"the control of {where}"
+        fields = self.mapping(node, what, ("nets",))
+        if "nets" not in fields:
+            if isinstance(node.value, dict):
+                self.problems.add(node.line, f"{what} names no nets: list them; [] is none")
+            return None
+        values = to_plain(node)
+        nets = values["nets"] if isinstance(values["nets"], list) else [None]
+        for net in nets:
+            if isinstance(net, dict) and isinstance(net.get("model"), str):
+                net["model"] = self._folder(net["model"])
+        from components.config import ControlsConfig, parse  # see _frames
+
+        try:
+            return parse(ControlsConfig, values, what).nets
+        except UserError as error:
+            for line in str(error).splitlines()[1:]:
+                self.problems.add(fields["nets"].line, f"{what}: {line.strip()}")
+            return None
+
+    def _folder(self, model: str) -> str:
+        """The folder of a model beside the manifest, if there is one; else it is a hub id."""
+        try:
+            address = parse_uri(resolve_uri(model, self._base))
+            found = not address.on_s3 and Path(address.location).is_dir()
+        except (UserError, OSError, ValueError):
+            return model
+        return address.location if found else model
 
     def _mask(self, node: Node, uri: str, where: str) -> str:
         what = f"the mask of {where}"

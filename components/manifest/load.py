@@ -7,10 +7,12 @@ made from its path, and an optional ``edits.yaml`` in the folder holds ``edits:`
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import posixpath
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -27,6 +29,7 @@ from components.syntax.tree import ManifestError, Node, Problems, to_node
 from components.video.containers import CONTAINERS
 from components.video.sources import fetch_source, resolve_uri, stat_source
 from components.video.videos_below import FOLDER_EDITS, list_videos
+from tav_model.config import ControlConfig
 
 __all__ = [
     "CATEGORIES",
@@ -126,12 +129,18 @@ def to_document(manifest: Manifest) -> dict[str, Any]:
                 id=entry.video_id,
                 uri=entry.uri,
                 mask=entry.mask,
+                maps=entry.maps,
+                control=None if entry.control is None else _nets(entry.control),
                 prompt=entry.prompt,
                 frames=entry.video,
                 edits=edits,
             )
         )
     return {"version": DOCUMENT_VERSION, "name": manifest.name, "videos": videos}
+
+
+def _nets(nets: Sequence[ControlConfig]) -> dict[str, Any]:
+    return {"nets": [dataclasses.asdict(net) for net in nets]}
 
 
 def _given(**values: Any) -> dict[str, Any]:

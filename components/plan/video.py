@@ -14,8 +14,8 @@ from components.records.models import part_config
 from components.steps.methods import answering, make_method
 from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
-from tav_model.config import ModelConfig
-from tav_model.cost import UNetCost, unet_cost
+from tav_model.config import ControlConfig, ModelConfig
+from tav_model.cost import UNetCost, controlnet_cost, unet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.windows import windows_of
@@ -40,6 +40,8 @@ class BaseConfigs:
     unet: Mapping[str, Any]
     vae: Mapping[str, Any]
     text: Mapping[str, Any]
+    nets: tuple[tuple[ControlConfig, Mapping[str, Any]], ...] = ()
+    """Of the run's own nets that steer edits."""
 
     @property
     def factor(self) -> int:
@@ -86,6 +88,12 @@ class VideoCost:
                 "paper" if image else config.tune.parameters,
             )
             self.vae: VaeCost = vae_cost(base.vae, clip)
+            self._nets = [
+                (net, controlnet_cost(file, clip))
+                for net, file in base.nets
+                if net.kind == "controlnet"
+            ]
+            """A T2I-Adapter is asked once a clip and is small beside them: it is not counted."""
 
     @property
     def train_flops(self) -> float:
@@ -113,10 +121,25 @@ class VideoCost:
         if self._base is None:
             return 0.0
         unet = passes.train * self.train_flops / rates.train
+        if self._config.control.tune:
+            unet += passes.train * self._net_flops(whole=True) / rates.guided
+        unet += passes.guided * self._forwards * self._net_flops() / rates.guided
         unet += passes.inversion * self._forwards * self.unet.forward / rates.inversion
         unet += passes.guided * self._forwards * self.unet.forward / rates.guided
         vae = passes.encode * self.vae.encode / rates.encode
         return unet + vae + passes.decode * self.vae.decode / rates.decode
+
+    def _net_flops(self, *, whole: bool = False) -> float:
+        """Of all ControlNets beside one UNet call of sampling, on average over the steps.
+
+        Args:
+            whole: At every step, as tuning has them.
+        """
+        return sum(cost.forward * (1 if whole else net.end - net.start) for net, cost in self._nets)
+
+    def map_bytes(self) -> float:
+        """Storage of a control map and its preview: as an edit's mp4, and FFV1 at half of grey."""
+        return 0.5 * self._pixels() + self.edit_bytes() + _ROW_BYTES / 2
 
     def tune_bytes(self) -> float | None:
         """Peak memory of a worker that prepares: on its GPU, or on a CPU of its process."""
@@ -135,7 +158,10 @@ class VideoCost:
         assert self.cost is not None
         frames = self._seen
         share = min(self.cost.frames_per_batch or frames, frames) / frames
-        step = passes.rows * share * unet.working * self._number
+        # One net after the other, while the UNet's skips are not there yet.
+        working = max([unet.working, *(cost.working for _, cost in self._nets)])
+        working += sum(cost.given for _, cost in self._nets[:1])
+        step = passes.rows * share * working * self._number
         if passes.train:
             numbers = unet.saved
             if self._config.tune.gradient_checkpointing:
@@ -195,6 +221,7 @@ class VideoCost:
         assert self._base is not None
         frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
         frozen += text_parameters(self._base.text)
+        frozen += sum(cost.parameters for _, cost in self._nets)
         device = self._config.model.device.partition(":")[0]
         # On a CPU the tuned weights' initial values, which lie there for every video, count, too.
         copies = 2 if device == "cpu" else 1
@@ -225,6 +252,5 @@ def base_configs(model: ModelConfig, revision: str) -> BaseConfigs:
         UserError: a config is missing, or the hub does not answer.
     """
     names = {"unet": "unet", "vae": "vae", "text": "text_encoder"}
-    return BaseConfigs(
-        **{field: part_config(model, revision, part) for field, part in names.items()}
-    )
+    files = {field: part_config(model, revision, part) for field, part in names.items()}
+    return BaseConfigs(unet=files["unet"], vae=files["vae"], text=files["text"])

@@ -75,7 +75,27 @@ def exact_revision(model: Named) -> str:
     """Which version of a model its name stands for; see ``resolve_revision``, ``base_revision``."""
     if isinstance(model, ModelConfig):
         return base_revision(model)
+    if model[0].endswith(ONNX):
+        return _onnx_digest(Path(model[0]))
     return resolve_revision(*model)
+
+
+ONNX = ".onnx"
+"""What files of models of ONNX end in: each is a model by itself."""
+
+
+def _onnx_digest(file: Path) -> str:
+    """Name, size and digest of one file's content.
+
+    Raises:
+        UserError: it is not there.
+    """
+    try:
+        return f"{file.name}:{file.stat().st_size}:{_FOLDER}{file_sha256(file)}"
+    except OSError as error:
+        raise UserError(
+            f"the model's file {str(file)!r} cannot be read ({error.strerror}): name an ONNX file"
+        ) from error
 
 
 def base_revision(model: ModelConfig) -> str:

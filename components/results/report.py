@@ -8,7 +8,7 @@ import datetime as dt
 import itertools
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from components.errors import TransientError
 from components.results.scored import (
@@ -49,9 +49,15 @@ def collect(
     variants = by_variant(Selection() if chosen is None else chosen)
     videos = {(row["video_id"], row["video_key"]): row for row in read_table(store, "videos")}
     adapters = {row["adapter_key"]: row for row in read_table(store, "adapters")}
+    controls = {(row["video_id"], row["control_key"]): row for row in read_table(store, "controls")}
     rows = tuple(
         _report_row(
             one,
+            [
+                controls[name]
+                for key in one.edit["control_keys"] or ()
+                if (name := (one.edit["video_id"], key)) in controls
+            ],
             videos.get((one.edit["video_id"], one.edit["video_key"])),
             adapters.get(one.edit["adapter_key"]),
         )
@@ -81,7 +87,7 @@ def write_report(store: Store, data: ReportData) -> str:
     wanted = {
         media.sha256: media
         for row in data.rows
-        for media in (row.source, row.edit)
+        for media in (row.source, row.edit, *(one for _, one in row.maps))
         if media is not None
     }
     shown = {sha256 for sha256, media in wanted.items() if _copy(store, media)}
@@ -108,7 +114,9 @@ def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:
     for _, group in itertools.groupby(data.rows, key=lambda row: (row.video_id, row.edit_id)):
         rows = list(group)
         # The text holds a video once for each place that shows it.
-        shown = [one for one in (rows[0].source, *(row.edit for row in rows)) if one is not None]
+        maps = (one for row in rows for _, one in row.maps)
+        every = (rows[0].source, *maps, *(row.edit for row in rows))
+        shown = [one for one in every if one is not None]
         found = {one.sha256: addresses.get(one.sha256) or _inline(store, one) for one in shown}
         room -= sum(len(found[one.sha256]) for one in shown)
         if room < 0:
@@ -146,7 +154,9 @@ def _copy(store: Store, media: Media) -> bool:
     return True
 
 
-def _report_row(one: ScoredEdit, video: Row | None, adapter: Row | None) -> ReportRow:
+def _report_row(
+    one: ScoredEdit, controls: Sequence[Row], video: Row | None, adapter: Row | None
+) -> ReportRow:
     row = one.edit
     source = None
     if video is not None and video["clip_uri"]:
@@ -172,12 +182,26 @@ def _report_row(one: ScoredEdit, video: Row | None, adapter: Row | None) -> Repo
         method=one.method,
         category=row["category"] or "other",
         source=source,
+        maps=tuple((name, media) for name, media in _maps(controls, source).items()),
         edit=edit,
         scores=tuple(_report_score(score) for score in one.scores),
         adapter_key=row["adapter_key"] if adapter else None,
         tune_seconds=adapter["seconds"] if adapter else None,
         tune_steps=adapter["steps"] if adapter else None,
     )
+
+
+def _maps(controls: Sequence[Row], source: Media | None) -> dict[str, Media]:
+    """Previews of the maps that steered an edit; two nets may have been shown one."""
+    return {
+        row["map"]: Media(
+            uri=row["preview_uri"],
+            sha256=row["preview_sha256"],
+            width=source.width if source else None,
+            height=source.height if source else None,
+        )
+        for row in controls
+    }
 
 
 def _report_score(row: Row) -> ReportScore:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from components.config import VideoConfig
+from components.controls.maker import net_name
 from components.plan.devices import Device
 from components.plan.fit import problems
 from components.plan.rates import Rates, find_rates
 from components.plan.shards import shard_size
 from components.plan.video import VideoCost, base_configs
+from components.records.models import model_config
 from components.run.plan import Plan
 from components.run.view import View
-from components.steps import STEPS
 from components.steps.methods import answering
 from components.steps.models import least_bytes
+from tav_model.config import ControlConfig
 
 
 class VariantWork:
@@ -29,6 +33,8 @@ class VariantWork:
         """Sizes of the clips that the run still has to read."""
         self.tune: list[tuple[VideoConfig, tuple[str, ...]]] = []
         """Videos, and the kinds of stages that are missing."""
+        self.control: list[VideoConfig] = []
+        """Sizes of the clips of maps to be made, one for each map."""
         self.sample: list[tuple[VideoConfig, int]] = []
         """Videos with edits to be made, and how many."""
         plan = Plan(view)
@@ -41,8 +47,15 @@ class VariantWork:
         protocols = view.config.score.protocols
         for entry in view.manifest.videos:
             name, size = entry.video_id, view.clips.video_config(entry)
-            if any((step, name) in lost for step in STEPS[:3]):
+            if any((step, name) in lost for step in ("ingest", "caption", "tune")):
                 continue
+            controlled = view.controlled
+            kinds_left = controlled.kinds(name)
+            if name in controlled.maps:
+                kinds_left = [one.map for one in controlled.missing(name)]
+            steered = ("control", name) not in lost
+            if steered:
+                self.control += [size] * len(kinds_left)
             if name not in view.videos:
                 self.ingest += 1
                 self.ingested.append(size)
@@ -50,10 +63,10 @@ class VariantWork:
             wanted = kinds
             if name in view.stages:
                 wanted = tuple(key.kind for key, _ in view.wanted(name))
-            if wanted:
+            if wanted and (steered or not view.tunes_with_control):
                 self.tune.append((size, wanted))
             ids = [f"{name}/{edit.name}" for edit in entry.edits]
-            ids = [one for one in ids if ("sample", one) not in lost]
+            ids = [one for one in ids if ("sample", one) not in lost and steered]
             if missing := sum(one not in view.edits for one in ids):
                 self.sample.append((size, missing))
             self.score += sum(
@@ -62,6 +75,16 @@ class VariantWork:
                 if ("score", one) not in lost
                 for protocol in protocols
             )
+
+
+def net_configs(view: View) -> tuple[tuple[ControlConfig, Mapping[str, Any]], ...]:
+    """The run's own nets, each with its config.json; of a hub's net this file alone is fetched."""
+    nets = view.config.control.nets if view.method.uses_control else ()
+    revisions = view.revisions.controls
+    return tuple(
+        (net, model_config("control.nets", net.model, revisions[net_name(net)], "config.json"))
+        for net in nets
+    )
 
 
 class VariantCosts:
@@ -73,6 +96,7 @@ class VariantCosts:
         base = None
         if work.view.method.uses_base:
             base = base_configs(config.model, work.view.revisions.base)
+            base = dataclasses.replace(base, nets=net_configs(work.view))
         self._base = base
         self._of = functools.cache(functools.partial(VideoCost, config, base))
         clips = work.view.clips
@@ -114,6 +138,10 @@ class VariantCosts:
     def tune_storage(self) -> float:
         """Bytes of what is prepared."""
         return sum(self._of(size).video_bytes(kinds) for size, kinds in self._work.tune)
+
+    def control_storage(self) -> float:
+        """Bytes of control maps, and of their previews."""
+        return sum(self._of(size).map_bytes() for size in self._work.control)
 
     def sample_storage(self) -> float:
         """Bytes of edits."""

@@ -67,6 +67,8 @@ class State:
                 config_hash=content_key(config=view.config),
                 base_revision=view.revisions.base,
                 own_revisions=view.revisions.models,
+                control_revisions=view.revisions.controls,
+                nets=view.controlled.every,
                 caption_revision=shared.caption,
                 score_revision=shared.score,
                 reader_revision=shared.reader,
@@ -98,7 +100,9 @@ class State:
         if step in ("ingest", "caption"):
             return views[:1]
         if step == "tune":
-            return _largest([view for view in views if view.prepares])
+            return _largest([view for view in views if view.prepares], step)
+        if step == "control":
+            return _largest([view for view in views if view.controlled.nets], step)
         found: dict[Any, View] = {}
         for view in views:
             found.setdefault(view.signature(step), view)
@@ -129,9 +133,9 @@ class State:
         return [row for row, _ in self.failures]
 
 
-def _largest(views: list[View]) -> list[View]:
-    """Views that no other one's preparations hold all of; of equal ones the first."""
-    kept = {view.name: view.signature("tune") for view in views}
+def _largest(views: list[View], step: str) -> list[View]:
+    """Views whose work at a step no other one's holds all of; of equal ones the first."""
+    kept = {view.name: view.signature(step) for view in views}
     return [
         view
         for number, view in enumerate(views)

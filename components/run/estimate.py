@@ -143,6 +143,7 @@ def plan_run(
         steps=steps,
         storage_bytes=sum(costs[name].tune_storage() for name in tuned)
         + sum(costs[name].sample_storage() for name in sampled)
+        + sum(costs[view.name].control_storage() for view in state.distinct("control"))
         + first.previews(works[first.view.name]),
         shards=sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
@@ -189,6 +190,8 @@ def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan
             return sum(count for work in found for _, count in work.sample)
         if step == "tune":
             return sum(len(work.tune) for work in found)
+        if step == "control":
+            return sum(len(work.control) for work in found)
         return sum(getattr(work, step) for work in found)
 
     return {
@@ -204,7 +207,12 @@ def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan
 
 def _measured_steps(state: State) -> Mapping[str, float]:
     """Mean seconds of an item of the steps that no formula covers, from the run's own rows."""
-    tables = {"ingest": "videos", "caption": "captions", "score": "scores"}
+    tables = {
+        "ingest": "videos",
+        "caption": "captions",
+        "control": "controls",
+        "score": "scores",
+    }
     means = {}
     for step, table in tables.items():
         rows = read_table(state.store, table, ("seconds",))

@@ -57,6 +57,7 @@ def _on_gpu(config: RunConfig, step: str) -> bool:
     devices = {
         "ingest": "cpu",
         "caption": config.caption.device,
+        "control": config.control.device,
         "tune": config.model.device,
         "sample": config.model.device,
         "score": config.score.device,

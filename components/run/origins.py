@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from components.controls.files import maps_error
+from components.controls.maker import FILES
 from components.errors import ItemError, UserError
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
@@ -54,6 +56,22 @@ def check_addresses(state: State) -> None:
                     )
 
 
+def check_controls(state: State) -> None:
+    """Refuse nets of the manifest where no variant's method can be steered.
+
+    Raises:
+        UserError: names the first video.
+    """
+    steered = [entry.video_id for entry in state.manifest.videos if entry.control]
+    if steered and not any(view.method.uses_control for view in state.views.values()):
+        methods = ", ".join(dict.fromkeys(view.config.method for view in state.views.values()))
+        raise UserError(
+            f"the manifest names nets that steer {steered[0]!r}, but no variant's method can be "
+            f"steered ({methods}): remove its control, or use tune_a_video, sdedit or "
+            "frame_by_frame"
+        )
+
+
 def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:
     """Ask every address that a step reads for its version.
 
@@ -81,17 +99,30 @@ def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dic
 
 def _asked(state: State, step: str, *, retry_failed: bool) -> Iterator[tuple[str, Record]]:
     if step == "ingest":
-        plan = Plan(state.first, retry_failed=retry_failed)
-        for entry in state.manifest.videos:
-            yield entry.uri, functools.partial(_no_source, state, plan, entry, None)
-            if entry.mask is not None:
-                yield entry.mask, functools.partial(_no_source, state, plan, entry, "absent")
+        yield from _asked_sources(state, Plan(state.first, retry_failed=retry_failed))
+    if step == "control":
+        for view in state.distinct(step):
+            yield from _asked_maps(state, Plan(view, retry_failed=retry_failed))
     if step == "sample":
         for view in state.distinct(step):
             plan = Plan(view, retry_failed=retry_failed)
             for edit in view.planned_edits.values():
                 if edit.given is not None:
                     yield edit.given, functools.partial(_not_given, state, plan, edit)
+
+
+def _asked_sources(state: State, plan: Plan) -> Iterator[tuple[str, Record]]:
+    for entry in state.manifest.videos:
+        yield entry.uri, functools.partial(_no_source, state, plan, entry, None)
+        if entry.mask is not None:
+            yield entry.mask, functools.partial(_no_source, state, plan, entry, "absent")
+
+
+def _asked_maps(state: State, plan: Plan) -> Iterator[tuple[str, Record]]:
+    controlled = plan.view.controlled
+    for video_id, address in controlled.addresses.items():
+        if address is not None and video_id in controlled.maps:
+            yield address, functools.partial(_no_maps, state, plan, video_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +151,20 @@ def _no_source(
     item = _Absent(key, entry.video_id, attempt)
     outcome = record_failure(writer, "ingest", item, error, state.context())
     log = VideoLog(logger, step="ingest", video_id=entry.video_id)
+    log.warning("failed: %s", outcome.error)
+    return True
+
+
+def _no_maps(state: State, plan: Plan, video_id: str, error: ItemError, writer: RowWriter) -> bool:
+    controlled = plan.view.controlled
+    key = reading_key(controlled.maps[video_id][FILES].work_key, "absent")
+    attempt = plan.attempt("control", key, video_id)
+    if FILES in controlled.rows(video_id) or attempt is None:
+        return False
+    context = state.context().of(plan.view.name)
+    item = _Absent(key, video_id, attempt)
+    outcome = record_failure(writer, "control", item, maps_error(error), context)
+    log = VideoLog(logger, step="control", video_id=video_id)
     log.warning("failed: %s", outcome.error)
     return True
 

@@ -23,6 +23,7 @@ _TABLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "ingest": ("videos",),
         "caption": ("captions",),
+        "control": ("controls",),
         "tune": ("adapters", "latents"),
         "sample": ("edits",),
         "score": ("scores",),

@@ -12,13 +12,16 @@ from types import MappingProxyType
 from typing import Any
 
 from components.config import VideoConfig
+from components.controls.maker import FILES
 from components.errors import UserError
 from components.manifest.edits import VideoEntry
 from components.records.keys import content_key
 from components.run.clips import reading_version
+from components.run.controlled import MapKey
 from components.run.current import State
 from components.run.view import PlannedEdit, View
 from components.steps.caption import CaptionItem
+from components.steps.control import ControlItem
 from components.steps.editing import SampleItem, reading_key
 from components.steps.ingest import IngestItem
 from components.steps.preparation import PrepareItem
@@ -29,7 +32,7 @@ from eval.protocols.registry import get_protocol
 from methods.method import ADAPTER, LATENTS
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-READS_CLIPS = ("caption", "tune", "sample", "score")
+READS_CLIPS = ("caption", "control", "tune", "sample", "score")
 """The steps that may read the sources again."""
 
 
@@ -96,7 +99,13 @@ def plan_items(
                 if taken & stages:
                     continue
                 taken |= stages
+            if step == "control":
+                if (one := (item.video_id, item.item_key)) in taken:
+                    continue
+                taken.add(one)
             found.append(item)
+    if step == "control":  # a worker holds one model at a time
+        found.sort(key=lambda item: item.maker)
     return found
 
 
@@ -118,6 +127,8 @@ class Plan:
             return self.ingest_items(versions)
         if step == "sample":
             return self.sample_items(versions)
+        if step == "control":
+            return self.control_items(versions)
         work: dict[str, Callable[[], list[Any]]] = {
             "caption": self.caption_items,
             "tune": self.tune_items,
@@ -223,11 +234,52 @@ class Plan:
                 )
         return items
 
+    def control_items(self, versions: Mapping[str, str] = _NOTHING) -> list[ControlItem]:
+        """Maps to be made or read; see ``plan_items``."""
+        controlled, items = self.view.controlled, []
+        for video_id, maps in controlled.maps.items():
+            there = controlled.rows(video_id)
+            for kind, one in maps.items():
+                row, key, version = there.get(kind), one.work_key, None
+                if kind == FILES:
+                    # Without an address there is none to ask: the worker says so.
+                    address = controlled.addresses[video_id] or ""
+                    version = versions.get(address, "" if not address else None)
+                    if version is None:
+                        continue
+                    key = reading_key(one.work_key, version)
+                    row = row if row is not None and row["source_version"] == version else None
+                attempt = self.attempt("control", key, video_id)
+                if row is None and attempt is not None:
+                    items.append(self._control_item(video_id, one, key, version, attempt))
+        return items
+
+    def _control_item(
+        self, video_id: str, one: MapKey, key: str, version: str | None, attempt: int
+    ) -> ControlItem:
+        row = self.view.videos[video_id]
+        size = {name: row[f"source_{name}"] for name in ("frames", "width", "height")}
+        return ControlItem(
+            item_key=key,
+            video_id=video_id,
+            video_key=row["video_key"],
+            variant=self.view.name,
+            video_row=clip_reference(row) | {f"source_{name}": n for name, n in size.items()},
+            fps=self.view.clips.fps(row),
+            map=one.map,
+            maker=one.maker,
+            source_uri=self.view.controlled.addresses[video_id] if one.map == FILES else None,
+            source_version=version,
+            attempt=attempt,
+        )
+
     def tune_items(self) -> list[PrepareItem]:
         """Videos to prepare, or to go on with where the first stages are there."""
         items = []
         for video_id, stages in self.view.stages.items():
             if not (wanted := self.view.wanted(video_id)):
+                continue
+            if self.view.tunes_with_control and video_id not in self.view.controlled.ready:
                 continue
             key = wanted[0][0].work_key
             if (attempt := self.attempt("tune", key, video_id)) is not None:
@@ -241,6 +293,9 @@ class Plan:
                         seed_key=stages[0].key,
                         wanted=[one.row() for one, _ in wanted],
                         made=self.view.made(video_id),
+                        controls=self.view.controlled.items(video_id)
+                        if self.view.tunes_with_control
+                        else [],
                         long=any(long for _, long in wanted),
                         attempt=attempt,
                     )
@@ -252,7 +307,7 @@ class Plan:
         items = []
         for entry in self.view.manifest.videos:
             video_id = entry.video_id
-            if video_id not in self.view.prepared:
+            if video_id not in self.view.prepared or video_id not in self.view.controlled.ready:
                 continue
             planned = [self.view.planned_edits[f"{video_id}/{edit.name}"] for edit in entry.edits]
             if edits := [*self._edits(video_id, planned, versions)]:
@@ -279,6 +334,7 @@ class Plan:
                 "inversion": self.view.inversion or None,
                 "artefact_key": own[-1] if own else None,
             },
+            controls=self.view.controlled.items(video_id),
             edits=edits,
         )
 

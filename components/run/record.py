@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from components.config import RunConfig, narrowed, parse_run, to_document, variant_configs
+from components.controls.maker import net_name
 from components.errors import UserError
 from components.manifest.load import Manifest, from_document
 from components.manifest.load import to_document as manifest_document
 from components.records.models import part_config
 from components.records.revisions import Named
+from components.run.controlled import models_asked
 from components.run.current import State
 from components.run.view import Revisions
 from components.steps.methods import own_section
@@ -55,16 +57,20 @@ def find_revisions(config: RunConfig, manifest: Manifest) -> dict[str, Revisions
     named = {judge: _judge_revision(config, judge) for judge in sorted(judges & JUDGES.keys())}
     variants = variant_configs(config, parse_run)
     used = {name: used_models(variant) for name, variant in variants.items()}
-    asked = [used[name].values() for name in config.only or variants]
+    steering = {name: models_asked(one, manifest.videos) for name, one in variants.items()}
+    asked = [{*used[name].values(), *steering[name].values()} for name in config.only or variants]
     known = {model: exact_revision(model) for models in asked for model in models}
     shared = Revisions(base="", caption=caption, score=score, reader=reader, judges=named)
     found = {}
     for name, models in used.items():
-        if known.keys() >= set(models.values()):
+        if known.keys() >= {*models.values(), *steering[name].values()}:
             own = {setting: known[model] for setting, model in models.items()}
             base = own.pop(BASE, "")
             schedule = _schedule(variants[name].model, base) if base else ""
-            found[name] = replace(shared, base=base, schedule=schedule, models=own)
+            controls = {one: known[model] for one, model in steering[name].items()}
+            found[name] = replace(
+                shared, base=base, schedule=schedule, models=own, controls=controls
+            )
     return found
 
 
@@ -106,7 +112,8 @@ _Used = frozenset[tuple[str, Named]]
 
 def _named(variant: RunConfig) -> _Used:
     """The same, to find what is known of exactly these models."""
-    return frozenset(used_models(variant).items())
+    nets = {f"control {net_name(n)}": (n.model, n.revision) for n in variant.control.nets}
+    return frozenset((used_models(variant) | nets).items())
 
 
 def _schedule(model: ModelConfig, revision: str) -> str:
@@ -165,7 +172,8 @@ def _with_former(
     for name, variant in variant_configs(config, parse_run).items():
         one = revisions.get(name) or known.get(_named(variant))
         if one is not None:
-            found[name] = replace(shared, base=one.base, schedule=one.schedule, models=one.models)
+            of_variant = ("base", "schedule", "models", "controls")
+            found[name] = replace(shared, **{field: getattr(one, field) for field in of_variant})
     return found
 
 
@@ -189,13 +197,15 @@ def _revisions(document: Mapping[str, Any], names: Iterable[str]) -> dict[str, R
     """Of each variant, as a record has them; without a base where no run has looked at it yet."""
     shared = Revisions(**document["revisions"])
     found = {name: Revisions(**one) for name, one in document.get("variants", {}).items()}
-    usual = replace(shared, base="", schedule="", models={}) if "variants" in document else shared
+    usual = shared
+    if "variants" in document:
+        usual = replace(shared, base="", schedule="", models={}, controls={})
     return {name: found.get(name, usual) for name in names}
 
 
 def _document(revisions: Revisions) -> dict[str, Any]:
     document = to_document(revisions)
-    for name in ("judges", "schedule", "models"):
+    for name in ("judges", "schedule", "models", "controls"):
         if not document[name]:
             del document[name]  # as runs without it were written
     return document

@@ -17,7 +17,7 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.origins import check_addresses, source_versions
+from components.run.origins import check_addresses, check_controls, source_versions
 from components.run.plan import READS_CLIPS, Plan, StageId, plan_items, stage_ids
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
@@ -101,6 +101,7 @@ class Runner:
         self._context = state.context()
         check_sizes(state)
         check_addresses(state)
+        check_controls(state)
 
     def state(self) -> State:
         """A fresh reading of the tables."""
@@ -270,11 +271,15 @@ class Runner:
 
 def _own_workers() -> Mapping[str, MakeWorker]:
     from components.steps.caption import CaptionWorker
+    from components.steps.control import ControlWorker
     from components.steps.prepare import PrepareWorker
     from components.steps.sample import SampleWorker
     from components.steps.score import ScoreWorker
 
-    workers = (IngestWorker, CaptionWorker, PrepareWorker, SampleWorker, ScoreWorker)
+    workers = (
+        *(IngestWorker, CaptionWorker, ControlWorker),
+        *(PrepareWorker, SampleWorker, ScoreWorker),
+    )
     return {worker.step: worker for worker in workers}
 
 

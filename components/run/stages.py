@@ -21,6 +21,7 @@ FIRST_METHOD = "tune_a_video"
 """The method whose keys came before there were others."""
 _MODELS = "models"
 """What of a key names the models of the method's own section."""
+Controls = Sequence[Mapping[str, Any]]
 _KIND = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 
@@ -64,6 +65,7 @@ class StageKeys:
         _check_kinds(config.method, [stage.kind for stage in self.stages])
         _check_masks(config.method, method, self.stages)
         self._shared = _shared(method, config, base_revision)
+        self._tuned_so = method.uses_control and config.control.tune and config.tune.steps > 0
         self._makers = [self._maker(stage, config, method) for stage in self.stages]
         self.inversion = ""
         """Names the inversion of this configuration, as in ``latents.inversion``."""
@@ -72,7 +74,11 @@ class StageKeys:
                 self.inversion = _inversion(stage.parts, schedule)
 
     def __call__(
-        self, video_key: str, source_prompt: str, mask: str | None = None
+        self,
+        video_key: str,
+        source_prompt: str,
+        mask: str | None = None,
+        controls: Controls = (),
     ) -> tuple[StageKey, ...]:
         """The stages of a video, in order, with those that are not kept.
 
@@ -80,31 +86,44 @@ class StageKeys:
             video_key: Of its clip.
             source_prompt: What its clip shows.
             mask: SHA-256 of its mask; it counts in the stages of methods that use masks.
+            controls: What steers its edits (see ``Controlled.parts``); it counts in the adapter
+                where it steers tuning.
         """
+        steered = self._steered(controls)
         found: list[StageKey] = []
         for stage, make in zip(self.stages, self._makers, strict=True):
             before = found[-1].work_key if found else ""
             if stage.kind == LATENTS:
                 key, name = before, self.inversion
             else:
-                key, name = make(video_key, source_prompt, before, mask), ""
+                more = steered if stage.kind == ADAPTER else {}
+                key, name = make(video_key, source_prompt, before, mask, more), ""
             found.append(StageKey(stage.kind, key, name, found[-1].key if found else None))
         return tuple(found)
 
-    def signature(self) -> frozenset[StageKey]:
+    def _steered(self, controls: Controls) -> dict[str, Any]:
+        # Tuning knows no beginning and end of sampling. Of no part where nothing steers it.
+        if not (controls and self._tuned_so):
+            return {}
+        gone = ("start", "end")
+        return {"controls": [{k: v for k, v in c.items() if k not in gone} for c in controls]}
+
+    def signature(self, controls: Controls = ()) -> frozenset[StageKey]:
         """What is kept, whatever the video: of two variants with one of these, one may serve."""
-        keys = self("", "")
+        keys = self("", "", controls=controls)
         return frozenset(key for key, stage in zip(keys, self.stages, strict=True) if stage.kept)
 
     def _maker(
         self, stage: Stage, config: RunConfig, method: Method
-    ) -> Callable[[str, str, str, str | None], str]:
+    ) -> Callable[[str, str, str, str | None, Mapping[str, Any]], str]:
         if stage.kind == LATENTS:
-            return lambda _clip, _prompt, before, _mask: before
+            return lambda _clip, _prompt, before, _mask, _more: before
         owner = stage.of or config.method
         if stage.kind == ADAPTER and owner == FIRST_METHOD:
             tuned = KeyMaker(kind=ADAPTER, **self._shared, **stage.parts)
-            return lambda clip, prompt, _, _mask: tuned(video_key=clip, source_prompt=prompt)
+            return lambda clip, prompt, _, _mask, more: tuned(
+                video_key=clip, source_prompt=prompt, **more
+            )
         kind = find_method(stage.of) if stage.of else method
         made = KeyMaker(
             kind=stage.kind,
@@ -113,11 +132,12 @@ class StageKeys:
             parts=dict(stage.parts),
             **{k: v for k, v in self._shared.items() if stage.uses_models or k != _MODELS},
         )
-        return lambda clip, prompt, before, mask: made(
+        return lambda clip, prompt, before, mask, more: made(
             video_key=clip,
             source_prompt=prompt if stage.uses_prompt else "",
             before=before,
             **_masked(mask if kind.uses_mask else None),
+            **more,
         )
 
 
@@ -148,6 +168,7 @@ class EditKeys:
         source_prompt: str,
         prompt: str,
         mask: str | None = None,
+        controls: Controls = (),
     ) -> str:
         """The key of an edit.
 
@@ -157,16 +178,20 @@ class EditKeys:
             source_prompt: What its clip shows.
             prompt: What it shall show.
             mask: SHA-256 of its video's mask; it counts where the method uses masks.
+            controls: What steers it (see ``Controlled.parts``).
         """
         masked = _masked(mask if self._method.edits_use_mask else None)
+        # Of no part without any, so that edits that nothing steers keep their keys.
+        steered = {"controls": list(controls)} if controls else {}
         if self._by_adapter:
-            return self._key(adapter_key=stages[0].key, prompt=prompt, **masked)
+            return self._key(adapter_key=stages[0].key, prompt=prompt, **masked, **steered)
         return self._key(
             video_key=video_key,
             source_prompt=source_prompt,
             before=stages[-1].work_key if stages else "",
             prompt=prompt,
             **masked,
+            **steered,
         )
 
 

@@ -83,11 +83,18 @@ def view_status(view: View) -> Status:
         "caption": view.captions,
         "tune": view.prepared,
     }
+    maps = sum(len(view.controlled.kinds(name)) for name in view.controlled.nets)
+    done_maps = sum(len(view.controlled.rows(name)) for name in view.controlled.maps)
+    unsteered = {video_id for step, video_id in failed if step == "control"}
     for step, done in done_videos.items():
         lost |= {entry.video_id for entry in entries if (step, entry.video_id) in failed}
+        if step == "tune":
+            steps["control"] = StepStatus(maps, done_maps, _lost_maps(view, lost))
+            lost |= unsteered if view.tunes_with_control else set()
         steps[step] = StepStatus(len(entries), len(done), len(lost - set(done)))
     if not view.prepares:
         steps["tune"] = StepStatus(0, 0, 0)
+    lost |= unsteered
     edits = {
         f"{entry.video_id}/{edit.name}": entry.video_id for entry in entries for edit in entry.edits
     }
@@ -107,4 +114,22 @@ def view_status(view: View) -> Status:
     steps["score"] = StepStatus(len(edits) * len(protocols), len(view.scores), missing)
     without_edits = {entry.video_id for entry in entries if not entry.edits}
     items = len(edits) + len(without_edits)
+    steps = {name: steps[name] for name in STEPS}
     return Status(steps, (len(unscored) + len(lost & without_edits)) / max(items, 1), items)
+
+
+def _lost_maps(view: View, lost: Collection[str]) -> int:
+    """Maps that are missing and will not be made: of lost videos, or that failed themselves."""
+    keys = {
+        (row["item_key"].partition("-")[0], row["video_id"])
+        for row in view.open_failures
+        if row["step"] == "control"
+    }
+    count = 0
+    for name in view.controlled.nets:
+        if name in view.videos:
+            left = view.controlled.missing(name)
+            count += sum((one.work_key, name) in keys for one in left)
+        elif name in lost:
+            count += len(view.controlled.kinds(name))
+    return count

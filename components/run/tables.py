@@ -13,6 +13,7 @@ _VIDEO_COLUMNS = (
     *("uri", "source_version", "sha256", "num_frames", "fps", "frame_indices"),
     *("width", "height", "fit", "reading_version", "reading", "true_fps", "clip_fps"),
     *("mask_uri", "mask_version", "mask_sha256"),
+    *("source_frames", "source_width", "source_height"),
 )
 _EDIT_COLUMNS = (
     *("video_id", "method", "source_prompt", "prompt", "category", "video_uri", "sha256"),
@@ -39,6 +40,24 @@ class Tables:
         names = ("video_id", "video_key", "captioner")
         rows = read_table(self.store, "captions", ("caption",))
         return {tuple(row[name] for name in names): row["caption"] for row in rows}
+
+    @functools.cached_property
+    def controls(self) -> dict[Key, Row]:
+        """Control maps by video id and control key, in order of commit."""
+        names = ("map", "uri", "sha256", "num_frames")
+        rows = read_table(
+            self.store, "controls", (*names, "source_uri", "source_version", "source_sha256")
+        )
+        return {(row["video_id"], row["control_key"]): row for row in rows}
+
+    @functools.cached_property
+    def read_maps(self) -> dict[str, list[Row]]:
+        """Those that were read from the manifest's files, by video id."""
+        found: dict[str, list[Row]] = {}
+        for row in self.controls.values():
+            if row["source_sha256"] is not None:
+                found.setdefault(row["video_id"], []).append(row)
+        return found
 
     @functools.cached_property
     def made(self) -> dict[Key, Row]:

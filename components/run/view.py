@@ -18,6 +18,7 @@ from components.manifest.load import Manifest
 from components.records.keys import content_key
 from components.results.scored import Selection
 from components.run.clips import Clips
+from components.run.controlled import Controlled
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
 from components.steps.editing import given_key
@@ -45,6 +46,8 @@ class Revisions:
     not honour. Its revision would name it, but says nothing of who honours what."""
     models: Mapping[str, str] = field(default_factory=dict)
     """Of the models that the method's section names, by field."""
+    controls: Mapping[str, str] = field(default_factory=dict)
+    """Of nets that steer edits and of what makes their maps, by ``controls.maker.model_name``."""
 
     def of_protocol(self, protocol: str) -> str:
         """What judges under this protocol."""
@@ -91,6 +94,7 @@ class View:
         self.tables = tables
         self.revisions = revisions
         self.method: Method = make_method(config, revisions.base, revisions.models)
+        self.controlled = Controlled(config, clips, tables, dict(revisions.controls))
         with answering(config.method):
             self._stage_keys = StageKeys(self.method, config, revisions.base, revisions.schedule)
             self._edit_keys = EditKeys(self.method, config, revisions.base, self.inversion)
@@ -120,10 +124,18 @@ class View:
         """The stages of each captioned video by its id, in order."""
         return {
             video_id: self._stage_keys(
-                self.videos[video_id]["video_key"], caption, self.videos[video_id]["mask_sha256"]
+                self.videos[video_id]["video_key"],
+                caption,
+                self.videos[video_id]["mask_sha256"],
+                self.controlled.parts(video_id),
             )
             for video_id, caption in self.captions.items()
         }
+
+    @property
+    def tunes_with_control(self) -> bool:
+        """Whether what steers edits steers tuning, too."""
+        return self.config.control.tune and ADAPTER in {s.kind for s in self._stage_keys.stages}
 
     @property
     def prepares(self) -> bool:
@@ -174,6 +186,7 @@ class View:
                 continue
             stages, row = self.stages[entry.video_id], self.videos[entry.video_id]
             clip, mask = row["video_key"], row["mask_sha256"]
+            controls = self.controlled.parts(entry.video_id)
             for edit in entry.edits:
                 prompt, problem = "", None
                 try:
@@ -183,7 +196,9 @@ class View:
                 edit_id = f"{entry.video_id}/{edit.name}"
                 planned[edit_id] = PlannedEdit(
                     edit_id=edit_id,
-                    edit_key=self._edit_keys(stages, clip, caption, prompt or edit_id, mask),
+                    edit_key=self._edit_keys(
+                        stages, clip, caption, prompt or edit_id, mask, controls
+                    ),
                     prompt=prompt,
                     category=edit.category,
                     problem=problem,
@@ -243,10 +258,13 @@ class View:
 
     def signature(self, step: str) -> Any:
         """What a step's work is, whatever the video: equal for variants that share all of it."""
+        if step == "control":
+            return self.controlled.makers()
+        nets = self.controlled.signature()
         if step == "tune":
-            return self._stage_keys.signature()
+            return self._stage_keys.signature([{"nets": nets}] if nets != [""] else [])
         if step in ("sample", "score"):
-            return self._edit_keys(self._stage_keys("", ""), "", "", "")
+            return self._edit_keys(self._stage_keys("", ""), "", "", ""), tuple(nets)
         return None
 
     @functools.cached_property
@@ -265,6 +283,11 @@ class View:
                 (content_key(video_key=row["video_key"], captioner=captioner), video_id)
                 for video_id, row in self.videos.items()
                 if video_id not in self.captions
+            },
+            "control": {
+                (one.work_key, video_id)
+                for video_id in self.controlled.maps
+                for one in self.controlled.missing(video_id)
             },
             "tune": {
                 (key.work_key, video_id)

@@ -1,4 +1,4 @@
-"""The five steps that compute, and the Ray workers they run on. Each is a function over tables."""
+"""The six steps that compute, and the Ray workers they run on. Each is a function over tables."""
 
-STEPS = ("ingest", "caption", "tune", "sample", "score")
+STEPS = ("ingest", "caption", "control", "tune", "sample", "score")
 """In order."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.config import VideoConfig
 from components.errors import ItemError, SourceError
 from components.records.keys import content_key
-from components.steps.methods import foreign_errors, source_of
+from components.steps.methods import controls_of, foreign_errors, source_of
 from components.steps.step import StepContext
+from components.storage.store import Store
 from components.storage.tables import Row
 from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
@@ -60,6 +61,8 @@ class SampleItem:
     """What was prepared (see ``PrepareItem.made``)."""
     stages: Row
     """``adapter_key``, ``inversion`` and ``artefact_key`` of the edits' rows."""
+    controls: list[Row] = field(default_factory=list)
+    """What steers the edits (see ``steps.methods.controls_of``)."""
     edits: list[Row]
     """Fields of an ``EditWork`` each."""
 
@@ -94,6 +97,7 @@ class VideoEdits:
         method: Method,
         prepared: Prepared,
         folder: Path,
+        store: Store,
     ) -> None:
         self.item = item
         self.context = context
@@ -104,7 +108,8 @@ class VideoEdits:
         self._prepared = prepared
         self._name = context.config.method
         self._given: dict[str, str] = {}
-        self._source = source_of(item, context.config, method)
+        steered = controls_of(item.controls, store, folder)
+        self._source = source_of(item, context.config, method, steered)
 
     def problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from components.config import RunConfig
+from components.controls.keeping import read_maps_file
 from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
 from components.records.keys import item_seed
@@ -19,11 +22,16 @@ from components.redact import redacted
 from components.steps.ingest import load_clip, load_mask
 from components.steps.step import StepContext
 from components.storage.address import parse_uri
+from components.storage.store import Store
 from components.storage.tables import Row
-from methods.method import Masks, Method, Settings, Source, model_fields
+from methods.method import Control, Masks, Method, Settings, Source, model_fields
 from methods.registry import UnknownMethodError, find_method
+from tav_model.config import ControlConfig
 from tav_model.errors import TavModelError
 from tinyworld.shipped import public_name
+
+if TYPE_CHECKING:
+    from components.controls.maker import Maps
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -50,6 +58,7 @@ def make_method(
                 f"model.window is {config.model.window}, but method {config.method!r} sees a clip "
                 "whole: leave model.window out, or give its variant model: {window: null}"
             )
+        _check_control(config, kind)
         with answering(config.method):
             method = kind(settings)
             if method.batch < 1:
@@ -57,6 +66,15 @@ def make_method(
             return method
     except UnknownMethodError as error:
         raise UserError(str(error)) from error
+
+
+def _check_control(config: RunConfig, kind: type[Method]) -> None:
+    if config.control.nets and not kind.uses_control:
+        raise UserError(
+            f"method {config.method!r} cannot be steered, but control.nets names "
+            f"{len(config.control.nets)}: set control: {{nets: []}} for its variant, or use "
+            "tune_a_video, sdedit or frame_by_frame"
+        )
 
 
 def _check_addresses(method: str, own: Any) -> None:
@@ -82,6 +100,7 @@ def _settings(
         model=model,
         base_revision=base_revision,
         revisions=own_revisions,
+        control_tunes=config.control.tune,
         tune=config.tune,
         invert=config.invert,
         sample=config.sample,
@@ -123,13 +142,37 @@ class _Clip(Protocol):
         """What draws are seeded with, beside the run's seed."""
 
 
-def source_of(item: _Clip, config: RunConfig, method: Method) -> Source:
+def controls_of(rows: Sequence[Row], store: Store, folder: Path) -> tuple[Control, ...]:
+    """What steers the edits of a clip, as its method sees it; maps are fetched when asked for.
+
+    Args:
+        rows: ``net`` (fields of a ``ControlConfig``), ``control_key``, ``uri``, ``sha256`` and
+            ``num_frames`` of each.
+        store: The run's store.
+        folder: For files that are needed no longer than the clip.
+    """
+
+    def load(row: Row) -> Maps:
+        path = folder / f"{row['control_key']}.mkv"
+        if not path.exists():  # two nets may be shown the same
+            store.fetch_checked(row["uri"], path, row["sha256"])
+        return read_maps_file(path, row["num_frames"])
+
+    return tuple(
+        Control(net=ControlConfig(**row["net"]), load=functools.partial(load, row)) for row in rows
+    )
+
+
+def source_of(
+    item: _Clip, config: RunConfig, method: Method, controls: Sequence[Control] = ()
+) -> Source:
     """The clip of an item as its method sees it; frames and mask are read when asked for.
 
     Args:
         item: The work.
         config: Of the variant.
         method: The variant's. One that does not say so is refused a mask: it would be in no key.
+        controls: What steers it.
     """
     row, limits = item.video_row, config.video.limits
 
@@ -147,6 +190,7 @@ def source_of(item: _Clip, config: RunConfig, method: Method) -> Source:
         seed=item_seed(config.seed, item.seed_key),
         load=lambda: load_clip(row, limits).frames,
         load_mask=mask,
+        controls=controls,
     )
 
 

@@ -18,6 +18,7 @@ from components.records.keys import content_key
 from components.records.models import model_config, part_config
 from components.records.provenance import CODE_VERSION, library_versions
 from components.records.revisions import cache_folder, hub_revision, pinned
+from components.steps.control_models import check_makers, check_nets
 from components.steps.methods import answering, make_method
 from components.steps.step import StepContext
 from methods.method import Method
@@ -59,6 +60,11 @@ def check_models(
             if method.uses_base:
                 notes += _check_base(variant, method, planning=planning)
             notes += _check_own(variant, method, planning=planning)
+            if method.uses_control:
+                notes += check_nets(variant, planning=planning)
+    if "control" in steps:
+        for variant in context.variants.values() or [context]:
+            check_makers(variant)
     if "caption" in steps and context.caption_revision:
         _check_captioner(context)
     if "score" in steps and context.score_revision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.storage.tables import Row
 
@@ -25,6 +25,8 @@ class PrepareItem:
     ``stages.StageKey``)."""
     made: list[Row]
     """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents."""
+    controls: list[Row] = field(default_factory=list)
+    """What steers the tuning (see ``steps.methods.controls_of``)."""
     long: bool
     """Whether it is work for Ray Train."""
     attempt: int

@@ -22,7 +22,13 @@ from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.provenance import provenance
 from components.steps.ledger import Ledger
-from components.steps.methods import Methods, base_columns, foreign_errors, source_of
+from components.steps.methods import (
+    Methods,
+    base_columns,
+    controls_of,
+    foreign_errors,
+    source_of,
+)
 from components.steps.preparation import PrepareItem
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.address import digest_name
@@ -91,12 +97,14 @@ class PrepareWorker(ItemWorker):
         if self._writer.flush_due():
             self._store.delete(_checkpoint(item))
 
-    def _source(self, item: PrepareItem, method: Method) -> Source:
-        return source_of(item, self._context.of(item.variant).config, method)
+    def _source(self, item: PrepareItem, method: Method, folder: Path) -> Source:
+        steered = controls_of(item.controls, self._store, folder)
+        return source_of(item, self._context.of(item.variant).config, method, steered)
 
     def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
         method = self._methods.of(item.variant)
-        source, name = self._source(item, method), self._context.of(item.variant).config.method
+        name = self._context.of(item.variant).config.method
+        source = self._source(item, method, folder)
         prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
         desk_folder = folder / "desk"
         desk_folder.mkdir()

@@ -72,7 +72,8 @@ class SampleWorker(ItemWorker):
             except ItemError as error:
                 yield from (self._failed(edit, error) for edit in edits)
                 return
-            video = VideoEdits(item, self._context.of(item.variant), method, prepared, folder)
+            context = self._context.of(item.variant)
+            video = VideoEdits(item, context, method, prepared, folder, self._store)
             sound = []
             for edit in edits:
                 if (problem := video.problem(edit)) is None:
@@ -125,6 +126,7 @@ class SampleWorker(ItemWorker):
             "video_key": item.video_key,
             "method": config.method,
             **item.stages,
+            "control_keys": [row["control_key"] for row in item.controls] or None,
             **origin,
             "source_prompt": item.source_prompt,
             "prompt": edit.prompt,

@@ -21,6 +21,7 @@ from components.storage.scratch import remove
 from components.storage.store import Store
 from components.storage.writer import RowWriter
 from eval.protocols.evidence import CLIP, READER
+from tav_model.config import ControlConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,10 @@ class StepContext:
     """Revisions of judges of ``eval.judges``, by name."""
     own_revisions: Mapping[str, str] = field(default_factory=dict)
     """Likewise of the models that the method's section names, by field."""
+    control_revisions: Mapping[str, str] = field(default_factory=dict)
+    """Of nets and of what makes their maps, by ``controls.maker.model_name``."""
+    nets: tuple[ControlConfig, ...] = ()
+    """All that steer edits of any video."""
     variants: Mapping[str, StepContext] = field(default_factory=dict)
     """By name, where a run has several: each with its own configuration, hash and base."""
 

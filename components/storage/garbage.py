@@ -18,7 +18,7 @@ from components.storage.schemas import CONTENT, KEYS, SCHEMAS
 from components.storage.store import ObjectInfo, Store, Unfinished
 from components.storage.tables import Row, append_rows, read_commits, read_table
 
-FOLDERS = ("adapters", "artefacts", "checkpoints", "media", "tables")
+FOLDERS = ("adapters", "artefacts", "checkpoints", "controls", "media", "tables")
 """Where anything may be removed."""
 
 _KEPT = re.compile(r"run\.json|(lease|outcomes|report|ray-train|logs)/.*", re.DOTALL)
@@ -29,6 +29,7 @@ _OBJECTS = {
     "adapters": re.compile(rf"adapters/{_KEY}{_DIGEST}\.safetensors"),
     "videos": re.compile(r"media/sources/[^/]+-[0-9a-f]{12}\.mp4"),
     "artefacts": re.compile(rf"artefacts/{_KEY}-[0-9a-f]{{12}}\.safetensors"),
+    "controls": re.compile(rf"(controls/|media/controls/[^/]+/){_KEY}-[0-9a-f]{{12}}\.(mkv|mp4)"),
     "edits": re.compile(rf"media/edits/[^/]+/{_KEY}({_DIGEST}\.mp4|-frames/[^/]+\.png)"),
 }
 """Objects by the table whose rows name them."""

@@ -37,6 +37,20 @@ class Card:
         return self.tiles[0].row
 
     @property
+    def maps(self) -> dict[str, Media]:
+        """What steered the variants, each map once, by its content."""
+        found: dict[str, tuple[str, Media]] = {}
+        for tile in self.tiles:
+            for name, media in tile.row.maps:
+                found.setdefault(media.sha256, (name, media))
+        names = [name for name, _ in found.values()]
+        # Variants may differ in how they make maps of a kind.
+        return {
+            name if names.count(name) == 1 else f"{name} {number + 1}": media
+            for number, (name, media) in enumerate(found.values())
+        }
+
+    @property
     def source(self) -> Media | None:
         """The clip that all were made of."""
         return self.first.source

@@ -51,6 +51,8 @@ class ReportRow:
     prompt: str
     source: Media | None
     """The tuned-on clip; none when its row is gone."""
+    maps: tuple[tuple[str, Media], ...] = ()
+    """What steered it, by kind of map."""
     edit: Media
     scores: tuple[ReportScore, ...]
     seconds: float

@@ -20,18 +20,28 @@ from components.storage import s3_client
 from components.storage.tables import read_table
 from tests.integration.conftest import HEAD
 from tests.integration.s3_server import S3Server
+from tests.random_controls import build_controlnet
 from tests.runs import run_config
 
 pytestmark = pytest.mark.soak
 
 OUTAGE = 20.0
 VIDEOS = 4
-TABLES = dict(zip(STEPS, ("videos", "captions", "latents", "edits", "scores"), strict=True))
+TABLES = dict(
+    zip(STEPS, ("videos", "captions", "controls", "latents", "edits", "scores"), strict=True)
+)
 
 
 @pytest.fixture(scope="module")
-def run_on_s3(s3_server: S3Server, tiny_models: Path, tiny_clips: Path) -> Iterator[dict[str, Any]]:
+def run_on_s3(
+    s3_server: S3Server,
+    tiny_models: Path,
+    tiny_clips: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[str, Any]]:
     """A run of one's own Ray, whose workers inherit the server's address and credentials."""
+    folder = tmp_path_factory.mktemp("control")
+    net = build_controlnet(folder / "net", tiny_models / "base", seed=1)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
@@ -57,6 +67,9 @@ def run_on_s3(s3_server: S3Server, tiny_models: Path, tiny_clips: Path) -> Itera
                 "video": {"num_frames": 4, "width": 64, "height": 64},
                 "caption": {"model": str(tiny_models / "blip2"), "max_new_tokens": 8}
                 | {"batch_size": 1},
+                "control": {
+                    "nets": [{"kind": "controlnet", "model": str(net), "map": "canny"}],
+                },
                 "tune": {"steps": 2, "checkpoint_every": 1},
                 "invert": {"steps": 2},
                 "sample": {"steps": 2},

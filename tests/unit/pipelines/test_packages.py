@@ -63,7 +63,7 @@ def test_every_task_has_its_limits_and_no_cache(name: str) -> None:
     on_gpu = {
         name for name, one in executors.items() if "accelerator" in one["container"]["resources"]
     }
-    assert on_gpu == {"exec-caption", "exec-tune", "exec-sample", "exec-score"}
+    assert on_gpu == {"exec-caption", "exec-control", "exec-tune", "exec-sample", "exec-score"}
     for pod in pods.values():
         assert int(pod["activeDeadlineSeconds"]) > 0
         assert all(one["optional"] for one in pod["secretAsEnv"])
@@ -94,6 +94,7 @@ def test_steps_follow_one_another_and_the_outcome_is_recorded_last() -> None:
         "check",
         "ingest",
         "caption",
+        "control",
         "tune",
         "sample",
         "score",
@@ -144,7 +145,7 @@ def test_pods_that_launch_steps_are_those_that_the_network_policies_expect(name:
         for task, pod in pods(package(name)).items()
         if pod.get("podMetadata", {}).get("labels") == {label: value}
     }
-    assert labelled == {"ingest", "caption", "tune", "sample", "score", "report"}
+    assert labelled == {"ingest", "caption", "control", "tune", "sample", "score", "report"}
     policies = {
         one["metadata"]["name"]: one["spec"]
         for one in yaml.safe_load_all((BASE / "network.yaml").read_text("utf-8"))

@@ -222,10 +222,10 @@ def test_a_net_of_another_base_or_kind_is_refused(
     with pytest.raises(BaseModelError, match="kind=t2i_adapter needs a T2IAdapter"):
         load_net(replace(control(nets, "one"), kind="t2i_adapter"), base)
     wide = build_controlnet(tmp_path / "wide", base_folder, seed=1, cross_attention_dim=48)
-    with pytest.raises(BaseModelError, match=r"cross_attention_dim 48, but the base .* 32"):
+    with pytest.raises(BaseModelError, match=r"cross_attention_dim 48, but the base 32"):
         load_net(ControlConfig(kind="controlnet", model=str(wide), map="files"), base)
     fine = build_adapter(tmp_path / "fine", base_folder, seed=1, downscale_factor=4)
-    with pytest.raises(BaseModelError, match=r"factor of pixels to latents 4, but the base .* 8"):
+    with pytest.raises(BaseModelError, match=r"factor of pixels to latents 4, but the base 8"):
         load_net(ControlConfig(kind="t2i_adapter", model=str(fine), map="files"), base)
     pooled = build_controlnet(tmp_path / "p", base_folder, seed=1, global_pool_conditions=True)
     with pytest.raises(BaseModelError, match="pools its maps over the frame"):

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.sizes import SIZES, Sizes, random_base
 from tav_model import attention
 from tav_model.config import AttentionMode, ModelConfig, TunedSet
-from tav_model.cost import UNetCost, unet_cost
+from tav_model.cost import UNetCost, controlnet_cost, unet_cost
 from tav_model.cost_vae import vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.load import BaseModel
@@ -112,6 +112,32 @@ def test_parameters_and_the_vaes_flops(sizes: Sizes, tuned: TunedSet) -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         base.vae.decode(torch.randn(sizes.frames, 4, sizes.latent_size, sizes.latent_size))
     assert counter.get_total_flops() == vae.decode
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_controlnets_flops_and_parameters(*, linear: bool) -> None:
+    from diffusers import ControlNetModel
+
+    small: Any = {
+        "block_out_channels": (16, 32, 32, 32),
+        "layers_per_block": 1,
+        "cross_attention_dim": 24,
+        "attention_head_dim": 4,
+        "norm_num_groups": 8,
+        "conditioning_embedding_out_channels": (8, 8, 16, 16),
+        "use_linear_projection": linear,
+    }
+    net = ControlNetModel(**small).eval()
+    cost = controlnet_cost(net.config, ClipSize(frames=3, height=8, width=16))
+    assert sum(p.numel() for p in net.parameters()) == cost.parameters
+    texts, maps = torch.randn(3, 77, 24), torch.randn(3, 3, 64, 128)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        skips, middle = net(
+            torch.randn(3, 4, 8, 16), 1, texts, controlnet_cond=maps, return_dict=False
+        )
+    assert counter.get_total_flops() == cost.forward
+    assert sum(one.numel() for one in skips) == cost.given
+    assert middle.numel() < cost.working
 
 
 @pytest.mark.parametrize("tuned", ["paper", "attention", "all"])

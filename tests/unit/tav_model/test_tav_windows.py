@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.control import Steering, load_net
 from tav_model.invert import invert
 from tav_model.load import BaseModel, load_base
 from tav_model.sample import sample
 from tav_model.text import encode_prompts
 from tav_model.tune import tune
 from tav_model.windows import Windows, blended
+from tests.random_controls import build_adapter, build_controlnet
 
 sizes = st.integers(2, 30).flatmap(
     lambda window: st.tuples(
@@ -145,3 +147,46 @@ def test_a_tuning_is_not_taken_up_with_another_window(
 def test_windows_out_of_range_are_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(ModelConfig(base="b"), **changes)  # type: ignore[arg-type]
+
+
+def test_windows_are_steered_by_the_maps_of_their_own_frames(
+    windowed: BaseModel, base_folder: Path, tmp_path: Path
+) -> None:
+    """Both kinds of controls see what they would see of each window by itself."""
+    adapter = build_adapter(tmp_path / "adapter", base_folder, seed=3)
+    controlnet = build_controlnet(tmp_path / "net", base_folder, seed=1)
+    configs = [
+        ControlConfig(kind="controlnet", model=str(controlnet), map="files"),
+        ControlConfig(kind="t2i_adapter", model=str(adapter), map="files"),
+    ]
+    nets = [load_net(config, windowed) for config in configs]
+    maps = torch.rand(11, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    text, t = encode_prompts(windowed, ["a fish"]), torch.tensor(500)
+    x = noise(11)[None]
+    steering = Steering(nets, [maps, maps])
+    with torch.no_grad():
+        found = windowed.unet(x, t, text, steering.step(0, 1))
+        assert windowed.unet.windows is not None
+
+        def alone(part: Tensor, frames: Tensor) -> Tensor:
+            own = Steering(nets, [maps[frames], maps[frames]])
+            return windowed.unet(part, t, text, own.step(0, 1))
+
+        expected = blended(windowed.unet.windows, x, alone)
+        assert torch.allclose(found, expected, atol=1e-5)
+        assert (found - windowed.unet(x, t, text)).abs().max() > 1e-3, "the controls do nothing"
+
+
+def test_a_long_clip_is_tuned_under_controls(
+    windowed: BaseModel, base_folder: Path, tmp_path: Path
+) -> None:
+    folder = build_controlnet(tmp_path / "net", base_folder, seed=1)
+    net = load_net(ControlConfig(kind="controlnet", model=str(folder), map="files"), windowed)
+    frames = np.random.default_rng(0).integers(0, 256, (11, 32, 48, 3), dtype=np.uint8)
+    config = TuneConfig(steps=2)
+    maps = torch.rand(11, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    plain, steered = (
+        tune(windowed, frames, "a fish", config, seed=1, steering=steering).losses
+        for steering in (None, Steering([net], [maps]))
+    )
+    assert plain != steered

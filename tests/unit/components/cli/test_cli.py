@@ -31,7 +31,17 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    for command in ("run", "ingest", "caption", "tune", "sample", "score", "report", "export"):
+    for command in (
+        "run",
+        "ingest",
+        "caption",
+        "control",
+        "tune",
+        "sample",
+        "score",
+        "report",
+        "export",
+    ):
         assert f"  {command}" in done.stdout
 
 
@@ -115,7 +125,10 @@ def test_status_tells_when_the_last_row_was_committed(
     store = LocalStore(tmp_path)
     status = Status(dict.fromkeys(("ingest", "tune"), StepStatus(3, 1, 0)), 0.0)
     everything = Status(
-        dict.fromkeys(("ingest", "caption", "tune", "sample", "score"), StepStatus(3, 1, 0)), 0.0
+        dict.fromkeys(
+            ("ingest", "caption", "control", "tune", "sample", "score"), StepStatus(3, 1, 0)
+        ),
+        0.0,
     )
     print_status(status, run_pace(store, everything))
     assert "last row" not in capsys.readouterr().out

@@ -83,7 +83,7 @@ def test_every_command_that_computes_takes_it(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     document = {"run": str(tmp_path / "run"), "manifest": "m", "model": {"base": "x"}}
     path.write_text(yaml.safe_dump(document | {"variants": VARIANTS}))
-    steps = ("run", "ingest", "caption", "tune", "sample", "score", "report", "plan")
+    steps = ("run", "ingest", "caption", "control", "tune", "sample", "score", "report", "plan")
     server = ("--host", "http://localhost:1")
     for words in (
         *((step,) for step in steps),

@@ -61,7 +61,7 @@ def document(config_file: Path, *arguments: str) -> dict[str, Any]:
 def test_a_plan_before_the_first_run(config_file: Path) -> None:
     found = document(config_file, "--device", "A100-80GB")
     todo = {name: step["todo"] for name, step in found["steps"].items()}
-    assert todo == {"ingest": 3, "caption": 3, "tune": 3, "sample": 6, "score": 6}
+    assert todo == {"ingest": 3, "caption": 3, "control": 0, "tune": 3, "sample": 6, "score": 6}
     assert found["problems"] == []
     assert found["rates"]["measured"] is False
     # 132 s a video and 10.3 s an edit at the peak rate, of which 37 % is used.
@@ -161,7 +161,7 @@ def test_rows_that_are_there_are_not_planned_again(tmp_path: Path) -> None:
     run.ingest()
     run.caption()
     plan = plan_run(run.state)
-    assert [step.todo for step in plan.steps.values()] == [0, 0, 1, 1, 1]
+    assert [step.todo for step in plan.steps.values()] == [0, 0, 0, 1, 1, 1]
     tuning = plan.steps["tune"].seconds
     run.commit("adapters", adapter_key=run.state.first.adapter_keys["v"])
     inversion = plan_run(run.state).steps["tune"].seconds
@@ -171,8 +171,8 @@ def test_rows_that_are_there_are_not_planned_again(tmp_path: Path) -> None:
     run.tune()
     run.sample()
     plan = plan_run(run.state)
-    assert [step.todo for step in plan.steps.values()] == [0, 0, 0, 0, 1]
-    assert [step.done for step in plan.steps.values()] == [1, 1, 1, 1, 0]
+    assert [step.todo for step in plan.steps.values()] == [0, 0, 0, 0, 0, 1]
+    assert [step.done for step in plan.steps.values()] == [1, 1, 0, 1, 1, 0]
     assert plan.storage_bytes == 0
 
 
@@ -186,8 +186,8 @@ def test_what_failed_is_planned_if_the_next_run_tries_it_again(tmp_path: Path) -
     assert plan_run(run.state).steps["tune"].todo == 1
     run.fail("tune", key, retryable=False)
     plan = plan_run(run.state)
-    assert [step.todo for step in plan.steps.values()] == [0, 0, 0, 0, 0]
-    assert [step.failed for step in plan.steps.values()] == [0, 0, 1, 1, 1]
+    assert [step.todo for step in plan.steps.values()] == [0, 0, 0, 0, 0, 0]
+    assert [step.failed for step in plan.steps.values()] == [0, 0, 0, 1, 1, 1]
 
 
 def test_shards_last_about_twenty_minutes(config_file: Path) -> None:

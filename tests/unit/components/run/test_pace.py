@@ -14,7 +14,7 @@ from components.storage.tables import append_rows
 from tests.unit.components.storage.test_tables import make_row
 
 START = dt.datetime(2026, 11, 21, 9, tzinfo=dt.UTC)
-STEPS = ("ingest", "caption", "tune", "sample", "score")
+STEPS = ("ingest", "caption", "control", "tune", "sample", "score")
 
 
 def measured(store: LocalStore, step: str = "sample", left: int = 0) -> Pace:

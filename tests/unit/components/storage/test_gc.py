@@ -35,7 +35,7 @@ from tests.whole_run import (
 
 def test_a_finished_run_has_nothing_to_collect(a_run: WholeRun) -> None:
     assert survey(a_run.store, older_than=NOW) == Findings([], [], [], 0)
-    assert a_run.left == [0, 0, 0, 0, 0]
+    assert a_run.left == [0, 0, 0, 0, 0, 0]
 
 
 def test_real_clips_that_rows_name_are_kept_wherever_they_lie(root: Path) -> None:

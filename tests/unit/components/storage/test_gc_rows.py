@@ -38,7 +38,7 @@ def test_a_lost_edit_is_sampled_again(a_run: WholeRun) -> None:
         (item,) = a_run.plan().sample_items()
         assert [edit["item_key"] for edit in item.edits] == [edit_key]
         a_run.sample()
-        assert a_run.left == [0, 0, 0, 0, 0]  # its score still counts: the edit is the same
+        assert a_run.left == [0, 0, 0, 0, 0, 0]  # its score still counts: the edit is the same
 
 
 def test_a_lost_adapter_is_tuned_and_inverted_again(a_run: WholeRun) -> None:
@@ -54,7 +54,7 @@ def test_a_lost_adapter_is_tuned_and_inverted_again(a_run: WholeRun) -> None:
     a_run.tune()
     assert [outcome.video_id for outcome in ledger.poll()] == ["v"]
     assert ledger.unsettled([item]) == []
-    assert a_run.left == [0, 0, 0, 0, 0]
+    assert a_run.left == [0, 0, 0, 0, 0, 0]
 
 
 def test_a_lost_preview_is_made_again_and_nothing_else(a_run: WholeRun) -> None:
@@ -62,7 +62,7 @@ def test_a_lost_preview_is_made_again_and_nothing_else(a_run: WholeRun) -> None:
     withdraw(a_run.store, survey(a_run.store).dangling)
     assert len(a_run.plan().ingest_items({"/v.mp4": "1"})) == 1
     a_run.ingest()
-    assert a_run.left == [0, 0, 0, 0, 0]
+    assert a_run.left == [0, 0, 0, 0, 0, 0]
 
 
 def test_a_withdrawal_outlives_compaction(a_run: WholeRun) -> None:

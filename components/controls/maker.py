@@ -1,0 +1,208 @@
+"""Makers of maps by name: what their maps depend on, and how each is loaded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from components.config import ControlsConfig
+from components.errors import ItemError, UserError
+from components.records.keys import content_key
+from tav_model.config import ControlConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Maps = NDArray[np.uint8]
+    """(F, H, W, 3), uint8; frame for frame those of a clip."""
+
+Maker = Callable[["Maps"], "Maps"]
+"""Makes maps (F, H, W, 3) uint8 of a clip's frames, (F, H, W, 3) uint8 RGB."""
+
+FILES = "files"
+"""The map that is read and not made."""
+VERSIONS: Mapping[str, int] = {
+    "canny": 1,
+    "softedge": 1,
+    "depth": 1,
+    "pose": 1,
+    "mask": 1,
+    FILES: 1,
+}
+"""Raised whenever a maker gives other maps of equal frames and settings."""
+
+_MODELS: Mapping[str, Mapping[str, str | None]] = {
+    "depth": {"model": "revision"},
+    "mask": {"model": "revision"},
+    "pose": {"detector": None, "estimator": None},
+}
+"""Fields of a map's section that name models, and those of their revisions; none names files."""
+EXTRAS: Mapping[str, tuple[str, str]] = {"pose": ("rtmlib", "pose")}
+"""Libraries by map that not everybody has installed, and the extra that brings each."""
+
+
+def model_name(model: str, revision: str | None) -> str:
+    """What ``Revisions.controls`` calls a model."""
+    return model if revision is None else f"{model}@{revision}"
+
+
+def net_name(net: ControlConfig) -> str:
+    """The same of a ControlNet or T2I-Adapter."""
+    return model_name(net.model, net.revision)
+
+
+def maker_models(config: ControlsConfig, kind: str) -> dict[str, tuple[str, str | None]]:
+    """The models that maps of a kind are made with, by field of its section."""
+    section = getattr(config, kind, None)
+    return {
+        name: (getattr(section, name), getattr(section, revision) if revision else None)
+        for name, revision in _MODELS.get(kind, {}).items()
+    }
+
+
+def maker_settings(config: ControlsConfig, kind: str) -> dict[str, Any]:
+    """The settings that maps of a kind depend on, beside their models."""
+    section = getattr(config, kind, None)
+    if section is None:
+        return {}
+    gone = {name for pair in _MODELS.get(kind, {}).items() for name in pair}
+    return {k: v for k, v in dataclasses.asdict(section).items() if k not in gone}
+
+
+def maker_key(config: ControlsConfig, kind: str, revisions: Mapping[str, str]) -> str:
+    """What maps of a kind depend on beside the clip, as a key.
+
+    Args:
+        config: The section.
+        kind: Of the maps.
+        revisions: Of models by ``model_name``.
+    """
+    models = maker_models(config, kind)
+    exact = {name: revisions.get(model_name(*one), "") for name, one in models.items()}
+    return content_key(
+        map=kind, version=VERSIONS[kind], settings=maker_settings(config, kind), models=exact
+    )
+
+
+def settings_text(config: ControlsConfig, kind: str) -> str:
+    """The settings as JSON, for people."""
+    return json.dumps(maker_settings(config, kind), sort_keys=True)
+
+
+def check_maker(config: ControlsConfig, kind: str) -> None:
+    """Refuse maps whose maker lacks a library here, or files of its models.
+
+    Raises:
+        UserError: names it and the remedy.
+    """
+    from importlib.util import find_spec
+
+    library, extra = EXTRAS.get(kind, ("", ""))
+    if library and find_spec(library) is None:
+        raise UserError(
+            f"control maps of kind {kind!r} need {library}, which is not installed here: "
+            f"pip install '.[{extra}]'"
+        )
+    if kind == "pose":
+        from components.controls.pose import check_file
+
+        for name, (path, _) in maker_models(config, kind).items():
+            check_file(f"control.pose.{name}", path)
+
+
+def make_maker(config: ControlsConfig, kind: str, revisions: Mapping[str, str]) -> Maker:
+    """Load what makes maps of a kind.
+
+    Args:
+        config: The section.
+        kind: Any but ``FILES``.
+        revisions: Of models by ``model_name``.
+
+    Raises:
+        UserError: a library or a model is missing, damaged or of another kind.
+    """
+    check_maker(config, kind)
+    pinned = {
+        name: _commit(revisions.get(model_name(*one), ""))
+        for name, one in maker_models(config, kind).items()
+    }
+    if kind == "canny":
+        from components.controls.canny import Canny
+
+        return Canny(config.canny)
+    if kind == "softedge":
+        from components.controls.softedge import soft_edges
+
+        return soft_edges
+    if kind == "depth":
+        from components.controls.depth import Depth
+
+        return Depth(config.depth.model, pinned["model"], config.device)
+    if kind == "pose":
+        from components.controls.pose import Pose
+
+        return Pose(config.pose, config.device)
+    from components.controls.mask import Mask
+
+    return Mask(config.mask, pinned["model"], config.device)
+
+
+def _commit(exact: str) -> str | None:
+    from components.records.revisions import hub_revision
+
+    return hub_revision(exact) if exact else None
+
+
+def load_model(setting: str, model: str, revision: str | None, kinds: tuple[Any, Any]) -> Any:
+    """Load a model of transformers' from safetensors, with its processor.
+
+    Args:
+        setting: What the configuration calls it.
+        model: Folder or hub id.
+        revision: Commit of a hub id.
+        kinds: The processor's class and the model's.
+
+    Returns:
+        Processor and model.
+
+    Raises:
+        UserError: it is not there, a pickle, damaged or of another kind.
+    """
+    from safetensors import SafetensorError
+
+    from tav_model.identity import resolve_model
+    from tav_model.weights import weight_files
+
+    try:
+        folder = resolve_model(model, revision, {"": "model"})
+        weight_files(folder, "model", (None,))
+        processor = kinds[0].from_pretrained(folder)
+        found, told = kinds[1].from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, LookupError, SafetensorError) as error:
+        raise UserError(f"{setting} {model!r} cannot be used: {error}") from error
+    # transformers draws what is not there, and goes on.
+    if missing := sorted(told["missing_keys"]):
+        raise UserError(
+            f"{setting} {model!r} lacks {len(missing)} tensor(s), {missing[0]} first: it is "
+            "damaged, or of another kind than its config says"
+        )
+    return processor, found.eval()
+
+
+def checked(kind: str, maps: Maps, frames: Maps) -> Maps:
+    """Maps as a maker has to give them.
+
+    Raises:
+        ItemError: they are something else.
+    """
+    if maps.shape != frames.shape or maps.dtype != "uint8":
+        raise ItemError(
+            f"the maker of {kind} gave {maps.dtype}{list(maps.shape)}, but uint8 of the clip's "
+            f"shape {list(frames.shape)} is needed"
+        )
+    return maps
