@@ -1,0 +1,65 @@
+"""The example of docs/control.md, run as it stands there but for fewer steps and one clip."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from benchmarks.chaos.plain import PlainRunner
+from components.config import run_config
+from components.results.report import INDEX, collect, write_report
+from components.storage.tables import read_table
+from tests.checkout import REPOSITORY
+from tests.runs import counts, tiny_videos, write_manifest
+
+PAGE = REPOSITORY / "docs/control.md"
+
+
+def blocks(language: str) -> list[str]:
+    fenced = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return fenced.findall(PAGE.read_text("utf-8"))
+
+
+def test_the_documented_example_runs(
+    tmp_path: Path, tiny_clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("python")[0], {})
+    document = yaml.safe_load(blocks("yaml")[0])
+    document["manifest"] = str(tmp_path / "manifest.yaml")
+    write_manifest(document, [tiny_videos(tiny_clips)[0]])
+    document |= {"tune": {"steps": 2}, "invert": {"steps": 2}, "sample": {"steps": 2}}
+    runner = PlainRunner(run_config(document, "test"))
+    result = runner.run()
+    assert result.failed_fraction == 0, read_table(runner.store, "failures")
+    assert counts(result) == {"ingest": 1, "control": 2, "tune": 1, "sample": 6, "score": 6}
+    state = runner.state()
+    edits = {name: view.edits for name, view in state.views.items()}
+    digests = {row["edit_key"]: row["sha256"] for row in read_table(state.store, "edits")}
+    for edit, row in edits["plain"].items():
+        plain = digests[row["edit_key"]]
+        assert plain == digests[edits["canny"][edit]["edit_key"]], "untrained, it changes nothing"
+        assert plain != digests[edits["soft"][edit]["edit_key"]]
+    write_report(state.store, collect(state.store, state.selection()))
+    page = Path(document["run"], INDEX).read_text("utf-8")
+    assert page.count('aria-label="Control map: ') == 4, "two maps for each of two edits"
+
+
+def test_the_other_examples_are_read(tmp_path: Path) -> None:
+    real, manifest = blocks("yaml")[1:3]
+    document = {"run": "r", "manifest": "m"} | yaml.safe_load(real)
+    config = run_config(document, "test")
+    assert [net.map for net in config.control.nets] == ["depth", "canny"]
+    path = tmp_path / "manifest.yaml"
+    path.write_text(manifest)
+    from components.manifest.load import from_document, load_manifest, to_document
+
+    found = load_manifest(str(path))
+    (video,) = found.videos
+    assert video.maps == str(tmp_path / "depths/bear")
+    assert video.control is not None
+    assert [net.map for net in video.control] == ["files"]
+    assert from_document(to_document(found)) == found
