@@ -170,7 +170,8 @@ def test_windows_are_steered_by_the_maps_of_their_own_frames(
 
         def alone(part: Tensor, frames: Tensor) -> Tensor:
             own = Steering(nets, [maps[frames], maps[frames]])
-            return windowed.unet(part, t, text, own.step(0, 1))
+            seen: Tensor = windowed.unet(part, t, text, own.step(0, 1))
+            return seen
 
         expected = blended(windowed.unet.windows, x, alone)
         assert torch.allclose(found, expected, atol=1e-5)
