@@ -7,7 +7,6 @@ One multiplication with its addition counts as two FLOPs; norms, activations and
 The backward pass of an attention counts as five products, as the fused kernels do it.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -42,36 +41,6 @@ class UNetCost:
     """Numbers in flight in a forward pass without gradients: skips and the largest block's."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NetCost:
-    """One ControlNet and one clip."""
-
-    parameters: int
-    forward: float
-    """FLOPs of one forward pass."""
-    working: int
-    """Numbers in flight in it."""
-    given: int
-    """Numbers that it gives the UNet."""
-
-
-def controlnet_cost(config: Mapping[str, Any], clip: ClipSize) -> NetCost:
-    """Count a ControlNet (arXiv 2302.05543): the UNet's way down, without attention along time.
-
-    Args:
-        config: Its `config.json`.
-        clip: Size of the clip's latents.
-    """
-    walk = _NetWalk(config, clip, "per_frame", "paper")
-    walk.run()
-    return NetCost(
-        parameters=walk.parameters,
-        forward=walk.forward,
-        working=walk.skip_numbers + walk.in_flight,
-        given=walk.skip_numbers,
-    )
-
-
 def unet_cost(
     config: Mapping[str, Any],
     clip: ClipSize,
@@ -86,7 +55,7 @@ def unet_cost(
         attention: Which frames the space-time attention sees.
         tuned: What tuning changes.
     """
-    walk = _UNetWalk(config, clip, attention, tuned)
+    walk = UNetWalk(config, clip, attention, tuned)
     walk.run()
     return UNetCost(
         parameters=walk.parameters,
@@ -101,8 +70,8 @@ def unet_cost(
     )
 
 
-class _UNetWalk(Walk):
-    """Also follows gradients: what comes before the first tuned layer needs none."""
+class UNetWalk(Walk):
+    """Counts a UNet. Also follows gradients: what comes before the first tuned layer needs none."""
 
     along_time = True
     """Whether its blocks attend along time."""
@@ -144,10 +113,11 @@ class _UNetWalk(Walk):
         """Whether the present input depends on a tuned parameter."""
 
     def run(self) -> None:
-        x, skips = self._inwards()
+        """Go through all layers."""
+        x, skips = self.inwards()
         self._outwards(x, skips)
 
-    def _inwards(self) -> tuple[int, list[tuple[int, int, int]]]:
+    def inwards(self) -> tuple[int, list[tuple[int, int, int]]]:
         """To the middle block; give its channels, and those and the size of each skip."""
         levels = len(self.channels)
         layers = _per_level(self.config["layers_per_block"], levels)
@@ -327,35 +297,6 @@ class _UNetWalk(Walk):
         # key, value, output and its copy. Beside that, tuned outputs keep a copy, too, and a tuned
         # feed-forward what goes into its projection (1) and into its output (4).
         return 6 + seen + 4 + 13 + 7 + self._projections + 5 * self._all
-
-
-class _NetWalk(_UNetWalk):
-    """A ControlNet's: the way in, and a layer for each thing that it gives."""
-
-    along_time = False
-
-    def run(self) -> None:
-        self.texts = self.frames  # each image is given its own
-        _, skips = self._inwards()
-        last = self.channels[-1]
-        self.conv(last, last, kernel=1)  # of the middle block, at its size
-        for channels, height, width in skips:
-            self.height, self.width = height, width
-            self.conv(channels, channels, kernel=1)
-        self._embedding(*skips[0][1:])
-
-    def _embedding(self, height: int, width: int) -> None:
-        """Of the map, from its own size to that of the latents; before all else."""
-        steps = tuple(self.config["conditioning_embedding_out_channels"])
-        factor = 2 ** (len(steps) - 1)
-        self.height, self.width = factor * height, factor * width
-        self.conv(self.config.get("conditioning_channels", 3), steps[0])
-        self.in_flight = max(self.in_flight, 2 * steps[0] * self.pixels)
-        for before, after in itertools.pairwise(steps):
-            self.conv(before, before)
-            self.height, self.width = self.height // 2, self.width // 2
-            self.conv(before, after)
-        self.conv(steps[-1], self.channels[0])
 
 
 def _per_level(value: int | Iterable[int], levels: int) -> list[int]:

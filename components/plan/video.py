@@ -15,7 +15,8 @@ from components.steps.methods import answering, make_method
 from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
 from tav_model.config import ControlConfig, ModelConfig
-from tav_model.cost import UNetCost, controlnet_cost, unet_cost
+from tav_model.cost import UNetCost, unet_cost
+from tav_model.cost_control import controlnet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.windows import windows_of
@@ -81,15 +82,16 @@ class VideoCost:
             if windows is not None and windows.divides(clip.frames):
                 self._forwards = len(windows.starts(clip.frames))
                 self._seen = windows.frames + 1
+            seen = dataclasses.replace(clip, frames=self._seen)
             self.unet: UNetCost = unet_cost(
                 base.unet,
-                dataclasses.replace(clip, frames=self._seen),
+                seen,
                 "per_frame" if image else config.model.attention_mode,
                 "paper" if image else config.tune.parameters,
             )
             self.vae: VaeCost = vae_cost(base.vae, clip)
             self._nets = [
-                (net, controlnet_cost(file, clip))
+                (net, controlnet_cost(file, seen))
                 for net, file in base.nets
                 if net.kind == "controlnet"
             ]

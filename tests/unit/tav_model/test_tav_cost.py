@@ -13,7 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.sizes import SIZES, Sizes, random_base
 from tav_model import attention
 from tav_model.config import AttentionMode, ModelConfig, TunedSet
-from tav_model.cost import UNetCost, controlnet_cost, unet_cost
+from tav_model.cost import UNetCost, unet_cost
+from tav_model.cost_control import controlnet_cost
 from tav_model.cost_vae import vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.load import BaseModel
