@@ -367,3 +367,17 @@ def test_points_lie_within_the_plot(values: list[tuple[float, float]]) -> None:
     for ticks in (plot.x_ticks, plot.y_ticks):
         assert 2 <= len(ticks) <= 8
         assert len({tick.label for tick in ticks}) == len(ticks)
+
+
+@pytest.mark.parametrize("variants", [("",), ("plain", "steered")])
+def test_maps_that_steered_an_edit_are_shown_once(variants: tuple[str, ...]) -> None:
+    name, sha256 = '<i>"canny"', "d" * 64
+    media = Media(uri="media/controls/v/x.mp4", sha256=sha256, width=64, height=64)
+    rows = [dataclasses.replace(ROW, variant=one, maps=((name, media),)) for one in variants]
+    text = render(
+        ReportData(title="t", variants=variants, rows=tuple(rows), failures=()),
+        {sha256: "media/map.mp4"},
+        now=NOW,
+    )
+    assert text.count('src="media/map.mp4"') == 1
+    assert "Control map: &lt;i&gt;&#34;canny&#34;" in text
