@@ -19,7 +19,10 @@ from components.storage.tables import append_rows, list_parts, read_table
 from tests.unit.components.storage.test_tables import make_row
 
 NEW: dict[str, tuple[str, ...]] = {
-    "edits": ("method", "artefact_key", "given_uri", "given_version", "given_sha256", "peak_bytes"),
+    "edits": (
+        *("method", "artefact_key", "control_keys"),
+        *("given_uri", "given_version", "given_sha256", "peak_bytes"),
+    ),
     "videos": ("mask_uri", "mask_version", "mask_sha256"),
 }
 """Columns that version 2 gained."""
