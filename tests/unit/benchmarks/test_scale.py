@@ -23,7 +23,8 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
     second = compute(tmp_path, SHAPE)
     assert second["left"] == 0
     computed = [(step["step"], step["computed"]) for step in noted(tmp_path, "step")[2:]]
-    assert computed == [("ingest", 0), ("caption", 0), ("tune", 12), ("sample", 24), ("score", 24)]
+    made = {"ingest": 0, "caption": 0, "control": 0, "tune": 12, "sample": 24, "score": 24}
+    assert computed == list(made.items())
     state = load_run(str(tmp_path / "run"))
     rows = {
         name: sum(len(commit) for _, commit in read_commits(state.store, name)) for name in SCHEMAS
@@ -31,7 +32,7 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
     assert rows == {
         **dict.fromkeys(("videos", "captions", "adapters", "latents"), 12),
         **dict.fromkeys(("edits", "scores"), 24),
-        **dict.fromkeys(("artefacts", "failures"), 0),
+        **dict.fromkeys(("controls", "artefacts", "failures"), 0),
     }
     assert scan(tmp_path, SHAPE)["peak_driver_bytes"] > 1 << 20
 
@@ -41,6 +42,7 @@ def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
     assert {name: step["computed"] for name, step in whole["steps"].items()} == {
         "ingest": 12,
         "caption": 12,
+        "control": 0,
         "tune": 12,
         "sample": 24,
         "score": 24,
