@@ -23,52 +23,11 @@ from tav_model.control_check import CLASSES, check_net
 from tav_model.identity import STEMS, resolve_model
 from tav_model.load_parts import check_fit, fitting
 from tav_model.parts import read_config
+from tav_model.residuals import Added, Residuals
 from tav_model.weights import read_state, weight_files
 
 if TYPE_CHECKING:
     from tav_model.load import BaseModel
-
-
-@dataclass(slots=True)
-class Residuals:
-    """What controls add to the UNet's features of N images at one step."""
-
-    skips: list[Tensor] | None = None
-    """ControlNets': for each skip connection."""
-    middle: Tensor | None = None
-    """ControlNets': for the middle block."""
-    inside: list[Tensor] | None = None
-    """T2I-Adapters': for each down block."""
-
-    def add(self, skips: Sequence[Tensor], middle: Tensor) -> None:
-        """Add a ControlNet's to those of others."""
-        if self.skips is None or self.middle is None:
-            self.skips, self.middle = list(skips), middle
-        else:
-            self.skips = [a + b for a, b in zip(self.skips, skips, strict=True)]
-            self.middle = self.middle + middle
-
-    def add_inside(self, features: Sequence[Tensor]) -> None:
-        """Add a T2I-Adapter's to those of others."""
-        if self.inside is None:
-            self.inside = list(features)
-        else:
-            self.inside = [a + b for a, b in zip(self.inside, features, strict=True)]
-
-    def arguments(self) -> dict[str, Any]:
-        """As UNet2DConditionModel takes them; it adds to the tensors inside in place."""
-        found: dict[str, Any] = {}
-        if self.skips is not None:
-            found["down_block_additional_residuals"] = self.skips
-            found["mid_block_additional_residual"] = self.middle
-        if self.inside is not None:
-            found["down_intrablock_additional_residuals"] = [x.clone() for x in self.inside]
-        return found
-
-
-Added = Callable[[Tensor, Tensor | int, Tensor, Tensor | None], Residuals | None]
-"""What controls add of latents (B, C, F, H, W), a timestep and texts (B, L, C); of which frames of
-the clip these are, (F,), none being all."""
 
 
 AfterStep = Callable[[int, Tensor], Tensor]

@@ -6,12 +6,12 @@ from torch import Tensor
 from tav_model.attention import SpatioTemporalProcessor, TextProcessor, backend_named
 from tav_model.base import BaseFiles
 from tav_model.config import DTypeName, ModelConfig
-from tav_model.control import Added
 from tav_model.errors import BaseModelError
 from tav_model.layers import Clip
 from tav_model.load import DTYPES, BaseModel, load_parts
 from tav_model.load_parts import check_fit, fitting
 from tav_model.parts import stock_config
+from tav_model.residuals import Added
 from tav_model.unet import ClipUNet
 
 

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from tav_model.config import SampleConfig
-from tav_model.control import Added, Steering
+from tav_model.control import Steering
 from tav_model.finite import check_finite
 from tav_model.load import BaseModel
+from tav_model.residuals import Added
 from tav_model.text import check_prompt, encode_prompts
 
 

@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
 from tav_model.config import TuneConfig
-from tav_model.control import Residuals, Steering
+from tav_model.control import Steering
 from tav_model.errors import CheckpointError, NonFiniteLossError
 from tav_model.finite import remedy
 from tav_model.frames import to_model_range
 from tav_model.load import BaseModel
 from tav_model.memory import peak_bytes, reset_peak
+from tav_model.residuals import Residuals
 from tav_model.state import TuneState, adam_tensors, to_host
 from tav_model.text import check_prompt, encode_prompts
 from tav_model.unet import ClipUNet, tuned_parameters

@@ -24,9 +24,9 @@ from tav_model.attention import (
     backend_named,
 )
 from tav_model.config import AttentionMode, TunedSet
-from tav_model.control import Added, Residuals
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
 from tav_model.parts import stock_config
+from tav_model.residuals import Added, Residuals
 from tav_model.windows import Windows, blended
 
 _TUNED: dict[TunedSet, tuple[str, ...]] = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from components.config.control import CannyConfig
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 
 class Canny:

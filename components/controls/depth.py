@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from components.controls.maker import load_model
+from components.controls.maps import load_model
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 _BATCH = 4
 """Frames that go through the model at once."""

@@ -17,7 +17,7 @@ from components.video.isolated import decoder
 from components.video.sources import fetch_source, source_sha256
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 _ASPECT = 0.01
 """By how much aspect ratios may differ, as of masks."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from components.errors import TransientError
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 
 def write_maps(path: Path, maps: Maps) -> None:

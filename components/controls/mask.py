@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from components.config.control import MaskConfig
-from components.controls.maker import load_model
+from components.controls.maps import load_model
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 
 class Mask:

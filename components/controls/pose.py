@@ -12,7 +12,7 @@ from components.errors import UserError
 from components.records.revisions import ONNX
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 _SURE = 0.3
 """A joint that the estimator is less sure of is not drawn; rtmlib's own drawings use 0.3."""

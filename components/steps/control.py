@@ -18,12 +18,12 @@ from components.controls.keeping import write_maps
 from components.controls.maker import (
     FILES,
     Maker,
-    checked,
     make_maker,
     maker_models,
     model_name,
     settings_text,
 )
+from components.controls.maps import checked
 from components.errors import ItemError
 from components.log import VideoLog
 from components.records.keys import content_key
@@ -36,7 +36,7 @@ from components.video.io import encode_mp4
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 logger = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from tav_model.errors import TavModelError
 from tinyworld.shipped import public_name
 
 if TYPE_CHECKING:
-    from components.controls.maker import Maps
+    from components.controls.maps import Maps
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
