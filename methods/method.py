@@ -17,6 +17,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# Named so that methods of others may have them from here.
+from methods.cost import ClipSize as ClipSize  # noqa: PLC0414
+from methods.cost import Cost as Cost  # noqa: PLC0414
+from methods.cost import Passes as Passes  # noqa: PLC0414
 from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 Frames = NDArray[np.uint8]
@@ -75,19 +79,6 @@ def without_places(own: Any) -> Any:
     for name, revision in model_fields(own).items():
         gone |= {name: "-", revision: None}
     return dataclasses.replace(own, **gone) if gone else own
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSize:
-    """Frames, and pixels of each."""
-
-    num_frames: int
-    width: int
-    height: int
-
-    def latents(self, factor: float) -> float:
-        """Numbers in the clip's latents, at so many pixels per latent by side."""
-        return 4 * self.num_frames * self.width * self.height / factor**2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,41 +207,6 @@ class Desk:
     checkpoint: Checkpoint
     progress: Callable[[int, int, float], None]
     """Told (steps done, steps in all, loss); most calls are dropped."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passes:
-    """Work, in passes of a whole clip through the base model's parts; a plan makes hours of it."""
-
-    train: float = 0
-    """Tuning steps of the inflated UNet."""
-    inversion: float = 0
-    """UNet calls without guidance."""
-    guided: float = 0
-    """UNet calls while sampling: with guidance two a step."""
-    encode: float = 0
-    """VAE encodings."""
-    decode: float = 0
-    """VAE decodings."""
-    rows: int = 1
-    """Clips that go through the UNet at once: what its memory follows."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What a method takes of one clip."""
-
-    stages: Mapping[str, Passes]
-    """By kind of stage."""
-    edit: Passes
-    """For each edit."""
-    image: bool = False
-    """Whether each frame goes through the image model alone."""
-    frames_per_batch: int | None = None
-    """Frames of a clip that go through the UNet at once; all of them where none."""
-    storage: Mapping[str, Callable[[ClipSize, float], float]] = field(default_factory=dict)
-    """By kind of stage: bytes of its artefact for a clip and the pixels per latent, by side; those
-    of ``adapter`` and ``latents`` are known."""
 
 
 class Method(ABC):
