@@ -16,8 +16,7 @@ from methods.atlas_losses import Footage, atlas_loss, mapping_loss
 from methods.method import ClipSize
 from methods.text2live_config import AtlasConfig
 from tav_model.errors import NonFiniteLossError
-from tav_model.state import TuneState, adam_tensors, to_host
-from tav_model.tune import check_same_run
+from tav_model.state import TuneState, adam_tensors, check_same_run, to_host
 
 _FETCH_EVERY = {"cuda": 50}
 """Steps between looks at the loss: each look makes the host wait for the GPU."""

@@ -103,6 +103,7 @@ class Source:
         load: Callable[[], Frames],
         load_mask: Callable[[], Masks | None] = lambda: None,
         controls: Sequence[Control] = (),
+        others: Sequence[Source] = (),
     ) -> None:
         """Know a clip.
 
@@ -115,7 +116,10 @@ class Source:
             load_mask: Likewise the mask; gives none where the manifest names none.
             controls: What steers the edits, or the preparation; only methods with ``uses_control``
                 are given any.
+            others: More clips of its subject (the manifest's ``group``), whose adapter is one with
+                its own; only who tunes that is given any.
         """
+        self.others = tuple(others)
         self.controls = tuple(controls)
         self.video_id = video_id
         self.prompt = prompt
@@ -132,6 +136,7 @@ class Source:
     def mask(self) -> Masks | None:
         """Where the clip's object is, (F, H, W) bool; none where the manifest names no mask.
 
+        With ``masks_by_sam2`` it is SAM 2's.
         Only methods with ``uses_mask``, or edits with ``edits_use_mask``, may ask.
         """
         return self._load_mask()
@@ -240,6 +245,11 @@ class Method(ABC):
     def edits_use_mask(self) -> bool:
         """Whether edits ask for ``Source.mask``: as ``uses_mask`` says, or by the settings."""
         return self.uses_mask
+
+    @property
+    def masks_by_sam2(self) -> bool:
+        """Whether ``Source.mask`` is SAM 2's (``control.mask``), and not the manifest's."""
+        return False
 
     def stages(self) -> Sequence[Stage]:
         """What is prepared once per video, in order."""

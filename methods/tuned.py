@@ -12,6 +12,7 @@ from methods.method import ADAPTER, Artefact, Desk, Method, Passes, Prepared, So
 from methods.steered import Nets
 
 if TYPE_CHECKING:
+    from tav_model.control import Steering
     from tav_model.load import BaseModel
     from tav_model.state import TuneState
     from tav_model.vae import Moments
@@ -77,9 +78,9 @@ class TunedMethod(Method):
         self._adapted = path
 
     def tune(self, source: Source, moments: Moments, desk: Desk) -> Artefact:
-        """Tune the model on a clip; it keeps the tuned weights."""
+        """Tune the model on a clip, and on others of its subject; it keeps the tuned weights."""
         from tav_model.adapter import save_adapter
-        from tav_model.tune import tune
+        from tav_model.tune import TunedClip, tune
 
         self._adapted = None
         config = self.settings.tune
@@ -89,7 +90,13 @@ class TunedMethod(Method):
             state.save(state_path)
             desk.checkpoint.write(state_path)
 
-        steered = self.settings.control_tunes
+        def steering(one: Source) -> Steering | None:
+            return self._nets.steering(self._base, one) if self.settings.control_tunes else None
+
+        others = [
+            TunedClip(clip=self.moments(one), prompt=one.prompt, steering=steering(one))
+            for one in source.others
+        ]
         result = tune(
             self._base,
             moments,
@@ -99,7 +106,8 @@ class TunedMethod(Method):
             on_step=lambda step, loss: desk.progress(step, config.steps, loss),
             on_checkpoint=on_checkpoint,
             resume=load_state(desk, source.video_id),
-            steering=self._nets.steering(self._base, source) if steered else None,
+            steering=steering(source),
+            others=others,
         )
         path = desk.folder / "adapter.safetensors"
         revision = {"base_revision": self.settings.base_revision}

@@ -6,7 +6,7 @@ default, so that keys from before it was there hold.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
@@ -16,6 +16,8 @@ _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _PARAMETERS = ("paper", "attention", "all")
 _STARTS = ("inversion", "noise")
+KeepOutside = Literal["nothing", "mask", "sam2", "attention"]
+_KEPT: tuple[str, ...] = get_args(KeepOutside)
 MAX_STEPS = 1000
 """Of inversion and sampling."""
 _NOT_KEY: dict[str, Any] = {"key": False}
@@ -238,9 +240,14 @@ class SampleConfig:
     """What the guidance moves away from."""
     start: Literal["inversion", "noise"] = "inversion"
     """Start from the clip's inverted latents (keeps its motion) or from seeded Gaussian noise."""
-    keep_outside: Literal["nothing", "mask"] = field(default="nothing", metadata=_UNLESS_DEFAULT)
-    """What stays as in the source: nothing by itself, or all that lies outside of the video's mask,
-    where the inverted source's latents take the edit's place after every step."""
+    keep_outside: KeepOutside = field(default="nothing", metadata=_UNLESS_DEFAULT)
+    """What stays as in the source: nothing by itself, or all that lies outside of a mask, where the
+    inverted source's latents take the edit's place after every step. It is the manifest's `mask`,
+    `sam2`'s as `control.mask` says, or where `attention` to the words goes that the source's prompt
+    has not (arXiv 2208.01626)."""
+    mask_threshold: float = field(default=0.3, metadata=_UNLESS_DEFAULT)
+    """Of `attention`: share of each frame's maximum that must be exceeded; Prompt-to-Prompt's own
+    default."""
     prompts_per_batch: int = field(default=1, metadata=_NOT_KEY)
     """Edited prompts that go through the UNet together: faster on a GPU with memory to spare."""
 
@@ -255,14 +262,15 @@ class SampleConfig:
             "Use 1 for no guidance.",
         )
         require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
-        kept = ("nothing", "mask")
         require(
-            self.keep_outside in kept,
+            self.keep_outside in _KEPT,
             "keep_outside",
             self.keep_outside,
-            f"one of {kept}",
+            f"one of {_KEPT}",
             "mask needs the manifest's mask of each video.",
         )
+        threshold = self.mask_threshold
+        require(0 <= threshold < 1, "mask_threshold", threshold, "in [0, 1)", "Use 0.3.")
         require(
             self.prompts_per_batch >= 1,
             "prompts_per_batch",

@@ -107,3 +107,19 @@ def adam_tensors(optimizer: torch.optim.Optimizer, names: list[str], key: str) -
     parameters = optimizer.param_groups[0]["params"]
     pairs = zip(names, parameters, strict=True)
     return to_host({name: optimizer.state[p][key] for name, p in pairs})
+
+
+def check_same_run(state: TuneState, run: dict[str, str]) -> None:
+    """Refuse a state that is of another run.
+
+    Raises:
+        CheckpointError: it is; the message names what differs.
+    """
+    differing = [k for k in sorted(state.run | run) if state.run.get(k) != run.get(k)]
+    if differing:
+        k = differing[0]
+        msg = (
+            f"the checkpoint is of another run: {k} is {state.run.get(k)!r} there and "
+            f"{run.get(k)!r} here ({len(differing)} differ in all). Start the tuning anew."
+        )
+        raise CheckpointError(msg)

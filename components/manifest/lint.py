@@ -35,7 +35,7 @@ from components.video.sources import resolve_uri
 from tav_model.config import ControlConfig
 
 MAX_URI_CHARS = 2000
-_VIDEO_KEYS = ("id", "uri", "mask", "maps", "control", "prompt", "frames", "edits")
+_VIDEO_KEYS = ("id", "uri", "mask", "maps", "control", "group", "prompt", "frames", "edits")
 MAX_EDITS = 1000
 """Edits of one video."""
 MAX_REPLACED = 20
@@ -122,6 +122,7 @@ class Linter(Fields):
             mask=self._mask(fields["mask"], uri, where) if "mask" in fields else None,
             maps=self._uri(fields["maps"], f"the maps of {where}") if "maps" in fields else None,
             control=self._control(fields["control"], where) if "control" in fields else None,
+            group=self.id(fields["group"], f"the group of {where}") if "group" in fields else None,
             prompt=self.prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,

@@ -131,6 +131,7 @@ def to_document(manifest: Manifest) -> dict[str, Any]:
                 mask=entry.mask,
                 maps=entry.maps,
                 control=None if entry.control is None else _nets(entry.control),
+                group=entry.group,
                 prompt=entry.prompt,
                 frames=entry.video,
                 edits=edits,

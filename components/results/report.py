@@ -186,6 +186,7 @@ def _report_row(
         edit=edit,
         scores=tuple(_report_score(score) for score in one.scores),
         adapter_key=row["adapter_key"] if adapter else None,
+        group=tuple(adapter["group_videos"] or ()) if adapter else (),
         tune_seconds=adapter["seconds"] if adapter else None,
         tune_steps=adapter["steps"] if adapter else None,
     )

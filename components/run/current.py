@@ -11,6 +11,7 @@ from components.manifest.load import Manifest
 from components.records.keys import content_key
 from components.results.scored import UNNAMED, Variants
 from components.run.clips import Clips
+from components.run.controlled import kinds_asked
 from components.run.tables import Tables
 from components.run.view import Revisions, View
 from components.steps.step import StepContext
@@ -69,6 +70,7 @@ class State:
                 own_revisions=view.revisions.models,
                 control_revisions=view.revisions.controls,
                 nets=view.controlled.every,
+                maps=kinds_asked(view.config, self.manifest.videos),
                 caption_revision=shared.caption,
                 score_revision=shared.score,
                 reader_revision=shared.reader,
@@ -102,7 +104,7 @@ class State:
         if step == "tune":
             return _largest([view for view in views if view.prepares], step)
         if step == "control":
-            return _largest([view for view in views if view.controlled.nets], step)
+            return _largest([view for view in views if view.controlled.asked], step)
         found: dict[Any, View] = {}
         for view in views:
             found.setdefault(view.signature(step), view)

@@ -17,6 +17,7 @@ from components.log import VideoLog
 from components.manifest.edits import VideoEntry
 from components.redact import redacted
 from components.run.current import State
+from components.run.groups import member_ids
 from components.run.plan import Plan, ingest_key
 from components.run.view import PlannedEdit
 from components.steps.editing import reading_key
@@ -25,6 +26,7 @@ from components.steps.step import record_failure
 from components.storage.writer import RowWriter
 from components.video.masks import mask_error
 from components.video.sources import SourceInfo, stat_sources
+from methods.method import ADAPTER
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,24 @@ def check_controls(state: State) -> None:
             f"steered ({methods}): remove its control, or use tune_a_video, sdedit or "
             "frame_by_frame"
         )
+
+
+def check_groups(state: State) -> None:
+    """Refuse a group where a variant's method prepares each video by itself.
+
+    Raises:
+        UserError: names the variant and the group.
+    """
+    groups = member_ids(state.manifest.videos)
+    for name, view in state.views.items():
+        kinds = [stage.kind for stage in view.method.stages() if stage.kept]
+        if groups and kinds and ADAPTER not in kinds:
+            group, ids = next(iter(groups.items()))
+            raise UserError(
+                f"variant {name!r}: method {view.config.method!r} tunes no adapter, so it cannot "
+                f"tune the {len(ids)} videos of group {group!r} together: leave out the variant, "
+                "or group in its manifest"
+            )
 
 
 def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:

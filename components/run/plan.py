@@ -6,6 +6,7 @@ no Ray.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
@@ -16,9 +17,10 @@ from components.controls.maker import FILES
 from components.errors import UserError
 from components.manifest.edits import VideoEntry
 from components.records.keys import content_key
-from components.run.clips import reading_version
+from components.run.clips import clip_reference, reading_version
 from components.run.controlled import MapKey
 from components.run.current import State
+from components.run.tuning import StageId, stage_ids, tune_items
 from components.run.view import PlannedEdit, View
 from components.steps.caption import CaptionItem
 from components.steps.control import ControlItem
@@ -36,14 +38,6 @@ READS_CLIPS = ("caption", "control", "tune", "sample", "score")
 """The steps that may read the sources again."""
 
 
-TUNED = (ADAPTER, LATENTS)
-"""Kinds of stages whose tables are their own."""
-
-
-StageId = tuple[str, str]
-"""A video's id and the key of a stage's work."""
-
-
 def ingest_key(entry: VideoEntry, version: str, video: VideoConfig, mask: str | None = None) -> str:
     """Content key of reading one version of one source, with one version of its mask."""
     # Of no part without it, so that failures of videos without masks keep their keys.
@@ -59,13 +53,6 @@ def ingest_key(entry: VideoEntry, version: str, video: VideoConfig, mask: str | 
         reading_version=READING_VERSION,  # what one version refuses another may read
         **masked,
     )
-
-
-def clip_reference(row: Row) -> Row:
-    """The columns of a ``videos`` row that lead back to the clip's frames, as JSON values."""
-    names = ("video_id", "video_key", "uri", "sha256", "num_frames", "width", "height", "fit")
-    others = ("fps", "frame_indices", "mask_uri", "mask_sha256")
-    return {name: row[name] for name in (*names, *others)}
 
 
 def plan_items(
@@ -107,11 +94,6 @@ def plan_items(
     if step == "control":  # a worker holds one model at a time
         found.sort(key=lambda item: item.maker)
     return found
-
-
-def stage_ids(item: PrepareItem) -> set[StageId]:
-    """The stages that an item does."""
-    return {(item.video_id, row["work_key"]) for row in item.wanted}
 
 
 class Plan:
@@ -273,34 +255,21 @@ class Plan:
             attempt=attempt,
         )
 
+    @functools.cached_property
+    def lost(self) -> set[tuple[str, str]]:
+        """Steps with the videos or edits that have failed there for good."""
+        ids = {
+            (row["step"], row["edit_id"] or row["video_id"]): row for row in self.view.open_failures
+        }
+        return {
+            (step, one)
+            for (step, one), row in ids.items()
+            if self.attempt(step, row["item_key"], one) is None
+        }
+
     def tune_items(self) -> list[PrepareItem]:
-        """Videos to prepare, or to go on with where the first stages are there."""
-        items = []
-        for video_id, stages in self.view.stages.items():
-            if not (wanted := self.view.wanted(video_id)):
-                continue
-            if self.view.tunes_with_control and video_id not in self.view.controlled.ready:
-                continue
-            key = wanted[0][0].work_key
-            if (attempt := self.attempt("tune", key, video_id)) is not None:
-                items.append(
-                    PrepareItem(
-                        item_key=key,
-                        video_id=video_id,
-                        variant=self.view.name,
-                        video_row=clip_reference(self.view.videos[video_id]),
-                        source_prompt=self.view.captions[video_id],
-                        seed_key=stages[0].key,
-                        wanted=[one.row() for one, _ in wanted],
-                        made=self.view.made(video_id),
-                        controls=self.view.controlled.items(video_id)
-                        if self.view.tunes_with_control
-                        else [],
-                        long=any(long for _, long in wanted),
-                        attempt=attempt,
-                    )
-                )
-        return items
+        """See ``tuning.tune_items``."""
+        return tune_items(self)
 
     def sample_items(self, versions: Mapping[str, str] = _NOTHING) -> list[SampleItem]:
         """Videos with the edits that are still to be made of each; see ``plan_items``."""
@@ -318,7 +287,7 @@ class Plan:
     def _sample_item(self, video_id: str, edits: list[Row]) -> SampleItem:
         row, stages = self.view.videos[video_id], self.view.stages[video_id]
         adapter = next((key.key for key in stages if key.kind == ADAPTER), None)
-        own = [key.key for key in stages if key.kind not in TUNED]
+        own = [key.key for key in stages if key.kind not in (ADAPTER, LATENTS)]
         return SampleItem(
             video_id=video_id,
             video_key=row["video_key"],
@@ -327,7 +296,7 @@ class Plan:
             fps=self.view.clips.fps(row),
             source_fps=row["fps"],
             source_prompt=self.view.captions[video_id],
-            seed_key=stages[0].key if stages else row["video_key"],
+            seed_key=self.view.seed_key(video_id),
             made=self.view.made(video_id),
             stages={
                 "adapter_key": adapter,
@@ -335,6 +304,7 @@ class Plan:
                 "artefact_key": own[-1] if own else None,
             },
             controls=self.view.controlled.items(video_id),
+            mask=self.view.controlled.mask_item(video_id),
             edits=edits,
         )
 

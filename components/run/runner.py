@@ -17,12 +17,13 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.origins import check_addresses, check_controls, source_versions
-from components.run.plan import READS_CLIPS, Plan, StageId, plan_items, stage_ids
+from components.run.origins import check_addresses, check_controls, check_groups, source_versions
+from components.run.plan import READS_CLIPS, Plan, plan_items
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
 from components.run.status import Status, run_status
+from components.run.tuning import StageId, stage_ids
 from components.steps import STEPS
 from components.steps.caption import check_backend
 from components.steps.ingest import IngestWorker
@@ -102,6 +103,7 @@ class Runner:
         check_sizes(state)
         check_addresses(state)
         check_controls(state)
+        check_groups(state)
 
     def state(self) -> State:
         """A fresh reading of the tables."""
@@ -175,9 +177,10 @@ class Runner:
             self._known = None
             if not lost and step != "tune":
                 return total
-            if not lost:  # what two variants share may have held back the second
+            if not lost:  # what two variants or a group share may have held back the others
                 tried.update(*map(stage_ids, items))
-                if len(self._state().distinct(step)) < 2:  # noqa: PLR2004
+                views = self._state().distinct(step)
+                if len(views) < 2 and not any(view.groups for view in views):  # noqa: PLR2004
                     return total
 
     def _missing(

@@ -83,7 +83,7 @@ def view_status(view: View) -> Status:
         "caption": view.captions,
         "tune": view.prepared,
     }
-    maps = sum(len(view.controlled.kinds(name)) for name in view.controlled.nets)
+    maps = sum(len(view.controlled.kinds(name)) for name in view.controlled.asked)
     done_maps = sum(len(view.controlled.rows(name)) for name in view.controlled.maps)
     unsteered = {video_id for step, video_id in failed if step == "control"}
     for step, done in done_videos.items():
@@ -126,7 +126,7 @@ def _lost_maps(view: View, lost: Collection[str]) -> int:
         if row["step"] == "control"
     }
     count = 0
-    for name in view.controlled.nets:
+    for name in view.controlled.asked:
         if name in view.videos:
             left = view.controlled.missing(name)
             count += sum((one.work_key, name) in keys for one in left)

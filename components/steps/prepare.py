@@ -25,17 +25,17 @@ from components.steps.ledger import Ledger
 from components.steps.methods import (
     Methods,
     base_columns,
-    controls_of,
     foreign_errors,
-    source_of,
 )
-from components.steps.preparation import PrepareItem
-from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.preparation import Member, PrepareItem
+from components.steps.source import source_of
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader, latents_columns
 from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
+from components.storage.writer import RowWriter
 from methods.method import ADAPTER, LATENTS, Artefact, Desk, Method, Source
 from tav_model.memory import peak_bytes, reset_peak
 
@@ -81,11 +81,13 @@ class PrepareWorker(ItemWorker):
             with expected_errors():
                 self._work(item, left)
         except ItemError as error:
-            return self._fail(dataclasses.replace(item, item_key=left[0]), error)
+            return fail(self._writer, item, left[0], error, self._context)
         return Outcome(item.video_id, None, time.perf_counter() - started)
 
     def _work(self, item: PrepareItem, left: list[str]) -> None:
         """Do the stages, and take the key of each that is done from those that are left."""
+        if item.problem is not None:
+            raise ItemError(item.problem)
         context = self._context.of(item.variant)
         with self._scratch() as folder:
             started = time.perf_counter()
@@ -98,14 +100,20 @@ class PrepareWorker(ItemWorker):
             self._store.delete(_checkpoint(item))
 
     def _source(self, item: PrepareItem, method: Method, folder: Path) -> Source:
-        steered = controls_of(item.controls, self._store, folder)
-        return source_of(item, self._context.of(item.variant).config, method, steered)
+        config = self._context.of(item.variant).config
+        others = [
+            source_of(Member(**row), config, method, self._store, folder, group=item.group)
+            for row in item.others
+        ]
+        return source_of(item, config, method, self._store, folder, others=others)
 
     def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
         method = self._methods.of(item.variant)
         name = self._context.of(item.variant).config.method
         source = self._source(item, method, folder)
-        prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
+        prepared = {
+            row["kind"]: self._artefacts.fetch(item.video_id, row, folder) for row in item.made
+        }
         desk_folder = folder / "desk"
         desk_folder.mkdir()
         desk = Desk(
@@ -151,10 +159,12 @@ class PrepareWorker(ItemWorker):
         uri = f"{folder}/{digest_name(stage['key'], sha256)}.safetensors"
         self._store.write_file(uri, artefact.path)
         clip = {"video_key": item.video_row["video_key"], "source_prompt": item.source_prompt}
+        members = [item.video_id, *(row["video_id"] for row in item.others)]
         made = {**clip, "uri": uri, "sha256": sha256, "nbytes": nbytes}
         if artefact.kind == ADAPTER:
             facts = {name: artefact.facts.get(name) for name in _ADAPTER_FACTS}
-            return {"adapter_key": stage["key"], **made, **facts}
+            group = {"group_videos": members if item.group else None}
+            return {"adapter_key": stage["key"], **made, **group, **facts}
         return {
             "artefact_key": stage["key"],
             "before_key": stage["before"],
@@ -172,6 +182,26 @@ class PrepareWorker(ItemWorker):
                 config_hash=context.config_hash, device=config.model.device, started=started
             ),
         }
+
+
+def fail(
+    writer: RowWriter, item: PrepareItem, key: str, error: ItemError, context: StepContext
+) -> Outcome:
+    """Give the failure rows of a stage to the writer, and return the item's outcome.
+
+    Args:
+        writer: Takes the rows.
+        item: What was at work.
+        key: The stage's ``work_key``.
+        error: What happened.
+        context: Of the step.
+    """
+    own, *others = item.failing(key)
+    outcome = record_failure(writer, "tune", own, error, context)
+    for other in others:
+        told = type(error)(f"the group {item.group!r} could not be tuned: {error}")
+        record_failure(writer, "tune", other, told, context)
+    return outcome
 
 
 def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
@@ -223,10 +253,11 @@ class Artefacts:
         self._store = store
         self._latents = LatentsReader(store)
 
-    def fetch(self, row: Row, folder: Path) -> Any:
+    def fetch(self, video_id: str, row: Row, folder: Path) -> Any:
         """What ``methods.method.Prepared`` holds of one artefact.
 
         Args:
+            video_id: Whose it is.
             row: As in ``PrepareItem.made``.
             folder: Where its file is put.
 
@@ -234,7 +265,7 @@ class Artefacts:
             TransientError: the object or the row is gone, or is not what the row says.
         """
         if row["kind"] == LATENTS:
-            return self._latents.read(row["part"], row["key"], row["name"])
+            return self._latents.read(row["part"], video_id, row["key"], row["name"])
         path = folder / f"{row['key']}.safetensors"
         self._store.fetch_checked(row["uri"], path, row["sha256"])
         return path

@@ -57,7 +57,7 @@ class ScoreItem:
     sha256: str
     protocol: str
     source: Row | None = None
-    """What leads back to the source clip's frames (see ``plan.clip_reference``) and its
+    """What leads back to the source clip's frames (see ``clips.clip_reference``) and its
     ``source_prompt``; none where the protocol asks for neither."""
     attempt: int = 1
 

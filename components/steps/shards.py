@@ -19,9 +19,9 @@ from components.log import VideoLog, setup_worker_logging
 from components.steps.ledger import Ledger
 from components.steps.losses import is_loss, is_worker_death, refusal
 from components.steps.preparation import PrepareItem
-from components.steps.prepare import PrepareWorker
+from components.steps.prepare import PrepareWorker, fail
 from components.steps.spread import items_from_json, items_to_json
-from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
+from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.writer import RowWriter
 
 logger = logging.getLogger(__name__)
@@ -290,5 +290,5 @@ def _blame(item: PrepareItem, deaths: int, crash: str, context: StepContext) -> 
         f"{crash} Give it more memory, use fewer frames or tune.gradient_checkpointing=true"
     )
     writer = RowWriter(context.store())
-    record_failure(writer, "tune", item, error, context)
+    fail(writer, item, item.item_key, error, context)
     writer.flush()

@@ -91,6 +91,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("video_id", pa.string()),
         ("video_key", pa.string()),
         ("source_prompt", pa.string()),
+        ("group_videos", pa.list_(pa.string())),
         ("uri", pa.string()),
         ("sha256", pa.string()),
         ("nbytes", pa.int64()),

@@ -143,10 +143,10 @@ def _dot(card: int, tile: Tile, place: tuple[float, float], variants: Sequence[s
 
 def _compute_seconds(rows: Iterable[ReportRow]) -> float:
     """Tuning and sampling, each once where several edits or variants share it."""
-    tuned: dict[tuple[str, str | None], float] = {}
+    tuned: dict[tuple[str | tuple[str, ...], str | None], float] = {}
     sampled: dict[tuple[str, str], float] = {}
     for row in rows:
-        tuned[row.video_id, row.adapter_key] = row.tune_seconds or 0.0
+        tuned[row.group or row.video_id, row.adapter_key] = row.tune_seconds or 0.0
         sampled[row.edit_id, row.edit_key] = row.seconds
     return sum(sampled.values()) + sum(tuned.values())
 

@@ -82,13 +82,13 @@ def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> No
     }
     for name, latents in wanted.items():
         for part in (paths[name], planned[name]):
-            found = LatentsReader(store).read(part, name, "i")
+            found = LatentsReader(store).read(part, name, name, "i")
             assert found.dtype == np.float16
             assert np.array_equal(found, latents)
     with pytest.raises(TransientError, match="is gone: run again to invert anew"):
-        LatentsReader(store).read(paths["a"], "a", "another")
+        LatentsReader(store).read(paths["a"], "a", "a", "another")
     with pytest.raises(TransientError, match="holds no latents of a another"):
-        LatentsReader(store).read(planned["a"], "a", "another")
+        LatentsReader(store).read(planned["a"], "a", "a", "another")
 
 
 def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:
