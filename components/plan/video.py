@@ -16,7 +16,7 @@ from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
 from tav_model.config import ControlConfig, ModelConfig
 from tav_model.cost import UNetCost, unet_cost
-from tav_model.cost_control import controlnet_cost
+from tav_model.cost_control import adapter_cost, controlnet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.windows import windows_of
@@ -42,7 +42,7 @@ class BaseConfigs:
     vae: Mapping[str, Any]
     text: Mapping[str, Any]
     nets: tuple[tuple[ControlConfig, Mapping[str, Any]], ...] = ()
-    """Of the run's own nets that steer edits."""
+    """Of the nets that steer the edits of a clip."""
 
     @property
     def factor(self) -> int:
@@ -95,7 +95,12 @@ class VideoCost:
                 for net, file in base.nets
                 if net.kind == "controlnet"
             ]
-            """A T2I-Adapter is asked once a clip and is small beside them: it is not counted."""
+            self._adapters = [
+                adapter_cost(file, clip, factor)
+                for net, file in base.nets
+                if net.kind == "t2i_adapter"
+            ]
+            """Each is asked once a clip, so that its time is not counted."""
 
     @property
     def train_flops(self) -> float:
@@ -163,7 +168,10 @@ class VideoCost:
         # One net after the other, while the UNet's skips are not there yet.
         working = max([unet.working, *(cost.working for _, cost in self._nets)])
         working += sum(cost.given for _, cost in self._nets[:1])
-        step = passes.rows * share * working * self._number
+        # T2I-Adapters' features are kept of the whole clip; a call has them for each row, twice.
+        kept = sum(cost.given for cost in self._adapters)
+        working += 2 * kept * frames // self._video.num_frames
+        step = (passes.rows * share * working + kept) * self._number
         if passes.train:
             numbers = unet.saved
             if self._config.tune.gradient_checkpointing:
@@ -223,7 +231,9 @@ class VideoCost:
         assert self._base is not None
         frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
         frozen += text_parameters(self._base.text)
-        frozen += sum(cost.parameters for _, cost in self._nets)
+        frozen += sum(
+            cost.parameters for cost in (*(one for _, one in self._nets), *self._adapters)
+        )
         device = self._config.model.device.partition(":")[0]
         # On a CPU the tuned weights' initial values, which lie there for every video, count, too.
         copies = 2 if device == "cpu" else 1

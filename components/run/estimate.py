@@ -126,6 +126,8 @@ def plan_run(
         steps["tune"].seconds = known_sum(costs[name].tune_seconds() for name in tuned)
         steps["sample"].seconds = known_sum(costs[name].sample_seconds() for name in sampled)
     steps["tune"].peak_bytes = known_max(costs[name].tune_bytes() for name in tuned)
+    made = [view.name for view in state.distinct("control")]
+    steps["control"].peak_bytes = known_max(costs[name].control_bytes() for name in made)
     steps["sample"].peak_bytes = known_max(costs[name].sample_bytes() for name in sampled)
     notes += [
         f"what {name} ({works[name].view.config.method}) takes is not known: nobody has counted it"
@@ -143,7 +145,7 @@ def plan_run(
         steps=steps,
         storage_bytes=sum(costs[name].tune_storage() for name in tuned)
         + sum(costs[name].sample_storage() for name in sampled)
-        + sum(costs[view.name].control_storage() for view in state.distinct("control"))
+        + sum(costs[name].control_storage() for name in made)
         + first.previews(works[first.view.name]),
         shards=sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
