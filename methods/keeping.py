@@ -51,6 +51,7 @@ class Kept:
         from tav_model.words import watched
 
         if config.keep_outside == "nothing":
+            self._source, self._levels = None, ()
             yield None
         elif config.keep_outside == "attention":
             words = [_words(base, source.prompt, prompt) for prompt in prompts]

@@ -258,13 +258,11 @@ class Plan:
     @functools.cached_property
     def lost(self) -> set[tuple[str, str]]:
         """Steps with the videos or edits that have failed there for good."""
-        ids = {
-            (row["step"], row["edit_id"] or row["video_id"]): row for row in self.view.open_failures
-        }
+        ids = ((row, row["edit_id"] or row["video_id"]) for row in self.view.open_failures)
         return {
-            (step, one)
-            for (step, one), row in ids.items()
-            if self.attempt(step, row["item_key"], one) is None
+            (row["step"], one)
+            for row, one in ids
+            if self.attempt(row["step"], row["item_key"], one) is None
         }
 
     def tune_items(self) -> list[PrepareItem]:

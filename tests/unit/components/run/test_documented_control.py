@@ -43,7 +43,7 @@ def test_the_documented_example_runs(
         plain = digests[row["edit_key"]]
         assert plain == digests[edits["canny"][edit]["edit_key"]], "untrained, it changes nothing"
         assert plain != digests[edits["soft"][edit]["edit_key"]]
-        assert plain != digests[edits["kept"][edit]["edit_key"]]
+        assert row["edit_key"] != edits["kept"][edit]["edit_key"]
     write_report(state.store, collect(state.store, state.selection()))
     page = Path(document["run"], INDEX).read_text("utf-8")
     assert page.count('aria-label="Control map: ') == 4, "two maps for each of two edits"
