@@ -17,7 +17,14 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import (
+    AdapterConfig,
+    ControlConfig,
+    InvertConfig,
+    ModelConfig,
+    SampleConfig,
+    TuneConfig,
+)
 
 Frames = NDArray[np.uint8]
 """(F, H, W, 3), RGB."""
@@ -31,6 +38,8 @@ Prepared = Mapping[str, Any]
 
 ADAPTER = "adapter"
 """Kind of the stage whose artefact is tuned weights (table ``adapters``)."""
+EXACT = "exact"
+"""In ``Prepared``: the file of the first stage's artefact as it is without ``Stage.form``."""
 LATENTS = "latents"
 """Kind of the stage whose artefact is inverted latents (table ``latents``)."""
 
@@ -51,6 +60,7 @@ class Settings:
     control_tunes: bool = False
     """Whether what steers edits steers tuning, too (``control.tune``)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
@@ -169,6 +179,10 @@ class Stage:
     """``adapter``, ``latents``, or a name of the method's own; letters, digits and ``_``."""
     parts: Mapping[str, Any]
     """Settings that the content depends on: JSON values and config dataclasses."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """Likewise those of the form in which it is kept, which change nothing of its making: they are
+    in its key and in no seed. Where a run has the artefact without them, ``prepare`` is given that
+    as ``EXACT``. Of the first stage alone."""
     long: bool = False
     """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
     kept: bool = True

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, Literal
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
 TunedSet = Literal["paper", "attention", "all"]
+Encoding = Literal["fp32", "fp16", "low_rank", "sign", "int4"]
 
 _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _PARAMETERS = ("paper", "attention", "all")
+_ENCODINGS = ("fp32", "fp16", "low_rank", "sign", "int4")
 _STARTS = ("inversion", "noise")
 MAX_STEPS = 1000
 """Of inversion and sampling."""
@@ -200,6 +202,39 @@ class TuneConfig:
             ">= 0",
             "Use 0 for no checkpoints.",
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig:
+    """How a tuned adapter is stored; inversion and sampling see what is stored.
+
+    It changes nothing of the tuning, and its seeds are not drawn from it.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    encoding: Encoding = "fp32"
+    """`fp32` is the tuned weights to the bit; the others hold what tuning changed: in `fp16`, as a
+    product of two thin int8 factors (`low_rank`), as one bit a number and a scale a row (`sign`),
+    or in four bits a number (`int4`)."""
+    rank: int = field(default=64, metadata=_UNLESS_DEFAULT)
+    """Columns of low_rank's factors."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(
+            self.encoding in _ENCODINGS,
+            "encoding",
+            self.encoding,
+            f"one of {_ENCODINGS}",
+            "fp32 is exact.",
+        )
+        require(self.rank >= 1, "rank", self.rank, ">= 1", "64 takes 9.6 MB of SD 1.4.")
+        unused = self.encoding == "low_rank" or self.rank == 64  # noqa: PLR2004
+        require(unused, "rank", self.rank, "left out", "Only low_rank has one.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -290,7 +290,7 @@ class Plan:
                         variant=self.view.name,
                         video_row=clip_reference(self.view.videos[video_id]),
                         source_prompt=self.view.captions[video_id],
-                        seed_key=stages[0].key,
+                        seed_key=stages[0].seed_key,
                         wanted=[one.row() for one, _ in wanted],
                         made=self.view.made(video_id),
                         controls=self.view.controlled.items(video_id)
@@ -327,7 +327,7 @@ class Plan:
             fps=self.view.clips.fps(row),
             source_fps=row["fps"],
             source_prompt=self.view.captions[video_id],
-            seed_key=stages[0].key if stages else row["video_key"],
+            seed_key=stages[0].seed_key if stages else row["video_key"],
             made=self.view.made(video_id),
             stages={
                 "adapter_key": adapter,

@@ -26,7 +26,7 @@ from components.steps.methods import answering, make_method
 from components.steps.score import judges_revision, score_key
 from components.storage.tables import Row
 from eval.protocols.evidence import CLIP, READER
-from methods.method import ADAPTER, Method
+from methods.method import ADAPTER, EXACT, Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,10 +144,12 @@ class View:
 
     def wanted(self, video_id: str) -> list[tuple[StageKey, bool]]:
         """The stages of a captioned video that are kept and not there, and whether each is long."""
+        made = self.tables.made
         return [
-            (key, stage.long)
+            # What is there without its form is brought into it in seconds.
+            (key, stage.long and (video_id, key.kind, key.exact, key.name) not in made)
             for key, stage in self._kept(video_id)
-            if (video_id, key.kind, key.key, key.name) not in self.tables.made
+            if (video_id, key.kind, key.key, key.name) not in made
         ]
 
     def made(self, video_id: str) -> list[Row]:
@@ -156,6 +158,10 @@ class View:
         for key, _ in self._kept(video_id):
             row = self.tables.made.get((video_id, key.kind, key.key, key.name))
             found += [] if row is None else [key.row() | row]
+            if row is None and key.exact:
+                row = self.tables.made.get((video_id, key.kind, key.exact, key.name))
+                exact = {"kind": EXACT, "key": key.exact}
+                found += [] if row is None else [key.row() | exact | row]
         return found
 
     def _kept(self, video_id: str) -> list[tuple[StageKey, Any]]:

@@ -154,7 +154,7 @@ class PrepareWorker(ItemWorker):
         made = {**clip, "uri": uri, "sha256": sha256, "nbytes": nbytes}
         if artefact.kind == ADAPTER:
             facts = {name: artefact.facts.get(name) for name in _ADAPTER_FACTS}
-            return {"adapter_key": stage["key"], **made, **facts}
+            return {"adapter_key": stage["key"], **made, **facts, **_said(artefact.path)}
         return {
             "artefact_key": stage["key"],
             "before_key": stage["before"],
@@ -206,6 +206,16 @@ def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
         name: value if value is None else _number(value) for name, value in artefact.facts.items()
     }
     return dataclasses.replace(artefact, facts=facts)
+
+
+def _said(path: Path) -> Row:
+    """What an adapter's file says of its encoding (see ``tav_model.adapter``)."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        said: dict[str, str] = file.metadata() or {}
+    encoding = said.get("encoding", "fp32")
+    return {"encoding": encoding, "decoded_sha256": said.get("decoded_sha256")}
 
 
 def _number(value: Any) -> float | int:

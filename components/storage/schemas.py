@@ -98,6 +98,8 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("steps", pa.int32()),
         ("final_loss", pa.float64()),
         ("peak_bytes", pa.int64()),
+        ("encoding", pa.string()),
+        ("decoded_sha256", pa.string()),
         *_MODEL,
         *_PROVENANCE,
     ],
