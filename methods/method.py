@@ -218,7 +218,13 @@ class Checkpoint(Protocol):
         """Fetch the last state into a local file; false where there is none."""
 
     def write(self, path: Path) -> None:
-        """Keep a local file's content in place of the last state."""
+        """Keep a local file's content in place of the last state; the file is moved away.
+
+        It may raise what is no ``Exception``, to end a worker that was told to stop.
+        """
+
+    def due(self) -> bool:
+        """Whether the state is wanted at once, as the worker was told to stop: ask after a step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

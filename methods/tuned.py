@@ -118,6 +118,7 @@ class TunedMethod(Method):
             seed=source.seed,
             on_step=lambda step, loss: desk.progress(step, config.steps, loss),
             on_checkpoint=on_checkpoint,
+            checkpoint_due=desk.checkpoint.due,
             resume=load_state(desk, source.video_id),
             steering=self._nets.steering(self._base, source) if steered else None,
         )

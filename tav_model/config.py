@@ -170,7 +170,11 @@ class TuneConfig:
     gradient_checkpointing: bool = field(default=False, metadata=_NOT_KEY)
     """Recompute activations in the backward pass: a fraction of the memory, a third more time."""
     checkpoint_every: int = field(default=100, metadata=_NOT_KEY)
-    """Steps between checkpoints that an interrupted tuning resumes from; 0 makes none."""
+    """Steps between checkpoints that an interrupted tuning resumes from, on the node's own disk; 0
+    makes none but when the worker is told to stop."""
+    checkpoint_upload_seconds: float = field(default=600.0, metadata=_NOT_KEY)
+    """Seconds between checkpoints that also go to the run's store: what the loss of a node costs at
+    most. 0 uploads each; a worker that is told to stop uploads at once."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -201,6 +205,13 @@ class TuneConfig:
             self.checkpoint_every,
             ">= 0",
             "Use 0 for no checkpoints.",
+        )
+        require(
+            self.checkpoint_upload_seconds >= 0,
+            "checkpoint_upload_seconds",
+            self.checkpoint_upload_seconds,
+            ">= 0",
+            "Use 0 to upload each checkpoint.",
         )
 
 

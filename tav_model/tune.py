@@ -164,6 +164,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     seed: int,
     on_step: Callable[[int, float], None] | None = None,
     on_checkpoint: Callable[[TuneState], None] | None = None,
+    checkpoint_due: Callable[[], bool] | None = None,
     resume: TuneState | Path | None = None,
     steering: Steering | None = None,
 ) -> TuneResult:
@@ -177,6 +178,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
         seed: seeds the one CPU generator of all draws (posterior, noise, timestep).
         on_step: called with (step, loss), steps counted from 1; on a GPU ten at a time.
         on_checkpoint: called every `config.checkpoint_every` steps.
+        checkpoint_due: asked after every step; where it says so, there is one at once.
         resume: a state of this same run, or the file of one; on the same device and software the
             result is bit-equal to an uninterrupted run's (on CUDA under
             `torch.use_deterministic_algorithms`).
@@ -219,6 +221,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     for step in range(len(losses) + 1, config.steps + 1):
         pending.append(_draw_and_step(trainer, moments, text, generator))
         due = config.checkpoint_every > 0 and step % config.checkpoint_every == 0
+        due = due or (checkpoint_due is not None and checkpoint_due())
         if step % every == 0 or due or step == config.steps:
             _fetch(pending, losses, base.dtype, on_step)
         if due and on_checkpoint is not None:
