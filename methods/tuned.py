@@ -130,7 +130,7 @@ class TunedMethod(Method):
             kind=ADAPTER,
             path=path,
             facts={
-                "steps": config.steps,
+                "steps": len(result.losses),
                 "num_params": result.num_params,
                 "final_loss": result.losses[-1] if result.losses else None,
             },
@@ -146,7 +146,8 @@ class TunedMethod(Method):
         kept = {name: value for name, value in metadata.items() if name != "format"}
         save_encoded(path, self._base, adapter, kept, self.settings.adapter)
         numbers = sum(tensor.numel() for tensor in adapter.values())
-        facts = {"steps": self.settings.tune.steps, "num_params": numbers}
+        steps = int(metadata.get("stopped_at", self.settings.tune.steps))
+        facts = {"steps": steps, "num_params": numbers}
         return Artefact(kind=ADAPTER, path=path, facts=facts)
 
 

@@ -139,6 +139,42 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopConfig:
+    """When tuning stops by itself: the loss of fixed pairs of noise and level falls no more.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    patience: int = 5
+    """Looks in a row without a gain after which it stops."""
+    min_steps: int = 100
+    """Steps before which it does not stop."""
+    min_gain: float = 0.01
+    """Part of the smoothed loss that counts as a gain over the best so far."""
+    every: int = 24
+    """Steps between two looks."""
+    pairs: int = 4
+    """Pairs of noise and level, each a forward pass (0.41 of a step's FLOPs) at every look."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(self.patience >= 1, "patience", self.patience, ">= 1", "Use 5.")
+        require(self.min_steps >= 0, "min_steps", self.min_steps, ">= 0", "Use 100.")
+        require(0 <= self.min_gain < 1, "min_gain", self.min_gain, "in [0, 1)", "Use 0.01.")
+        require(self.pairs >= 1, "pairs", self.pairs, ">= 1", "Use 4.")
+        require(
+            self.every >= 6 * self.pairs,
+            "every",
+            self.every,
+            f">= {6 * self.pairs}, six times pairs",
+            "Looks then cost 7 % of the tuning at most.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TuneConfig:
     """One-shot tuning (arXiv 2212.11565, section 4.2; defaults of the official configs).
 
@@ -155,6 +191,8 @@ class TuneConfig:
     steps: int = 500
     """Optimiser steps, each on the whole clip with one fresh noise level; 0 leaves the initial
     weights (the paper's ablation "w/o tuning")."""
+    stop: StopConfig | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """When to stop before `steps`; none does all of them."""
     learning_rate: float = 3e-5
     """AdamW's learning rate; constant, no warm-up."""
     beta1: float = 0.9

@@ -224,13 +224,13 @@ def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
 
 
 def _said(path: Path) -> Row:
-    """What an adapter's file says of its encoding (see ``tav_model.adapter``)."""
+    """What an adapter's file says of its encoding (see ``tav_model.adapter``) and its tuning."""
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
         said: dict[str, str] = file.metadata() or {}
-    encoding = said.get("encoding", "fp32")
-    return {"encoding": encoding, "decoded_sha256": said.get("decoded_sha256")}
+    names = ("decoded_sha256", "stopped")
+    return {"encoding": said.get("encoding", "fp32"), **{name: said.get(name) for name in names}}
 
 
 def _number(value: Any) -> float | int:

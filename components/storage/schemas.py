@@ -100,6 +100,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
         ("peak_bytes", pa.int64()),
         ("encoding", pa.string()),
         ("decoded_sha256", pa.string()),
+        ("stopped", pa.string()),
         *_MODEL,
         *_PROVENANCE,
     ],
