@@ -147,7 +147,9 @@ def _difference(cell: Cell | None) -> str:
     if cell is None or cell.difference is None:
         return ""
     one = cell.difference
-    mark = " *" if one.low > 0 or one.high < 0 else ""
+    if one.low is None or one.high is None:  # of one video there is no interval
+        return f"{-one.mean:+.3f}"
+    mark = " *" if one.excludes_zero else ""
     return f"{-one.mean:+.3f} ({-one.high:+.3f} to {-one.low:+.3f}){mark}"
 
 

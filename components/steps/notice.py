@@ -34,8 +34,11 @@ class Preempted(BaseException):
 
 
 def heed_sigterm() -> None:
-    """Take SIGTERM for a notice from now on. To be called in the process's main thread."""
+    """Take SIGTERM for a notice from now on; only a process's main thread may say so."""
     global _former  # noqa: PLW0603 - a process has one handler
+    if threading.current_thread() is not threading.main_thread():
+        logger.warning("SIGTERM will end this worker at once: this is not its main thread")
+        return
     former = signal.signal(signal.SIGTERM, _on_sigterm)
     if former is not _on_sigterm:
         _former = former

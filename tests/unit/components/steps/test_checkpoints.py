@@ -216,3 +216,14 @@ def test_without_long_work_sigterm_ends_the_process_as_before() -> None:
     with pytest.raises(SystemExit) as ended:
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_in_another_thread_the_handler_stays_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    former = signal.getsignal(signal.SIGTERM)
+    thread = threading.Thread(target=notice.heed_sigterm)
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGTERM) is former
+    assert "not its main thread" in caplog.text
