@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _STALE_SECONDS = 24 * 3600.0
 """A state on the node's disk that is older was finished elsewhere."""
+_LEAST_BYTES = 8
+"""A safetensors file begins with the length of its header."""
 _MAX_HEADER = 1 << 20
 """Bytes of a safetensors header that are looked at; one of Stable Diffusion's takes 60 kB."""
 
@@ -108,13 +110,19 @@ class StoredCheckpoint:
 
     def _stored_step(self) -> int | None:
         """The step of the store's state; -1 where that cannot be said, none where there is none."""
+        found = self._store.stat(self._path)
+        if found is None:
+            return None
+        if found.size <= _LEAST_BYTES:  # of fewer no range can be asked for
+            return -1
         try:
             size = int.from_bytes(self._store.read_range(self._path, 0, 8), "little")
-            header = self._store.read_range(self._path, 8, 8 + min(size, _MAX_HEADER))
+            size = min(max(size, 1), _MAX_HEADER, found.size - _LEAST_BYTES)
+            header = self._store.read_range(self._path, 8, 8 + size)
             return _step_of(json.loads(header)["__metadata__"])
         except FileNotFoundError:
             return None
-        except (ValueError, LookupError, TypeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return -1
 
 
