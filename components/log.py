@@ -32,7 +32,7 @@ def setup_logging(*, verbose: bool = False, config: RunConfig | None = None) -> 
     handler.setFormatter(_Json(config.run) if config is not None and as_json else _Text())
     for name in ("httpx", "httpx2"):  # the hub's client: a line for each request
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("components", "tav_model", "eval"):
+    for name in ("components", "methods", "tav_model", "eval"):
         project = logging.getLogger(name)
         project.handlers[:] = [handler]
         project.propagate = False

@@ -179,7 +179,7 @@ class EditFriendly(TunedMethod):
 
         moments = self.moments(source)
         if ADAPTER in wanted:
-            yield self.tune(source, moments, desk)
+            yield self.tune(source, moments, desk, prepared)
         elif self._tunes:
             self.adapt(prepared)
         if NOISE not in wanted:

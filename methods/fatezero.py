@@ -165,7 +165,7 @@ class FateZero(TunedMethod):
 
         moments = self.moments(source)
         if ADAPTER in wanted:
-            yield self.tune(source, moments, desk)
+            yield self.tune(source, moments, desk, prepared)
         else:
             self.adapt(prepared)
         if INVERSION not in wanted:

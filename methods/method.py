@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 from methods.cost import ClipSize as ClipSize  # noqa: PLC0414
 from methods.cost import Cost as Cost  # noqa: PLC0414
 from methods.cost import Passes as Passes  # noqa: PLC0414
-from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import (
+    AdapterConfig,
+    ControlConfig,
+    InvertConfig,
+    ModelConfig,
+    SampleConfig,
+    TuneConfig,
+)
 
 Frames = NDArray[np.uint8]
 """(F, H, W, 3), RGB."""
@@ -35,6 +42,8 @@ Prepared = Mapping[str, Any]
 
 ADAPTER = "adapter"
 """Kind of the stage whose artefact is tuned weights (table ``adapters``)."""
+EXACT = "exact"
+"""In ``Prepared``: the file of the first stage's artefact as it is without ``Stage.form``."""
 LATENTS = "latents"
 """Kind of the stage whose artefact is inverted latents (table ``latents``)."""
 
@@ -55,6 +64,7 @@ class Settings:
     control_tunes: bool = False
     """Whether what steers edits steers tuning, too (``control.tune``)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
@@ -165,6 +175,10 @@ class Stage:
     """``adapter``, ``latents``, or a name of the method's own; letters, digits and ``_``."""
     parts: Mapping[str, Any]
     """Settings that the content depends on: JSON values and config dataclasses."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """Likewise those of the form in which it is kept, which change nothing of its making: they are
+    in its key and in no seed. Where a run has the artefact without them, ``prepare`` is given that
+    as ``EXACT``. Of the first stage alone."""
     long: bool = False
     """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
     kept: bool = True
@@ -200,7 +214,13 @@ class Checkpoint(Protocol):
         """Fetch the last state into a local file; false where there is none."""
 
     def write(self, path: Path) -> None:
-        """Keep a local file's content in place of the last state."""
+        """Keep a local file's content in place of the last state; the file is moved away.
+
+        It may raise what is no ``Exception``, to end a worker that was told to stop.
+        """
+
+    def due(self) -> bool:
+        """Whether the state is wanted at once, as the worker was told to stop: ask after a step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,6 +135,7 @@ class Text2Live(Method):
             seed=source.seed,
             on_step=desk.progress,
             on_checkpoint=on_checkpoint,
+            checkpoint_due=desk.checkpoint.due,
             resume=load_state(desk, source.video_id),
         )
         path = desk.folder / "atlas.safetensors"

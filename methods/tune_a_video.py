@@ -114,7 +114,7 @@ class TuneAVideo(TunedMethod):
     ) -> Iterator[Artefact]:
         moments = self.moments(source)
         if ADAPTER in wanted:
-            yield self.tune(source, moments, desk)
+            yield self.tune(source, moments, desk, prepared)
         else:
             self.adapt(prepared)
         if LATENTS in wanted:

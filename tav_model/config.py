@@ -11,10 +11,12 @@ from typing import Any, ClassVar, Literal, get_args
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
 TunedSet = Literal["paper", "attention", "all"]
+Encoding = Literal["fp32", "fp16", "low_rank", "sign", "int4"]
 
 _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _PARAMETERS = ("paper", "attention", "all")
+_ENCODINGS = ("fp32", "fp16", "low_rank", "sign", "int4")
 _STARTS = ("inversion", "noise")
 KeepOutside = Literal["nothing", "mask", "sam2", "attention"]
 _KEPT: tuple[str, ...] = get_args(KeepOutside)
@@ -139,6 +141,42 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopConfig:
+    """When tuning stops by itself: the loss of fixed pairs of noise and level falls no more.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    patience: int = 5
+    """Looks in a row without a gain after which it stops."""
+    min_steps: int = 100
+    """Steps before which it does not stop."""
+    min_gain: float = 0.01
+    """Part of the smoothed loss that counts as a gain over the best so far."""
+    every: int = 24
+    """Steps between two looks."""
+    pairs: int = 4
+    """Pairs of noise and level, each a forward pass (0.41 of a step's FLOPs) at every look."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(self.patience >= 1, "patience", self.patience, ">= 1", "Use 5.")
+        require(self.min_steps >= 0, "min_steps", self.min_steps, ">= 0", "Use 100.")
+        require(0 <= self.min_gain < 1, "min_gain", self.min_gain, "in [0, 1)", "Use 0.01.")
+        require(self.pairs >= 1, "pairs", self.pairs, ">= 1", "Use 4.")
+        require(
+            self.every >= 6 * self.pairs,
+            "every",
+            self.every,
+            f">= {6 * self.pairs}, six times pairs",
+            "Looks then cost 7 % of the tuning at most.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TuneConfig:
     """One-shot tuning (arXiv 2212.11565, section 4.2; defaults of the official configs).
 
@@ -155,6 +193,8 @@ class TuneConfig:
     steps: int = 500
     """Optimiser steps, each on the whole clip with one fresh noise level; 0 leaves the initial
     weights (the paper's ablation "w/o tuning")."""
+    stop: StopConfig | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """When to stop before `steps`; none does all of them."""
     learning_rate: float = 3e-5
     """AdamW's learning rate; constant, no warm-up."""
     beta1: float = 0.9
@@ -170,7 +210,11 @@ class TuneConfig:
     gradient_checkpointing: bool = field(default=False, metadata=_NOT_KEY)
     """Recompute activations in the backward pass: a fraction of the memory, a third more time."""
     checkpoint_every: int = field(default=100, metadata=_NOT_KEY)
-    """Steps between checkpoints that an interrupted tuning resumes from; 0 makes none."""
+    """Steps between checkpoints that an interrupted tuning resumes from, on the node's own disk; 0
+    makes none but when the worker is told to stop."""
+    checkpoint_upload_seconds: float = field(default=600.0, metadata=_NOT_KEY)
+    """Seconds between checkpoints that also go to the run's store: what the loss of a node costs at
+    most. 0 uploads each; a worker that is told to stop uploads at once."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -202,6 +246,46 @@ class TuneConfig:
             ">= 0",
             "Use 0 for no checkpoints.",
         )
+        require(
+            self.checkpoint_upload_seconds >= 0,
+            "checkpoint_upload_seconds",
+            self.checkpoint_upload_seconds,
+            ">= 0",
+            "Use 0 to upload each checkpoint.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig:
+    """How a tuned adapter is stored; inversion and sampling see what is stored.
+
+    It changes nothing of the tuning, and its seeds are not drawn from it.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    encoding: Encoding = "fp32"
+    """`fp32` is the tuned weights to the bit; the others hold what tuning changed: in `fp16`, as a
+    product of two thin int8 factors (`low_rank`), as one bit a number and a scale a row (`sign`),
+    or in four bits a number (`int4`)."""
+    rank: int = field(default=64, metadata=_UNLESS_DEFAULT)
+    """Columns of low_rank's factors."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(
+            self.encoding in _ENCODINGS,
+            "encoding",
+            self.encoding,
+            f"one of {_ENCODINGS}",
+            "fp32 is exact.",
+        )
+        require(self.rank >= 1, "rank", self.rank, ">= 1", "64 takes 9.6 MB of SD 1.4.")
+        unused = self.encoding == "low_rank" or self.rank == 64  # noqa: PLR2004
+        require(unused, "rank", self.rank, "left out", "Only low_rank has one.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,8 @@ class TuneState:
     """State of the CPU generator that all draws come from, uint8."""
     losses: Tensor
     """(step,) fp32."""
+    looks: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    """(n,) fp64, what `Stopper` saw; empty where nothing looks."""
     scaler: dict[str, float] = field(default_factory=dict)
     """fp16's gradient scaler; empty otherwise."""
     run: dict[str, str] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class TuneState:
             path: file to write; its folder must exist.
         """
         tensors = {"rng": self.rng, "losses": self.losses}
+        if self.looks.numel():
+            tensors["looks"] = self.looks
         for group in _GROUPS:
             values: dict[str, Tensor] = getattr(
                 self, "parameters" if group == "parameter" else group
@@ -81,6 +85,7 @@ class TuneState:
                     if name:
                         groups[group][name] = file.get_tensor(key)
                 rng, losses = file.get_tensor("rng"), file.get_tensor("losses")
+                looks = {"looks": file.get_tensor("looks")} if "looks" in file.keys() else {}  # noqa: SIM118
         except (OSError, SafetensorError) as err:
             msg = f"cannot read checkpoint {path.name}: {err}. Start the tuning anew."
             raise CheckpointError(msg) from err
@@ -92,6 +97,7 @@ class TuneState:
             adam_step=groups["adam_step"],
             rng=rng,
             losses=losses,
+            **looks,
             scaler=json.loads(metadata["scaler"]),
             run=json.loads(metadata["run"]),
         )

@@ -1,5 +1,6 @@
 """One-shot tuning of a base model on one clip (section 4.2 of arXiv 2212.11565)."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -13,19 +14,23 @@ from torch import Tensor
 from tav_model.adapter import adapter_of, apply_adapter, reset_adapter
 from tav_model.config import TuneConfig
 from tav_model.control import Steering
+from tav_model.draws import Draw, draw
 from tav_model.errors import NonFiniteLossError
 from tav_model.finite import remedy
 from tav_model.frames import to_model_range
 from tav_model.load import BaseModel
 from tav_model.memory import peak_bytes, reset_peak
 from tav_model.state import TuneState, adam_tensors, check_same_run, to_host
+from tav_model.stopping import Stopper, probe_levels
 from tav_model.text import check_prompt, encode_prompts
 from tav_model.trainer import Trainer
 from tav_model.unet import ClipUNet
-from tav_model.vae import Moments, encode_moments, sample_latents
+from tav_model.vae import Moments, encode_moments
 
 _FETCH_EVERY = {"cuda": 10}
 """Steps between looks at the losses: each look makes the host wait for the GPU."""
+_LOOKS_SEED = 1 << 62
+"""What the seed of a tuning's looks differs by from that of its steps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +46,8 @@ class TuneResult:
     peak_bytes: int
     """CUDA: most memory allocated during the tuning. CPU: most resident memory of the process."""
     metadata: dict[str, str]
-    """For `save_adapter`: base_identity, prompt, seed and the numbers of the config."""
+    """For `save_adapter`: base_identity, prompt, seed and the numbers of the config; of a tuning
+    that stopped by itself also `stopped`, which says why, and `stopped_at`, its steps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +71,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     seed: int,
     on_step: Callable[[int, float], None] | None = None,
     on_checkpoint: Callable[[TuneState], None] | None = None,
+    checkpoint_due: Callable[[], bool] | None = None,
     resume: TuneState | Path | None = None,
     steering: Steering | None = None,
     others: Sequence[TunedClip] = (),
@@ -81,6 +88,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
         seed: seeds the one CPU generator of all draws (clip, posterior, noise, timestep).
         on_step: called with (step, loss), steps counted from 1; on a GPU ten at a time.
         on_checkpoint: called every `config.checkpoint_every` steps.
+        checkpoint_due: asked after every step; where it says so, there is one at once.
         resume: a state of this same run, or the file of one; on the same device and software the
             result is bit-equal to an uninterrupted run's (on CUDA under
             `torch.use_deterministic_algorithms`).
@@ -122,32 +130,51 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     reset_peak(base.device)
     pending: list[Tensor] = []
     every = _FETCH_EVERY.get(base.device.type, 1)
-    for step in range(len(losses) + 1, config.steps + 1):
-        moments, text, trainer.steering = _drawn(shown, generator)
-        pending.append(_draw_and_step(trainer, moments, text, generator))
+    looks = () if state is None else state.looks.tolist()
+    stopper = _stopper(config, trainer, shown, seed, looks)
+    reason = "" if stopper is None else stopper.reason
+    last = len(losses) if reason else config.steps
+    for step in range(len(losses) + 1, last + 1):
+        one = _drawn(shown, generator)
+        seen = draw(one.moments, base.unet, base.scheduler, generator)
+        pending.append(_step(trainer, one, seen))
+        if stopper is not None:
+            stopper.after(step)
+            reason = stopper.reason
         due = config.checkpoint_every > 0 and step % config.checkpoint_every == 0
-        if step % every == 0 or due or step == config.steps:
+        due = due or (checkpoint_due is not None and checkpoint_due())
+        if step % every == 0 or due or reason or step == config.steps:
             _fetch(pending, losses, base.dtype, on_step)
         if due and on_checkpoint is not None:
-            on_checkpoint(_state_of(trainer, generator, losses, run))
+            on_checkpoint(_state_of(trainer, generator, losses, stopper, run))
+        if reason:
+            break
     adapter = adapter_of(base)
+    at = len(losses)
+    early = {"stopped": reason, "stopped_at": str(at)} if reason and at < config.steps else {}
     return TuneResult(
         adapter=adapter,
         losses=losses,
         num_params=sum(t.numel() for t in adapter.values()),
         peak_bytes=peak_bytes(base.device),
-        metadata=run,
+        metadata=run | early,
     )
 
 
-_Shown = tuple[Moments, Tensor, Steering | None]
-"""What a step sees of a clip: its posterior, its prompt (1, L, C), and what steers it."""
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a step sees of a clip."""
+
+    moments: Moments
+    text: Tensor
+    """(1, L, C), of its prompt."""
+    steering: Steering | None
 
 
 def _shown(base: BaseModel, one: TunedClip) -> _Shown:
     clip = one.clip
     moments = clip if isinstance(clip, Moments) else encode_moments(base, to_model_range(clip))
-    return moments, encode_prompts(base, [one.prompt]), one.steering
+    return _Shown(moments, encode_prompts(base, [one.prompt]), one.steering)
 
 
 def _drawn(shown: Sequence[_Shown], generator: torch.Generator) -> _Shown:
@@ -157,26 +184,29 @@ def _drawn(shown: Sequence[_Shown], generator: torch.Generator) -> _Shown:
     return shown[int(torch.randint(0, len(shown), (1,), generator=generator))]
 
 
-def _draw_and_step(
-    trainer: Trainer, moments: Moments, text: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Draw latents, noise, noise level and, of a long clip, a window, always in this order.
+def _step(trainer: Trainer, one: _Shown, seen: Draw) -> Tensor:
+    trainer.steering = one.steering
+    return trainer.step(seen.latents_BCFHW, seen.noise, seen.timesteps, one.text, seen.frames)[0]
 
-    Returns:
-        The loss.
-    """
-    latents = sample_latents(moments, generator)[None]
-    noise = torch.randn(latents.shape, generator=generator)
-    levels = trainer.scheduler.config.num_train_timesteps
-    timesteps = torch.randint(0, levels, (1,), generator=generator)
-    windows, frames, seen = trainer.unet.windows, latents.shape[2], None
-    if windows is not None and windows.divides(frames):
-        start = torch.randint(0, frames - windows.frames + 1, (1,), generator=generator)
-        seen = torch.tensor(windows.seen(int(start)))
-        latents, noise = latents[:, :, seen.to(latents.device)], noise[:, :, seen]
-    device = latents.device
-    frames_F = None if seen is None else seen.to(device)
-    return trainer.step(latents, noise.to(device), timesteps.to(device), text, frames_F)[0]
+
+def _look(trainer: Trainer, one: _Shown, seen: Draw) -> Tensor:
+    trainer.steering = one.steering
+    return trainer.loss(seen.latents_BCFHW, seen.noise, seen.timesteps, one.text, seen.frames)
+
+
+def _stopper(
+    config: TuneConfig, trainer: Trainer, shown: Sequence[_Shown], seed: int, looks: Sequence[float]
+) -> Stopper | None:
+    """What looks at the tuning at fixed noise, of several clips in turn; none without a rule."""
+    if config.stop is None:
+        return None
+    generator = torch.Generator().manual_seed(seed ^ _LOOKS_SEED)
+    pairs = []
+    for number, level in enumerate(probe_levels(config.stop.pairs)):
+        one = shown[number % len(shown)]
+        seen = draw(one.moments, trainer.unet, trainer.scheduler, generator, level)
+        pairs.append(functools.partial(_look, trainer, one, seen))
+    return Stopper(config.stop, pairs, looks)
 
 
 def _fetch(
@@ -199,9 +229,14 @@ def _fetch(
 
 
 def _state_of(
-    trainer: Trainer, generator: torch.Generator, losses: list[float], run: dict[str, str]
+    trainer: Trainer,
+    generator: torch.Generator,
+    losses: list[float],
+    stopper: Stopper | None,
+    run: dict[str, str],
 ) -> TuneState:
     optimizer, names = trainer.optimizer, trainer.names
+    looks = [] if stopper is None else stopper.looks
     return TuneState(
         step=len(losses),
         parameters=to_host(dict(zip(names, trainer.parameters, strict=True))),
@@ -210,6 +245,7 @@ def _state_of(
         adam_step=adam_tensors(optimizer, names, "step"),
         rng=generator.get_state(),
         losses=torch.tensor(losses, dtype=torch.float32),
+        looks=torch.tensor(looks, dtype=torch.float64),
         scaler=trainer.scaler.state_dict(),
         run=run,
     )

@@ -114,7 +114,7 @@ class Scene:
             "model": {"base": str(models / "base")},
             "video": {"num_frames": 4, "width": 64, "height": 64},
             "caption": {"model": str(models / "blip2"), "max_new_tokens": 8},
-            "tune": {"steps": 6, "checkpoint_every": 2},
+            "tune": {"steps": 6, "checkpoint_every": 2, "checkpoint_upload_seconds": 0},
             "invert": {"steps": 2},
             "sample": {"steps": 2},
             "score": {"model": str(models / "clip")},

@@ -17,6 +17,7 @@ from components.config.control import ControlsConfig
 from components.errors import UserError
 from components.syntax.document import document_tree
 from components.syntax.tree import Problems, to_plain
+from tav_model.config import AdapterConfig
 
 ConfigT = TypeVar("ConfigT")
 
@@ -85,6 +86,7 @@ def to_document(config: Any) -> dict[str, Any]:
         "only": (),
         "manifest_root": None,
         "control": dataclasses.asdict(ControlsConfig()),
+        "adapter": dataclasses.asdict(AdapterConfig()),
     }
     return {k: v for k, v in document.items() if k not in usual or v != usual[k]}
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 
 from components.config.control import ControlsConfig
 from eval.judges import check_names
-from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import AdapterConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 STRICT = {"extra": "forbid"}
 """Read by pydantic: an unknown key is an error."""
@@ -302,6 +302,7 @@ class RunConfig:
     video: VideoConfig = VideoConfig()
     caption: CaptionConfig = CaptionConfig()
     tune: TuneConfig = TuneConfig()
+    adapter: AdapterConfig = field(default=AdapterConfig(), metadata=KEYED_UNLESS_DEFAULT)
     invert: InvertConfig = InvertConfig()
     sample: SampleConfig = SampleConfig()
     control: ControlsConfig = field(default=ControlsConfig(), metadata=KEYED_UNLESS_DEFAULT)

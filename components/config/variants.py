@@ -14,7 +14,10 @@ from components.errors import UserError
 from methods.registry import method_names
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_VARY = ("method", "model", "tune", "invert", "sample", "control", "output", "seed")
+_VARY = (
+    *("method", "model", "tune", "adapter", "invert", "sample", "control"),
+    *("output", "seed"),
+)
 """What a variant may change, beside methods' sections; all else is shared by the run."""
 
 ReadConfig = Callable[[Any, str], RunConfig]

@@ -183,8 +183,15 @@ class VideoCost:
         return self._process() + MARGIN * max(step, self._decode_bytes())
 
     def adapter_bytes(self) -> float:
-        """Of the stored adapter; its tensors are fp32."""
-        return 4.0 * self.unet.tuned
+        """Of the stored adapter, in its encoding (see ``tav_model.encoding``)."""
+        stored, numbers, sides = self._config.adapter, self.unet.tuned, self.unet.tuned_sides
+        return {
+            "fp32": 4.0 * numbers,
+            "fp16": 2.0 * numbers,
+            "low_rank": min(2.0 * numbers, 1.0 * stored.rank * sides),
+            "sign": numbers / 8 + 4.0 * sides / 2,
+            "int4": numbers / 2 + 2.0 * numbers / 64,
+        }[stored.encoding]
 
     def video_bytes(self, kinds: Collection[str] | None = None) -> float:
         """Storage of what is prepared of a video, with its rows.

@@ -35,11 +35,19 @@ class StageKey:
     """Of latents the inversion, whose key is the adapter's."""
     before: str | None = None
     """Key of the stage that it stands on; none of the first."""
+    exact: str = ""
+    """The key without ``Stage.form``, where it has one: of its seed, and of what it can be made
+    of."""
 
     @property
     def work_key(self) -> str:
         """What the work is known by in ``failures``: two inversions of one adapter are two."""
         return content_key(adapter=self.key, inversion=self.name) if self.name else self.key
+
+    @property
+    def seed_key(self) -> str:
+        """What draws are seeded with, where it is the first stage."""
+        return self.exact or self.key
 
     def row(self) -> Row:
         """The same as JSON values."""
@@ -105,7 +113,11 @@ class StageKeys:
             else:
                 more = steered if stage.kind == ADAPTER else {}
                 key = make(video_key, source_prompt, before, mask, more)
-            found.append(StageKey(stage.kind, key, name, found[-1].key if found else None))
+            exact = key if stage.form else ""
+            if exact:
+                key = content_key(exact=exact, **stage.form)
+            before_key = found[-1].key if found else None
+            found.append(StageKey(stage.kind, key, name, before_key, exact))
         return tuple(found)
 
     @property

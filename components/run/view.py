@@ -29,7 +29,7 @@ from components.steps.methods import answering, make_method
 from components.steps.score import judges_revision, score_key
 from components.storage.tables import Row
 from eval.protocols.evidence import CLIP, READER
-from methods.method import ADAPTER, Method
+from methods.method import ADAPTER, EXACT, Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,8 +155,8 @@ class View:
         if not (stages := self.stages[video_id]):
             return clip
         if video_id in self.groups:  # each of its videos has noise of its own
-            return content_key(adapter=stages[0].key, video_key=clip)
-        return stages[0].key
+            return content_key(adapter=stages[0].seed_key, video_key=clip)
+        return stages[0].seed_key
 
     @property
     def tunes_with_control(self) -> bool:
@@ -173,24 +173,29 @@ class View:
     def wanted(self, video_id: str) -> list[tuple[StageKey, bool]]:
         """The stages of a captioned video that are kept and not there, and whether each is long."""
         return [
-            (key, stage.long)
+            # What is there without its form is brought into it in seconds.
+            (key, stage.long and self._row(video_id, key, key.exact) is None)
             for key, stage in self._kept(video_id)
-            if self._row(video_id, key) is None
+            if self._row(video_id, key, key.key) is None
         ]
 
     def made(self, video_id: str) -> list[Row]:
         """What is there of a captioned video's stages (see ``PrepareItem.made``)."""
         found = []
         for key, _ in self._kept(video_id):
-            row = self._row(video_id, key)
+            row = self._row(video_id, key, key.key)
             found += [] if row is None else [key.row() | row]
+            if row is None and key.exact:
+                row = self._row(video_id, key, key.exact)
+                exact = {"kind": EXACT, "key": key.exact}
+                found += [] if row is None else [key.row() | exact | row]
         return found
 
-    def _row(self, video_id: str, key: StageKey) -> Row | None:
-        """A stage's row, which of a group's adapter is its first video's."""
-        shared = key.kind == ADAPTER and video_id in self.groups
+    def _row(self, video_id: str, stage: StageKey, key: str) -> Row | None:
+        """A stage's row by its key, or that of its exact form; a group's is its first video's."""
+        shared = stage.kind == ADAPTER and video_id in self.groups
         owner = self.groups[video_id].owner if shared else video_id
-        return self.tables.made.get((owner, key.kind, key.key, key.name))
+        return self.tables.made.get((owner, stage.kind, key, stage.name))
 
     def _kept(self, video_id: str) -> list[tuple[StageKey, Any]]:
         pairs = zip(self.stages[video_id], self._stage_keys.stages, strict=True)

@@ -92,6 +92,7 @@ def _settings(
         revisions=own_revisions,
         control_tunes=config.control.tune,
         tune=config.tune,
+        adapter=config.adapter,
         invert=config.invert,
         sample=config.sample,
     )

@@ -40,7 +40,8 @@ class PrepareItem:
     """``kind``, ``key``, ``name``, ``before`` and ``work_key`` of each stage to do, in order (see
     ``stages.StageKey``)."""
     made: list[Row]
-    """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents."""
+    """The same of stages that are there, with ``uri`` and ``sha256``, or ``part`` of latents. A row
+    of kind ``exact`` is what the first stage's artefact can be made of (see ``Stage.form``)."""
     controls: list[Row] = field(default_factory=list)
     """What steers the tuning (see ``steps.source``)."""
     mask: Row | None = None

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from components.errors import ItemError
 from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.provenance import provenance
+from components.steps.checkpoints import StoredCheckpoint
 from components.steps.ledger import Ledger
 from components.steps.methods import (
     Methods,
     base_columns,
     foreign_errors,
 )
+from components.steps.notice import Notices, Preempted, long_work
 from components.steps.preparation import Member, PrepareItem
 from components.steps.source import source_of
 from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
@@ -89,15 +92,25 @@ class PrepareWorker(ItemWorker):
         if item.problem is not None:
             raise ItemError(item.problem)
         context = self._context.of(item.variant)
-        with self._scratch() as folder:
+        seconds = context.config.tune.checkpoint_upload_seconds
+        checkpoint = StoredCheckpoint(self._store, item.wanted[0]["key"], seconds)
+        with self._scratch() as folder, long_work() if item.long else nullcontext():
             started = time.perf_counter()
-            for artefact in self._prepare(item, folder):
+            for artefact in self._prepare(item, folder, checkpoint):
                 self._keep(item, artefact, started, context)
                 del left[: len(left) > 1]  # the last one's is also that of what comes after
                 started = time.perf_counter()
+                if item.long and artefact.kind != item.wanted[-1]["kind"]:
+                    self._end_if_told()
         # Kept until now: a worker that dies at a later stage need not do the first again.
         if self._writer.flush_due():
-            self._store.delete(_checkpoint(item))
+            checkpoint.delete()
+
+    def _end_if_told(self) -> None:
+        """End between two stages where the worker was told to stop: another does the next one."""
+        if Notices().given():
+            self._writer.flush()
+            raise Preempted("the worker was told to stop, between two stages of a video")
 
     def _source(self, item: PrepareItem, method: Method, folder: Path) -> Source:
         config = self._context.of(item.variant).config
@@ -107,7 +120,9 @@ class PrepareWorker(ItemWorker):
         ]
         return source_of(item, config, method, self._store, folder, others=others)
 
-    def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
+    def _prepare(
+        self, item: PrepareItem, folder: Path, checkpoint: StoredCheckpoint
+    ) -> Iterator[Artefact]:
         method = self._methods.of(item.variant)
         name = self._context.of(item.variant).config.method
         source = self._source(item, method, folder)
@@ -118,7 +133,7 @@ class PrepareWorker(ItemWorker):
         desk_folder.mkdir()
         desk = Desk(
             folder=desk_folder,
-            checkpoint=_StoredCheckpoint(self._store, _checkpoint(item)),
+            checkpoint=checkpoint,
             progress=_progress(item.video_id),
         )
         kinds = [row["kind"] for row in item.wanted]
@@ -164,7 +179,8 @@ class PrepareWorker(ItemWorker):
         if artefact.kind == ADAPTER:
             facts = {name: artefact.facts.get(name) for name in _ADAPTER_FACTS}
             group = {"group_videos": members if item.group else None}
-            return {"adapter_key": stage["key"], **made, **group, **facts}
+            said = _said(artefact.path)
+            return {"adapter_key": stage["key"], **made, **group, **facts, **said}
         return {
             "artefact_key": stage["key"],
             "before_key": stage["before"],
@@ -238,6 +254,16 @@ def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
     return dataclasses.replace(artefact, facts=facts)
 
 
+def _said(path: Path) -> Row:
+    """What an adapter's file says of its encoding (see ``tav_model.adapter``) and its tuning."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        said: dict[str, str] = file.metadata() or {}
+    names = ("decoded_sha256", "stopped")
+    return {"encoding": said.get("encoding", "fp32"), **{name: said.get(name) for name in names}}
+
+
 def _number(value: Any) -> float | int:
     """A number of NumPy's or PyTorch's as Python's own."""
     own = value.item() if hasattr(value, "item") else value
@@ -269,28 +295,6 @@ class Artefacts:
         path = folder / f"{row['key']}.safetensors"
         self._store.fetch_checked(row["uri"], path, row["sha256"])
         return path
-
-
-class _StoredCheckpoint:
-    """A long stage's state as an object of the run; see ``methods.method.Checkpoint``."""
-
-    def __init__(self, store: Store, path: str) -> None:
-        self._store = store
-        self._path = path
-
-    def read(self, path: Path) -> bool:
-        try:
-            self._store.fetch(self._path, path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def write(self, path: Path) -> None:
-        self._store.write_file(self._path, path)
-
-
-def _checkpoint(item: PrepareItem) -> str:
-    return f"checkpoints/{item.wanted[0]['key']}.safetensors"
 
 
 def table_of(kind: str) -> str:

@@ -1,8 +1,8 @@
 """Tuning on Ray Train: shards of videos, each one TorchTrainer with one warm worker.
 
 A `fit()` costs tens of seconds of start-up, so a shard tunes many videos in turn. What a shard
-whose worker died has not done becomes a new shard; a video that was being tuned goes on from its
-last checkpoint in the run's store.
+whose worker died or was told to stop has not done becomes a new shard; a video that was being tuned
+goes on from its last checkpoint (``checkpoints.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
 from components.steps.ledger import Ledger
 from components.steps.losses import is_loss, is_worker_death, refusal
+from components.steps.notice import heed_draining
 from components.steps.preparation import PrepareItem
 from components.steps.prepare import PrepareWorker, fail
 from components.steps.spread import items_from_json, items_to_json
@@ -188,7 +189,9 @@ def _fit(
         ScalingConfig,
         WorkerGroupError,
     )
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
+
+    from components.steps.train_backend import NoticingConfig
 
     settings = context.config.ray
     try:
@@ -203,7 +206,7 @@ def _fit(
             "make_worker": make_worker,
         },
         # A worker alone has nobody to talk to, and NCCL would take memory of a GPU that it shares.
-        torch_config=TorchConfig(backend="gloo"),
+        torch_config=NoticingConfig(backend="gloo"),
         scaling_config=ScalingConfig(
             num_workers=1,
             use_gpu=settings.gpus_per_worker > 0,
@@ -252,6 +255,7 @@ def tune_shard(train_config: dict[str, Any]) -> None:
 
     context: StepContext = train_config["context"]
     setup_worker_logging(context.config)
+    heed_draining(lambda: ray.train.get_preemption_info() is not None)
     ledger = Ledger(context.store())
     ledger.poll()
     items = ledger.unsettled(items_from_json(train_config["items"], PrepareItem))

@@ -1,13 +1,18 @@
-"""A tuning whose worker is killed goes on from its checkpoint and ends with the same bits."""
+"""A tuning whose worker is killed or told to stop goes on and ends with the same bits."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -20,10 +25,64 @@ EVERY = 10
 STEPS = 60
 
 
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A node's disk; its name is short, as Ray has sockets there."""
+    with tempfile.TemporaryDirectory(prefix="n", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+def signal_workers(number: signal.Signals) -> bool:
+    """Send a signal to the workers of Ray Train; say whether there was one."""
+    found = False
+    for process in psutil.process_iter(["cmdline"]):
+        if any("RayTrainWorker" in part for part in process.info["cmdline"] or ()):
+            os.kill(process.pid, number)
+            found = True
+    return found
+
+
+def test_a_worker_that_is_told_to_stop_loses_no_step(
+    tiny_run: dict[str, Any],
+    tiny_clips: Path,
+    node: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its state is in the store alone: the node's disk is gone with it."""
+    video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
+    write_manifest(tiny_run, [video])
+    # No death is forgiven: this is none.
+    tiny_run |= {"tune": {"steps": 300, "checkpoint_every": 1}, "ray": {"max_restarts": 0}}
+    local = node / f"tav-checkpoints-{os.getuid()}"
+    told: list[int] = []
+
+    def tell(_: str, step: int) -> None:
+        if not told and step >= EVERY and signal_workers(signal.SIGTERM):
+            told.append(step)
+
+    def lose_the_disk(_: str, step: int) -> None:
+        saved.append(step)
+        shutil.rmtree(local, ignore_errors=True)
+
+    saved: list[int] = []
+    stored = Path(tiny_run["run"]) / "checkpoints"
+    with Watch(local, tell), Watch(stored, lose_the_disk):
+        runner = Runner(run_config(tiny_run))
+        with caplog.at_level(logging.INFO, logger="components"):
+            result = runner.run(("ingest", "caption", "tune"))
+    assert told, "no worker was told, so nothing was shown"
+    assert result.failed_fraction == 0
+    assert len(saved) == 1, "uploaded once"
+    assert told[0] <= saved[0] < 300
+    assert "the worker was told to stop" in caplog.text
+    assert not list(stored.glob("*"))
+
+
 def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
-    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY}
+    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
 
     undisturbed = tiny_run | {"run": tiny_run["run"] + "-undisturbed"}
     runner = Runner(run_config(undisturbed))
@@ -33,13 +92,10 @@ def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clip
     killed_at: list[int] = []
 
     def kill_tuning_worker(_: str, step: int) -> None:
-        if not killed_at and step >= 2 * EVERY:
-            for process in psutil.process_iter(["cmdline"]):
-                if any("RayTrainWorker" in part for part in process.info["cmdline"] or ()):
-                    os.kill(process.pid, signal.SIGKILL)
-                    killed_at.append(step)
+        if not killed_at and step >= 2 * EVERY and signal_workers(signal.SIGKILL):
+            killed_at.append(step)
 
-    with Watch(tiny_run["run"], kill_tuning_worker) as watch:
+    with Watch(Path(tiny_run["run"]) / "checkpoints", kill_tuning_worker) as watch:
         runner = Runner(run_config(tiny_run))
         result = runner.run()
 

@@ -51,7 +51,7 @@ def test_a_worker_that_dies_too_often_is_tried_again(
 ) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
-    tiny_run["tune"] = {"steps": 300, "checkpoint_every": 20}
+    tiny_run["tune"] = {"steps": 300, "checkpoint_every": 20, "checkpoint_upload_seconds": 0}
     tiny_run["ray"]["max_restarts"] = 0  # so that each death is a failure
     tiny_run["retry_seconds"] = 1
     killer = Killer(Path(tiny_run["run"]) / "checkpoints")
