@@ -135,9 +135,9 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     reason = "" if stopper is None else stopper.reason
     last = len(losses) if reason else config.steps
     for step in range(len(losses) + 1, last + 1):
-        one = _drawn(shown, generator)
-        seen = draw(one.moments, base.unet, base.scheduler, generator)
-        pending.append(_step(trainer, one, seen))
+        clip_shown = _drawn(shown, generator)
+        seen = draw(clip_shown.moments, base.unet, base.scheduler, generator)
+        pending.append(_step(trainer, clip_shown, seen))
         if stopper is not None:
             stopper.after(step)
             reason = stopper.reason

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from components.config import RunConfig, parse
-from components.run.plan import clip_reference
+from components.run.clips import clip_reference
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.preparation import PrepareItem
 from components.steps.prepare import PrepareWorker

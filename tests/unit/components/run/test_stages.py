@@ -217,8 +217,10 @@ def test_an_encoding_is_in_all_keys_and_in_no_seed(kind: type[Method], name: str
 
 
 def test_what_is_not_tuned_has_no_encoding() -> None:
-    plain = {"kind": TuneAVideo, "name": "tune_a_video", "tune": TuneConfig(steps=0)}
-    assert Keys(**plain, adapter=AdapterConfig(encoding="sign")).all == Keys(**plain).all
+    none = TuneConfig(steps=0)
+    sign = AdapterConfig(encoding="sign")
+    plain = Keys(TuneAVideo, "tune_a_video", tune=none)
+    assert Keys(TuneAVideo, "tune_a_video", tune=none, adapter=sign).all == plain.all
 
 
 def test_on_the_image_model_tuning_does_not_matter() -> None:
