@@ -24,7 +24,8 @@ from components.steps.methods import answering
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
 from components.video.masks import mask_error
-from components.video.sources import SourceInfo, stat_sources
+from components.video.sources import SourceInfo
+from components.video.versions import stat_sources
 
 logger = logging.getLogger(__name__)
 
