@@ -49,7 +49,7 @@ class SampleItem:
     video_key: str
     variant: str
     video_row: Row
-    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
+    """What leads back to the clip's frames (see ``clips.clip_reference``)."""
     fps: float
     """Frames per second of the edited video."""
     source_fps: float

@@ -131,7 +131,7 @@ class _Clip(Protocol):
 
     @property
     def video_row(self) -> Row:
-        """See ``plan.clip_reference``."""
+        """See ``clips.clip_reference``."""
 
     @property
     def source_prompt(self) -> str:

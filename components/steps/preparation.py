@@ -16,7 +16,7 @@ class PrepareItem:
     video_id: str
     variant: str
     video_row: Row
-    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
+    """What leads back to the clip's frames (see ``clips.clip_reference``)."""
     source_prompt: str
     seed_key: str
     """What the method's draws are seeded with, beside the run's seed."""
