@@ -26,6 +26,7 @@ from components.manifest.rows import FRAME_FIELDS
 from components.manifest.words import caseless
 from components.storage.address import Address, parse_uri
 from components.syntax.tree import (
+    LazyNodes,
     Node,
     Problems,
     as_integer,
@@ -69,7 +70,8 @@ class Linter(Fields):
         common = self._edits(fields.get("edits"), "the common edits")
         taken = self._check_distinct(common, "the common edits", {})
         entries = fields.get("videos")
-        if not isinstance(entries and entries.value, list) or not cast("Node", entries).value:
+        listed = isinstance(entries and entries.value, list | LazyNodes)
+        if not listed or not cast("Node", entries).value:
             self.problems.fail(0, "names 0 videos, but at least 1 is needed: list them in videos:")
         found: dict[str, VideoEntry] = {}
         for node in cast("Node", entries).value:

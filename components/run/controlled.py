@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -32,14 +32,16 @@ _COLUMNS = ("control_key", "uri", "sha256", "num_frames")
 """What leads to a map."""
 
 
-def nets_of(config: RunConfig, entry: VideoEntry) -> tuple[ControlConfig, ...]:
-    """The nets that steer a video's edits: its own where the manifest names any, else the run's.
+def nets_of(
+    config: RunConfig, entries: Iterable[VideoEntry]
+) -> Iterator[tuple[VideoEntry, tuple[ControlConfig, ...]]]:
+    """Videos with the nets that steer their edits: their own where they have any, else the run's.
 
-    None where the variant's method cannot be steered.
+    There are none where the variant's method cannot be steered.
     """
-    if not find_method(config.method).uses_control:
-        return ()
-    return config.control.nets if entry.control is None else entry.control
+    if find_method(config.method).uses_control:  # asked once: it looks at what is installed
+        for entry in entries:
+            yield entry, config.control.nets if entry.control is None else entry.control
 
 
 def masks_of(config: RunConfig) -> bool:
@@ -94,11 +96,8 @@ class Controlled:
     @functools.cached_property
     def nets(self) -> dict[str, tuple[ControlConfig, ...]]:
         """The nets of each video of the manifest that has any, by id."""
-        found = {}
-        for entry in self._clips.manifest.videos:
-            if nets := nets_of(self._config, entry):
-                found[entry.video_id] = nets
-        return found
+        videos = self._clips.manifest.videos
+        return {entry.video_id: nets for entry, nets in nets_of(self._config, videos) if nets}
 
     @property
     def every(self) -> tuple[ControlConfig, ...]:
@@ -238,7 +237,7 @@ class Controlled:
 
 def nets_asked(config: RunConfig, entries: Iterable[VideoEntry]) -> tuple[ControlConfig, ...]:
     """The nets that steer a variant's edits of any of these videos, in order."""
-    return tuple(dict.fromkeys(net for entry in entries for net in nets_of(config, entry)))
+    return tuple(dict.fromkeys(net for _, nets in nets_of(config, entries) for net in nets))
 
 
 def kinds_asked(config: RunConfig, entries: Iterable[VideoEntry]) -> tuple[str, ...]:

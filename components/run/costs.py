@@ -33,6 +33,7 @@ class VariantWork:
     """What the next run would compute of each step for one variant, with the size of each clip."""
 
     def __init__(self, view: View) -> None:
+        """Count nothing yet; see ``add``."""
         self.view = view
         self.ingest = self.caption = self.score = 0
         self.ingested: list[VideoConfig] = []
@@ -43,6 +44,9 @@ class VariantWork:
         """Sizes of the clips of maps to be made, with the kind of each map."""
         self.sample: list[tuple[Clip, int]] = []
         """Videos with edits to be made, and how many."""
+
+    def add(self, view: View) -> None:
+        """Count the work of a portion of the run, as this variant sees it."""
         plan = Plan(view)
         lost, tuned = plan.lost, set[str]()
         kinds = tuple(stage.kind for stage in view.method.stages() if stage.kept)

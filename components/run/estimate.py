@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from components.config import RunConfig
 from components.plan.devices import Device, find_device
 from components.plan.fit import task_memory
@@ -17,7 +19,7 @@ from components.run.sizes import check_sizes
 from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.models import check_models
-from components.storage.tables import read_table
+from components.storage.tables import read_arrow
 from eval.protocols.registry import reads_mask
 
 
@@ -114,6 +116,9 @@ def plan_run(
     device = find_device(state.config, device_name)
     limit = task_memory(state.config, device)
     works = {view.name: VariantWork(view) for view in state.views.values()}
+    for part in state.portions():
+        for name, view in part.views.items():
+            works[name].add(view)
     costs = {name: VariantCosts(work, device, calibration) for name, work in works.items()}
     first = next(iter(costs.values()))
     tuned = [view.name for view in state.distinct("tune")]
@@ -217,9 +222,9 @@ def _measured_steps(state: State) -> Mapping[str, float]:
     }
     means = {}
     for step, table in tables.items():
-        rows = read_table(state.store, table, ("seconds",))
-        if rows:
-            means[step] = sum(row["seconds"] for row in rows) / len(rows)
+        rows = read_arrow(state.store, table, ("seconds",))
+        if len(rows):
+            means[step] = pc.mean(rows["seconds"]).as_py()
     return means
 
 

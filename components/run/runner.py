@@ -13,8 +13,10 @@ from components.config import RunConfig
 from components.errors import TransientError, UserError
 from components.log import VideoLog
 from components.manifest.load import Manifest, load_manifest
+from components.run.clip_plan import check_read
 from components.run.cluster import Cluster
 from components.run.current import State
+from components.run.groups import member_ids
 from components.run.lease import Lease
 from components.run.metrics import Metrics
 from components.run.origins import check_addresses, check_controls, check_groups, source_versions
@@ -29,6 +31,7 @@ from components.steps.caption import check_backend
 from components.steps.ingest import IngestWorker
 from components.steps.losses import is_loss
 from components.steps.models import check_models
+from components.steps.packed import Packed
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext
@@ -42,6 +45,8 @@ logger = logging.getLogger(__name__)
 MakeWorker = Callable[[StepContext], ItemWorker]
 """Called in each of a step's processes."""
 
+WINDOW = 100_000
+"""Items that are given to Ray at once: the driver and its object store hold no more of them."""
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
@@ -158,7 +163,11 @@ class Runner:
         failures = read_table(self.store, "failures", ("step", "retryable"))
         if not any(row["step"] == step and row["retryable"] for row in failures):
             return 0  # mostly so, and the other tables need not be read
-        return sum(Plan(view).retries(step) for view in self._state().distinct(step))
+        return sum(
+            Plan(view).retries(step)
+            for part in self._state().portions()
+            for view in part.distinct(step)
+        )
 
     def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
@@ -167,9 +176,9 @@ class Runner:
         while True:
             lease.check()
             items, missing = self._missing(step, retry_failed=retry_failed, tried=tried)
-            count = sum(len(item.edits) if step == "sample" else 1 for item in items)
+            count = sum(len(one.edits) for one in items) if step == "sample" else len(items)
             total += 0 if lost else count + missing
-            if not items:
+            if not len(items):
                 VideoLog(logger, step=step).info("nothing to do")
                 return total
             VideoLog(logger, step=step).info("%d to do", count)
@@ -178,31 +187,29 @@ class Runner:
             if not lost and step != "tune":
                 return total
             if not lost:  # what two variants or a group share may have held back the others
-                tried.update(*map(stage_ids, items))
-                views = self._state().distinct(step)
-                if len(views) < 2 and not any(view.groups for view in views):  # noqa: PLR2004
+                state = self._state()
+                if len(state.distinct(step)) < 2 and not member_ids(state.manifest.videos):  # noqa: PLR2004
                     return total
+                tried.update(*map(stage_ids, items))
 
     def _missing(
         self, step: str, *, retry_failed: bool, tried: Collection[StageId]
-    ) -> tuple[list[Any], int]:
+    ) -> tuple[Packed, int]:
         """A step's items to compute, and how many have become failure rows at once."""
         state = self._state()
         versions, missing = source_versions(state, step, retry_failed=retry_failed)
-        plan = Plan(state.first, retry_failed=retry_failed)
-        written = self._commit_manifest_captions(plan) if step == "caption" else 0
-        if written:
+        if step == "caption" and self._commit_manifest_captions(state):
             self._known = None
-        items = plan_items(self._state(), step, versions, retry_failed=retry_failed, tried=tried)
-        if items and step in READS_CLIPS:
-            plan.check_read()
+        items = Packed(
+            plan_items(self._state(), step, versions, retry_failed=retry_failed, tried=tried)
+        )
+        if len(items) and step in READS_CLIPS:
+            check_read(state)
         if missing:
             self._known = None
         return items, missing
 
-    def _work(
-        self, step: str, items: list[Any], count: int, cluster: Cluster, lease: Lease
-    ) -> bool:
+    def _work(self, step: str, items: Packed, count: int, cluster: Cluster, lease: Lease) -> bool:
         """Compute items; return whether all are settled, and no loss came in between."""
         settled = 0
         bar = self.config.log_format == "text"
@@ -233,10 +240,11 @@ class Runner:
             cluster.busy = False
         return True
 
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
         cluster.start()
         cluster.busy = True
-        return self._spread(step, items)
+        windows = items.windows(WINDOW)
+        return itertools.chain.from_iterable(self._spread(step, some) for some in windows)
 
     def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         worker = self._worker(step)
@@ -264,12 +272,15 @@ class Runner:
         size = self.config.caption.batch_size if step == "caption" else 1
         return [items[first : first + size] for first in range(0, len(items), size)]
 
-    def _commit_manifest_captions(self, plan: Plan) -> int:
+    def _commit_manifest_captions(self, state: State) -> int:
         from components.steps.caption import commit_manifest_captions
 
-        captions = plan.manifest_captions()
-        commit_manifest_captions(self.store, captions, self._context)
-        return len(captions)
+        count = 0
+        for part in state.portions(unfinished="caption"):
+            captions = Plan(part.first).manifest_captions()
+            commit_manifest_captions(self.store, captions, self._context)
+            count += len(captions)
+        return count
 
 
 def _own_workers() -> Mapping[str, MakeWorker]:

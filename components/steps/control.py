@@ -136,7 +136,7 @@ class ControlWorker(ItemWorker):
         }
         self._writer.add("controls", row)
         log = VideoLog(logger, step=self.step, video_id=item.video_id)
-        log.info("%s of %d frames", item.map, len(maps))
+        log.debug("%s of %d frames", item.map, len(maps))
 
     def _read(self, item: ControlItem, folder: Path) -> tuple[Maps, str]:
         if item.source_uri is None:

@@ -303,6 +303,7 @@ def table_of(kind: str) -> str:
 
 
 def _progress(video_id: str) -> Callable[[int, int, float], None]:
+    """Tell at a pace how far a tuning is; that it has ended is a detail, as of every item."""
     log = VideoLog(logger, step="tune", video_id=video_id)
     last = time.monotonic()
 
@@ -310,6 +311,7 @@ def _progress(video_id: str) -> Callable[[int, int, float], None]:
         nonlocal last
         if time.monotonic() - last >= _LOG_SECONDS or step == steps:
             last = time.monotonic()
-            log.info("step %d/%d loss %.4f", step, steps, loss)
+            level = logging.DEBUG if step == steps else logging.INFO
+            log.log(level, "step %d/%d loss %.4f", step, steps, loss)
 
     return on_step

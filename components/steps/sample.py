@@ -83,7 +83,7 @@ class SampleWorker(ItemWorker):
                     yield self._failed(edit, problem)
             for first in range(0, len(sound), method.batch):
                 batch = sound[first : first + method.batch]
-                log.info("editing %s", ", ".join(edit.edit_id for edit in batch))
+                log.debug("editing %s", ", ".join(edit.edit_id for edit in batch))
                 yield from self._edit(video, batch)
 
     def _edit(self, video: VideoEdits, batch: Sequence[EditWork]) -> Iterator[Outcome]:

@@ -200,7 +200,7 @@ class ScoreWorker(ItemWorker):
         log = VideoLog(logger, step="score", video_id=item.video_id, edit_id=item.edit_id)
         for name, reason in scores.reasons.items():
             log.debug("protocol=%s no %s: %s", item.protocol, name, reason)
-        log.info(
+        log.debug(
             "protocol=%s %s",
             item.protocol,
             " ".join(f"{name}={value:.2f}" for name, value in scores.values.items()),

@@ -254,11 +254,12 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     import ray.train
 
     context: StepContext = train_config["context"]
-    setup_worker_logging(context.config)
+    setup_worker_logging(context.config, verbose=context.verbose)
     heed_draining(lambda: ray.train.get_preemption_info() is not None)
-    ledger = Ledger(context.store())
+    items = items_from_json(train_config["items"], PrepareItem)
+    ledger = Ledger(context.store(), items)
     ledger.poll()
-    items = ledger.unsettled(items_from_json(train_config["items"], PrepareItem))
+    items = ledger.unsettled(items)
     if not items:
         return
     reported = time.monotonic()

@@ -113,7 +113,7 @@ class _Actor:
     ) -> None:
         from components.log import setup_worker_logging  # runs in the actor
 
-        setup_worker_logging(context.config)
+        setup_worker_logging(context.config, verbose=context.verbose)
         self._worker: ItemWorker | None = None
         self._item_type = item_type
         self._stopped: Exception | None = None

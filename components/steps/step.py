@@ -45,6 +45,8 @@ class StepContext:
     """All that steer edits of any video."""
     maps: tuple[str, ...] = ()
     """Kinds of all control maps that are needed."""
+    verbose: bool = False
+    """Whether workers tell of each item."""
     variants: Mapping[str, StepContext] = field(default_factory=dict)
     """By name, where a run has several: each with its own configuration, hash and base."""
 
