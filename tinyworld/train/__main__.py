@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch")
-    parser.add_argument("--stills", type=int, default=40_000)
+    parser.add_argument("--stills", type=int, default=60_000)
     parser.add_argument("--steps", type=int, help="in place of each part's own")
     parser.add_argument("--batch", type=int, help="in place of each part's own")
     args = parser.parse_args()

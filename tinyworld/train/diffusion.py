@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from tinyworld.layout import noise_scheduler, write_index
+from tinyworld.train.captions import said
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, Step, fit, world
 from tinyworld.train.vae import encode
 from tinyworld.vocabulary import clip_tokenizer
 
 TEXT_LENGTH = 32
-"""Tokens of a prompt; the longest caption takes 14."""
+"""Tokens of a prompt; the longest caption takes 17."""
 _WIDTH = 96
 _DROPPED = 0.1
 """Captions left out."""
@@ -104,7 +105,7 @@ def train_diffusion(
         t = torch.randint(len(signal), (step.batch,), generator=g)
         a = signal[t][:, None, None, None]
         noisy = (a.sqrt() * clean + (1 - a).sqrt() * noise).to(device)
-        text = model.text_encoder(_tokens(data, index, tokenizer, step.generator).to(device))
+        text = model.text_encoder(_tokens(data, index, tokenizer, step).to(device))
         out = model.unet(
             noisy.contiguous(memory_format=torch.channels_last), t.to(device), text[0]
         ).sample
@@ -116,12 +117,11 @@ def train_diffusion(
     return model
 
 
-def _tokens(data: Stills, index: Tensor, tokenizer: Any, generator: torch.Generator) -> Tensor:
-    """Captions of stills, half of them with the motion, some left out: (B, L) token ids."""
-    chance = torch.rand(len(index), 2, generator=generator).tolist()
+def _tokens(data: Stills, index: Tensor, tokenizer: Any, step: Step) -> Tensor:
+    """Captions of stills, said in several ways, some left out: (B, L) token ids."""
+    rng = step.rng()
     captions = [
-        "" if dropped < _DROPPED else data.scene(i).caption(motion=motion < 0.5)  # noqa: PLR2004
-        for i, (dropped, motion) in zip(index.tolist(), chance, strict=True)
+        "" if rng.uniform() < _DROPPED else said(data.scene(i), rng) for i in index.tolist()
     ]
     out = tokenizer(captions, padding="max_length", max_length=TEXT_LENGTH, return_tensors="pt")
     ids: Tensor = out.input_ids

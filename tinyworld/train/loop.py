@@ -15,16 +15,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 logger = logging.getLogger(__name__)
 
 _KINDS = ("parameter", "average", "exp_avg", "exp_avg_sq")
 SAVE_SECONDS = 60.0
 """Between checkpoints."""
+_ATTENTION = {
+    # On CPUs the backward pass of the fused kernel takes most of a step at these sizes.
+    "cpu": [SDPBackend.MATH],
+    "cuda": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +64,11 @@ class Step:
     generator: torch.Generator
     """On the CPU; seeded by seed, step and process."""
 
+    def rng(self) -> np.random.Generator:
+        """numpy's, for draws that are no tensors; seeded by the next draw of the other."""
+        seed = torch.randint(2**31, (1,), generator=self.generator)
+        return np.random.default_rng(int(seed))
+
 
 def world() -> tuple[int, int]:
     """This process's number, and how many there are; joins them at the first call."""
@@ -88,6 +100,7 @@ def fit(
         The model with its averaged weights, which are those of the checkpoint if that has seen as
         many steps or more.
     """
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=True)  # CPUs heed it as well
     rank, count = world()
     state = _State(model, settings)
     checkpoint = folder / f"{name}.safetensors"
@@ -97,7 +110,10 @@ def fit(
     losses: list[float] = []
     for number in range(first, settings.steps):
         generator = torch.Generator().manual_seed(_mix(settings.seed, number, rank))
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
+        with (
+            torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16),
+            sdpa_kernel(_ATTENTION[device.type]),
+        ):
             value = loss(Step(number, settings.batch // count, generator))
         state.step(value, number, count)
         losses.append(float(value.detach()))
@@ -135,6 +151,7 @@ class _State:
             self.parameters.values(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
 
     def step(self, loss: Tensor, number: int, processes: int) -> None:
@@ -147,8 +164,8 @@ class _State:
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         decay = min(self.settings.decay, (1 + number) / (10 + number))
-        for n, p in self.parameters.items():
-            self.average[n].lerp_(p.detach(), 1 - decay)
+        weights = [p.detach() for p in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
 
     def save(self, path: Path, step: int) -> None:
         """Write one safetensors file, whole or not at all."""

@@ -21,6 +21,11 @@ from tinyworld.layout import MANIFEST, file_digests, write_json
 from tinyworld.shipped import WEIGHTS
 from tinyworld.train.loop import Settings, world
 
+_SOURCES = (
+    *("scenes.py", "details.py", "paths.py", "backdrops.py", "things.py", "draw.py"),
+    *("reader_net.py", "vocabulary.py", "layout.py"),
+)
+"""Besides ``train/``: what decides what is trained."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
@@ -55,7 +60,7 @@ def code_version() -> str:
     """The package's version and the digest of the sources that decide what is trained."""
     folder = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for name in ("scenes.py", "draw.py", "vocabulary.py", "layout.py"):
+    for name in _SOURCES:
         digest.update((folder / name).read_bytes())
     for path in sorted((folder / "train").glob("*.py")):
         digest.update(path.read_bytes())
