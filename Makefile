@@ -46,7 +46,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 
 ablation: $(READY) ## Edit COUNT=12 drawn clips with the method, without its parts and with more tuned, and compare
 comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
-comparison: CORRELATE = --correlate tinyworld_v1
+comparison: CORRELATE = --correlate tinyworld_v2
 ablation comparison:
 	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) $(if $(EDITS),--edits $(EDITS))
 	$(BIN)/tav run --config manifests/runs/$@.yaml

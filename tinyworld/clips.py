@@ -15,14 +15,28 @@ from types import MappingProxyType
 
 from tinyworld.dataset import KINDS, write_dataset
 from tinyworld.encode import write_clip
-from tinyworld.scenes import Scene
+from tinyworld.scenes import Scene, Thing, single
 
 CLIPS: Mapping[str, Scene] = MappingProxyType(
     {
-        "fish": Scene(color="red", shape="fish", background="sea", motion="moving right", seed=3),
-        "car": Scene(color="yellow", shape="car", background="sand", motion="moving left", seed=14),
-        "star": Scene(color="purple", shape="star", background="grass", motion="bouncing", seed=17),
-        "ball": Scene(color="orange", shape="ball", background="snow", motion="circling", seed=8),
+        "fish": single(color="red", shape="fish", background="sea", seed=3),
+        "car": single(
+            color="yellow",
+            shape="car",
+            background="sand",
+            motion="moving left",
+            camera="panning left",
+            seed=14,
+        ),
+        "pair": Scene(
+            things=(
+                Thing(color="purple", shape="star", motion="moving right"),
+                Thing(color="green", shape="boat", motion="moving left"),
+            ),
+            background="road",
+            seed=17,
+        ),
+        "ball": single(color="orange", shape="ball", background="snow", motion="circling", seed=8),
     }
 )
 """The demo's scenes by file name."""

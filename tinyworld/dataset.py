@@ -10,41 +10,53 @@ from typing import Any
 import numpy as np
 import yaml
 
+from tinyworld.edits import others, replaced
 from tinyworld.encode import write_clip, write_masks
-from tinyworld.scenes import ATTRIBUTES, MOTIONS, Attribute, Scene, random_scene
+from tinyworld.scenes import MOST_THINGS, MOTIONS, Attribute, Scene, random_scene
 
 KINDS = 3
 """Of edits, the paper's: the object, the background, the style."""
 
 
 def random_clips(count: int, seed: int) -> dict[str, Scene]:
-    """Plain scenes by id, their motions in turn.
+    """Plain scenes by id: one thing and two in turn, motions in turn, half with a moving camera.
 
     Args:
         count: How many.
         seed: Of every choice.
     """
     rng = np.random.default_rng(seed)
-    return {
-        f"{number:02}": dataclasses.replace(
-            random_scene(rng, held_out=None), style="plain", motion=MOTIONS[number % len(MOTIONS)]
+    found = {}
+    for number in range(count):
+        things = 1 + number % MOST_THINGS
+        scene = random_scene(rng, held_out=None, things=things)
+        motion = MOTIONS[number // things % len(MOTIONS)]
+        first, *others = scene.things
+        found[f"{number:02}"] = dataclasses.replace(
+            scene,
+            things=(dataclasses.replace(first, motion=motion), *others),
+            style="plain",
+            camera=scene.camera if number % 4 > 1 else "still",
         )
-        for number in range(count)
-    }
+    return found
 
 
 def random_edits(scene: Scene, rng: np.random.Generator) -> dict[str, Scene]:
     """One edit of each of the paper's kinds, by category: the edited scene.
 
-    The object's edit changes its colour or its shape, as `rng` says.
+    The object's edit changes the colour or the shape of one thing, as `rng` says.
     """
     of_object: Attribute = "color" if rng.uniform() < 0.5 else "shape"  # noqa: PLR2004 - a coin
+    which = int(rng.integers(len(scene.things)))
     kinds: tuple[tuple[str, Attribute], ...] = (
         ("object", of_object),
         ("background", "background"),
         ("style", "style"),
     )
-    return {category: _other(scene, name, rng) for category, name in kinds}
+    return {
+        category: replaced(scene, which, name, str(rng.choice(others(scene, name))))
+        for category, name in kinds
+    }
 
 
 def more_edits(clips: Mapping[str, Scene], count: int, seed: int) -> dict[str, tuple[str, Scene]]:
@@ -69,12 +81,6 @@ def more_edits(clips: Mapping[str, Scene], count: int, seed: int) -> dict[str, t
                 edited = random_edits(scene, more)[kind]
             found[name] = (kind, edited)
     return found
-
-
-def _other(scene: Scene, name: Attribute, rng: np.random.Generator) -> Scene:
-    words = [word for word in ATTRIBUTES[name] if word != getattr(scene, name)]
-    changes: dict[str, Any] = {name: str(rng.choice(words))}
-    return dataclasses.replace(scene, **changes)
 
 
 def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None) -> Path:

@@ -81,12 +81,14 @@ def render_at(scene: Scene, times: npt.NDArray[np.float64], *, empty: bool = Fal
     return Clip(np.stack(images), masks, whole, centers, sizes, seen_by, nearest)
 
 
+def still_time(scene: Scene) -> npt.NDArray[np.float64]:
+    """When a scene's still is taken, (1,): its seed decides."""
+    return np.random.default_rng(scene.seed).uniform(size=1)
+
+
 def stills(scenes: Sequence[Scene]) -> npt.NDArray[np.uint8]:
-    """One frame of each scene, (N, 64, 64, 3), at a time that its seed decides."""
-    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
-    return np.stack(
-        [render_at(scene, time).frames[0] for scene, time in zip(scenes, times, strict=True)]
-    )
+    """One frame of each scene, (N, 64, 64, 3), at its `still_time`."""
+    return np.stack([render_at(scene, still_time(scene)).frames[0] for scene in scenes])
 
 
 def _styled(image: Pixels, style: str) -> Pixels:

@@ -1,4 +1,4 @@
-"""A drawn scene as files: its frames as an mp4, its object's masks as pictures."""
+"""A drawn scene as files: its frames as an mp4, its things' masks as pictures."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def write_clip(scene: Scene, path: Path) -> None:
 
 
 def write_masks(scene: Scene, folder: Path) -> None:
-    """Write where the object is in each of the 24 frames: ``00000.png`` on, white upon black.
+    """Write where things are in each of the 24 frames: ``00000.png`` on, white upon black.
 
     Files that hold these bytes already are left alone, so that their time of change stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, mask in enumerate(render(scene).masks):
+    for number, mask in enumerate(render(scene).masks.any(axis=1)):
         picture = io.BytesIO()
         Image.fromarray(mask).save(picture, "PNG")
         path = folder / f"{number:05}.png"

@@ -1,6 +1,7 @@
 """How good the trained models are: ``python -m tinyworld.evaluate`` prints a table.
 
-Everything is measured on combinations of colour, shape, background and style that no training saw.
+Everything is measured on combinations of colour, shape, background and style that no training saw,
+on stills of one thing and of two apart.
 This is the one module here that imports the pipeline's own loaders, so that what is measured is
 what users run.
 """
@@ -18,18 +19,23 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyworld.draw import stills
-from tinyworld.scenes import ATTRIBUTES, Scene, random_scene
+from tinyworld.measures import (
+    binding_accuracy,
+    caption_accuracy,
+    details_read,
+    edit_accuracy,
+    retrieval_accuracy,
+    visible_scenes,
+    words_right,
+)
+from tinyworld.reader import Reader
+from tinyworld.scenes import STYLES, Scene
 from tinyworld.shipped import WEIGHTS
 
 _BATCH = 32
 _GUIDANCE = 4.0
 _STEPS = 30
-
-
-def scenes(count: int, seed: int) -> list[Scene]:
-    """Random scenes of combinations that no training saw."""
-    rng = np.random.default_rng(seed)
-    return [random_scene(rng, held_out=True) for _ in range(count)]
+_COUNTS = {1: "one thing", 2: "two things"}
 
 
 def sampled(weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0) -> Any:
@@ -56,21 +62,6 @@ def sampled(weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0) 
     return np.concatenate(images)
 
 
-def read_right(
-    frames: npt.NDArray[np.uint8], worlds: Sequence[Scene], weights: Path
-) -> dict[str, float]:
-    """Percent of frames in which the reader reads each attribute of their scenes."""
-    from tinyworld.reader import Reader  # noqa: PLC0415
-
-    reading = Reader.load(weights / "reader").read(frames)
-    out = {
-        name: 100
-        * float(np.mean([r == getattr(w, name) for r, w in zip(read, worlds, strict=True)]))
-        for name, read in reading.attributes.items()
-    }
-    return out | {"object present": 100 * float((reading.present > 0.5).mean())}  # noqa: PLR2004
-
-
 def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float:
     """Mean over frames of the peak signal-to-noise ratio of their reconstructions, in dB."""
     import torch  # noqa: PLC0415
@@ -93,23 +84,26 @@ def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float
 
 def measure(weights: Path, parts: Sequence[str], count: int, device: str) -> dict[str, Any]:
     """Measure the named parts; see `PARTS`."""
-    worlds = scenes(count, seed=2024)
-    return {part: PARTS[part](weights, worlds, device) for part in parts}
+    worlds = {things: visible_scenes(count, seed=2024, things=things) for things in (1, 2)}
+    return {
+        part: {
+            f"{name}, {_COUNTS[things]}": value
+            for things, scenes in worlds.items()
+            for name, value in PARTS[part](weights, scenes, device).items()
+        }
+        for part in parts
+    }
 
 
 def _samples(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
-    return read_right(sampled(weights, worlds, device), worlds, weights)
+    frames = sampled(weights, worlds, device)
+    return words_right(Reader.load(weights / "reader").read(frames), worlds)
 
 
 def _reader(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
-    from tinyworld.reader import Reader, accuracy  # noqa: PLC0415
-
-    found = accuracy(Reader.load(weights / "reader", device=device), worlds)
-    return {
-        **{name: 100 * right for name, right in found.right.items()},
-        "object seen": 100 * found.present,
-        "absence seen": 100 * found.absent,
-        "pixels off": found.miss,
+    reader = Reader.load(weights / "reader", device=device)
+    return words_right(reader.read(stills(worlds)), worlds) | {
+        f"detail {name}": value for name, value in details_read(reader, worlds).items()
     }
 
 
@@ -117,25 +111,26 @@ def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float
     frames = stills(worlds)
     by_style = {
         style: vae_psnr(weights, frames[[w.style == style for w in worlds]], device)
-        for style in ATTRIBUTES["style"]
+        for style in STYLES
     }
     return {"all styles": vae_psnr(weights, frames, device), **by_style}
 
 
 def _clip(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
     from eval.clip_encoder import ClipEncoder  # noqa: PLC0415
-    from tinyworld.train.clip import edit_accuracy, retrieval_accuracy  # noqa: PLC0415
 
     encoder = ClipEncoder(str(weights / "clip"), device=device)
-    right = retrieval_accuracy(encoder.encode_frames, encoder.encode_text, worlds)
-    edits = edit_accuracy(encoder.encode_frames, encoder.encode_text, worlds)
-    return {"among 32": right, **{f"by {name}": value for name, value in edits.items()}}
+    encoders = encoder.encode_frames, encoder.encode_text
+    found = {"among 32": retrieval_accuracy(*encoders, worlds)}
+    found |= {f"by {name}": value for name, value in edit_accuracy(*encoders, worlds).items()}
+    if len(worlds[0].things) > 1:
+        found["which has which colour, among 4"] = binding_accuracy(*encoders, worlds)
+    return found
 
 
 def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
     from components.captioning.blip2 import Blip2Captioner  # noqa: PLC0415
     from components.config import CaptionConfig  # noqa: PLC0415
-    from tinyworld.train.blip2 import caption_accuracy  # noqa: PLC0415
 
     captioner = Blip2Captioner(CaptionConfig(model=str(weights / "blip2"), device=device))
 
@@ -143,7 +138,7 @@ def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, flo
         batches = [frames[i : i + _BATCH] for i in range(0, len(frames), _BATCH)]
         return [text for batch in batches for text in captioner(batch)]
 
-    return {str(name): value for name, value in caption_accuracy(caption, worlds).items()}
+    return caption_accuracy(caption, worlds)
 
 
 Measure = Callable[[Path, Sequence[Scene], str], dict[str, float]]
@@ -162,7 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tinyworld.evaluate", description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="default: those shipped")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS))
-    parser.add_argument("--count", type=int, default=256, help="scenes for each part")
+    parser.add_argument(
+        "--count", type=int, default=256, help="scenes of one thing, and as many of two"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -174,7 +171,7 @@ def main() -> None:
     for part, figures in found.items():
         print(f"{part} ({_UNITS.get(part, '% right')}, {args.count} scenes)")
         for name, value in figures.items():
-            print(f"  {name:16}{value:7.1f}")
+            print(f"  {name:46}{value:8.2f}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,16 @@ class Reading:
         }
         return Reading(**parts)
 
+    def at(self, frames: slice) -> Reading:
+        """Some of the frames."""
+        return Reading(**{field.name: getattr(self, field.name)[frames] for field in fields(self)})
+
+    @staticmethod
+    def joined(parts: Sequence[Reading]) -> Reading:
+        """Readings one after another."""
+        names = [field.name for field in fields(Reading)]
+        return Reading(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
+
 
 class Reader:
     """A trained network that reads frames."""
@@ -134,12 +144,8 @@ class Reader:
                 "and video.height alike"
             )
         x = torch.from_numpy(_resized(frames_FHWC)).to(self.device).permute(0, 3, 1, 2)
-        parts = [_named(self.net(part.float() / 127.5 - 1)) for part in torch.split(x, 64)]
-        return Reading(
-            **{
-                field.name: np.concatenate([getattr(part, field.name) for part in parts])
-                for field in fields(Reading)
-            }
+        return Reading.joined(
+            [_named(self.net(part.float() / 127.5 - 1)) for part in torch.split(x, 64)]
         )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from tinyworld.draw import stills
-from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene, read_caption
+from tinyworld.scenes import SIZE
 from tinyworld.train.data import Stills
 from tinyworld.train.lessons import Lessons
 from tinyworld.train.loop import Settings, Step, fit
@@ -154,23 +151,3 @@ def save_blip2(model: Any, folder: Path) -> None:
     """Write model and processor, in fp16."""
     model.half().save_pretrained(folder)
     new_processor().save_pretrained(folder)
-
-
-def caption_accuracy(
-    caption: Callable[[Sequence[npt.NDArray[np.uint8]]], list[str]], scenes: Sequence[Scene]
-) -> dict[Attribute | Literal["all words"], float]:
-    """Percent of stills whose caption names each attribute rightly, and all four.
-
-    Args:
-        caption: stills (64, 64, 3) uint8 to their captions.
-        scenes: what the stills show.
-    """
-    read = [read_caption(text) for text in caption(list(stills(scenes)))]
-    right = {
-        name: np.array([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)])
-        for name in ATTRIBUTES
-    }
-    found: dict[Attribute | Literal["all words"], float] = {
-        name: 100 * float(hits.mean()) for name, hits in right.items()
-    }
-    return found | {"all words": 100 * float(np.all(list(right.values()), axis=0).mean())}

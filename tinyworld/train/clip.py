@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tinyworld.edits import one_word_off, swapped
 from tinyworld.layout import write_json
 from tinyworld.scenes import SIZE, Scene
-from tinyworld.train.captions import one_word_off, said, swapped
-from tinyworld.train.data import Stills
+from tinyworld.train.data import Stills, said
 from tinyworld.train.lessons import Lessons
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn

@@ -133,3 +133,10 @@ def _draw(rng: np.random.Generator, out: Stills, i: int) -> None:
     out.frames[i] = BACKGROUNDS.index(scene.background), STYLES.index(scene.style)
     ground = place(scene)
     out.places[i] = ground.tint, ground.light
+
+
+def said(scene: Scene, rng: np.random.Generator) -> str:
+    """A caption, with the motion or without, naming either of two things first."""
+    if rng.uniform() < 0.5:  # noqa: PLR2004 - a coin
+        scene = replace(scene, things=scene.things[::-1])
+    return scene.caption(motion=bool(rng.uniform() < 0.5))  # noqa: PLR2004

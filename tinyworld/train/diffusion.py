@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tinyworld.layout import noise_scheduler, write_index
-from tinyworld.train.captions import said
-from tinyworld.train.data import Stills
+from tinyworld.train.data import Stills, said
 from tinyworld.train.loop import Settings, Step, fit, world
 from tinyworld.train.vae import encode
 from tinyworld.vocabulary import clip_tokenizer

@@ -1,4 +1,4 @@
-"""Captions to train on: right ones said in several ways, and those that are nearly right."""
+"""Scenes that differ from another in a word or two: what an edit asks for."""
 
 from __future__ import annotations
 
@@ -8,13 +8,6 @@ from typing import Any
 import numpy as np
 
 from tinyworld.scenes import ATTRIBUTES, OF_A_THING, OF_THE_FRAME, Attribute, Scene
-
-
-def said(scene: Scene, rng: np.random.Generator) -> str:
-    """A caption, with the motion or without, naming either of two things first."""
-    if rng.uniform() < 0.5:  # noqa: PLR2004 - a coin
-        scene = replace(scene, things=scene.things[::-1])
-    return scene.caption(motion=bool(rng.uniform() < 0.5))  # noqa: PLR2004
 
 
 def one_word_off(scene: Scene, rng: np.random.Generator) -> Scene:
