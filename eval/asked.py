@@ -107,7 +107,7 @@ def _either(old: Thing, new: Thing) -> Thing:
 
 
 def _usual(words: npt.NDArray[np.str_]) -> str:
-    return Counter(words.tolist()).most_common(1)[0][0]
+    return str(Counter(words.tolist()).most_common(1)[0][0])
 
 
 def _named(prompt: str, kind: str) -> Words:

@@ -81,7 +81,7 @@ def edited_right(what: Task) -> float | None:
     if not what.asked:
         return None
     there = what.source.present >= PRESENT
-    right = ((what.edit.present >= PRESENT) | ~there).all(axis=1)
+    right: npt.NDArray[np.bool_] = np.all((what.edit.present >= PRESENT) | ~there, axis=1)
     counts = np.ones(len(right), dtype=bool)
     for (index, name), word in what.asked.items():
         right &= read_words(what.edit, (index, name)) == word

@@ -39,7 +39,7 @@ def write_masks(scene: Scene, folder: Path) -> None:
     Files that hold these bytes already are left alone, so that their time of change stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, mask in enumerate(render(scene).masks.any(axis=1)):
+    for number, mask in enumerate(np.asarray(render(scene).masks.any(axis=1))):
         picture = io.BytesIO()
         Image.fromarray(mask).save(picture, "PNG")
         path = folder / f"{number:05}.png"

@@ -217,7 +217,7 @@ def details_read(reader: Reader, scenes: Sequence[Scene]) -> dict[str, float]:
 
     def off(name: str) -> npt.NDArray[np.float64]:
         truth = np.array([[getattr(look, name) for look in one] for one in each])
-        return np.abs(getattr(found, name) - truth)
+        return np.asarray(np.abs(getattr(found, name) - truth))
 
     def right(name: str) -> float:
         truth = np.array([[getattr(look, name) for look in one] for one in each])

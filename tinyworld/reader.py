@@ -153,7 +153,8 @@ def _named(scores: Scores) -> Reading:
     """The likeliest words of a batch."""
 
     def likeliest(logits: torch.Tensor, words: Sequence[str]) -> Words:
-        return np.array(words)[logits.argmax(dim=-1).cpu().numpy()]
+        found: Words = np.array(words)[logits.argmax(dim=-1).cpu().numpy()]
+        return found
 
     looks = scores.looks.double().cpu().numpy()
     places = scores.places.double().cpu().numpy()

@@ -76,7 +76,7 @@ def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.dev
     torch.manual_seed(settings.seed)
     tokenizer = clip_tokenizer(max_length=_TEXT_LENGTH)
     model = _Taught(len(tokenizer)).to(device)
-    clip: nn.Module = model.clip
+    clip: Any = model.clip
 
     def loss(step: Step) -> Tensor:
         index = torch.randint(len(data), (step.batch,), generator=step.generator)

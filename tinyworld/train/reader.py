@@ -34,7 +34,8 @@ def train_reader(data: Stills, settings: Settings, folder: Path, device: torch.d
         device: where to train.
     """
     torch.manual_seed(settings.seed)
-    net = ReaderNet().to(device, memory_format=torch.channels_last)
+    net = ReaderNet().to(device)
+    net.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     empty, empty_classes = _backdrops(settings.seed)
 
     def loss(step: Step) -> Tensor:
