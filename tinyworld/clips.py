@@ -19,7 +19,7 @@ from tinyworld.scenes import Scene, Thing, single
 
 CLIPS: Mapping[str, Scene] = MappingProxyType(
     {
-        "fish": single(color="red", shape="fish", background="sea", seed=3),
+        "fish": single(color="red", shape="fish", background="sea", seed=7),
         "car": single(
             color="yellow",
             shape="car",

@@ -98,7 +98,8 @@ def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.dev
         return both / 2 + _LESSONS * lessons
 
     fit("clip", model, loss, settings, folder, device)
-    return clip
+    trained: nn.Module = clip
+    return trained
 
 
 def _captions(scenes: list[Scene], rng: np.random.Generator) -> tuple[list[Scene], list[str]]:

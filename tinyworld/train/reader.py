@@ -35,7 +35,7 @@ def train_reader(data: Stills, settings: Settings, folder: Path, device: torch.d
     """
     torch.manual_seed(settings.seed)
     net = ReaderNet().to(device)
-    net.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net.body.to(memory_format=torch.channels_last)
     empty, empty_classes = _backdrops(settings.seed)
 
     def loss(step: Step) -> Tensor:
