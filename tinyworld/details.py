@@ -19,8 +19,8 @@ RIMS = ("thin", "white")
 
 _SIZES = {1: (11.0, 16.0), 2: (10.0, 13.0)}
 """Half widths in pixels, by the number of things."""
-_DETAILS = 77
-"""Keeps these draws apart from those of paths."""
+_LOOK, _PLACE, _FRONT = 77, 78, 79
+"""Keep these draws apart. Numbers after a seed must not be zero: numpy takes those off."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +55,7 @@ def looks(scene: Scene) -> tuple[Look, ...]:
 
 
 def _look(scene: Scene, index: int) -> Look:
-    rng = np.random.default_rng([scene.seed, _DETAILS, index])
+    rng = np.random.default_rng([scene.seed, _LOOK, 1 + index])
     return Look(
         pattern=str(rng.choice(PATTERNS)),
         rim=str(rng.choice(RIMS)),
@@ -67,12 +67,12 @@ def _look(scene: Scene, index: int) -> Look:
 
 def place(scene: Scene) -> Place:
     """The background's look."""
-    rng = np.random.default_rng([scene.seed, _DETAILS])
+    rng = np.random.default_rng([scene.seed, _PLACE])
     right, down, tint, light = rng.uniform(size=4).tolist()
     return Place(offset=(right, down), tint=2 * tint - 1, light=2 * light - 1)
 
 
 def front(scene: Scene) -> int:
     """Which thing hides the other where they meet."""
-    rng = np.random.default_rng([scene.seed, _DETAILS + 1])
+    rng = np.random.default_rng([scene.seed, _FRONT])
     return int(rng.integers(len(scene.things)))

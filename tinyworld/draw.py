@@ -16,6 +16,8 @@ from tinyworld.things import draw_thing
 
 _TILE = 4
 """Side of a mosaic's tiles in pixels."""
+_STILL = 80
+"""Keeps the draw of a still's time apart from those of `tinyworld.details`."""
 _HALF = 0.5
 """Of a pixel that a thing must cover to be seen there."""
 
@@ -83,7 +85,7 @@ def render_at(scene: Scene, times: npt.NDArray[np.float64], *, empty: bool = Fal
 
 def still_time(scene: Scene) -> npt.NDArray[np.float64]:
     """When a scene's still is taken, (1,): its seed decides."""
-    return np.random.default_rng(scene.seed).uniform(size=1)
+    return np.random.default_rng([scene.seed, _STILL]).uniform(size=1)
 
 
 def stills(scenes: Sequence[Scene]) -> npt.NDArray[np.uint8]:

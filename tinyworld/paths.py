@@ -51,7 +51,7 @@ def tracks(scene: Scene, times: Times) -> npt.NDArray[np.float64]:
 
 def _path(scene: Scene, index: int, times: Times) -> Track:
     motion = scene.things[index].motion
-    rng = np.random.default_rng([scene.seed, index, MOTIONS.index(motion)])
+    rng = np.random.default_rng([scene.seed, 1 + index, 1 + MOTIONS.index(motion)])
     size = looks(scene)[index].size
     nearest = _ZOOM if scene.camera.startswith("zooming") else 1.0
     middle = (SIZE - 1) / 2
