@@ -26,7 +26,7 @@ CLIPS: Mapping[str, Scene] = MappingProxyType(
             background="sand",
             motion="moving left",
             camera="panning left",
-            seed=14,
+            seed=28,
         ),
         "pair": Scene(
             things=(
@@ -36,7 +36,7 @@ CLIPS: Mapping[str, Scene] = MappingProxyType(
             background="road",
             seed=17,
         ),
-        "ball": single(color="orange", shape="ball", background="snow", motion="circling", seed=8),
+        "ball": single(color="orange", shape="ball", background="snow", motion="circling", seed=12),
     }
 )
 """The demo's scenes by file name."""
