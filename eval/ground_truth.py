@@ -64,7 +64,7 @@ def ground_truth(
         "identity_kept": identity_kept(what),
         "identity_drift": identity_drift(what),
         "motion_correlation": motion_correlation(what.edit, what.source),
-        "flicker": flicker(what.edit),
+        "flicker": flicker(what.edit, what.source),
         "jitter": jitter(what.edit, what.source),
     }
 
@@ -136,24 +136,25 @@ def wrong_object_changed(what: Task) -> float | None:
     return 100 * float(wrong[there].mean())
 
 
-def flicker(edit: Reading) -> float:
+def flicker(edit: Reading, source: Reading) -> float:
     """Changes of the read words from frame to frame.
 
     Returns:
-        100 × the mean over pairs of neighbouring frames of how many of the attributes are read
-        differently in the two, colour and shape averaged over the things: 0 to 400, and 25 is one
+        100 × the sum over the attributes of the share of pairs of neighbouring frames in which they
+        are read differently, colour and shape over the pairs of all things: 0 to 400, and 25 is one
         change in every fourth pair. A thing that vanishes or appears changes its colour and its
-        shape.
+        shape. Of a thing only pairs count in which the source shows it in both frames.
     """
-    there = edit.present >= PRESENT
-    total = np.zeros(len(there) - 1)
+    there, shown = edit.present >= PRESENT, source.present >= PRESENT
+    counts = shown[1:] & shown[:-1]
+    shares = []
     for name in OF_A_THING:
         words = np.where(there, getattr(edit, name), "")
-        total += (words[1:] != words[:-1]).mean(axis=1)
+        shares.append((words[1:] != words[:-1])[counts])
     for name in OF_THE_FRAME:
         words = getattr(edit, name)
-        total += words[1:] != words[:-1]
-    return 100 * float(total.mean())
+        shares.append(words[1:] != words[:-1])
+    return 100 * sum(float(share.mean()) for share in shares if len(share))
 
 
 def motion_correlation(edit: Reading, source: Reading) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tinyworld.details import PATTERNS, RIMS, looks, place
-from tinyworld.draw import Clip, render, render_at, still_time
+from tinyworld.draw import still_time
+from tinyworld.paths import camera, tracks
 from tinyworld.reader import Reading
 from tinyworld.scenes import ATTRIBUTES, MOST_THINGS, SIZE, Scene
 
@@ -22,22 +24,24 @@ _OF_NO_THING = {
     "pattern": PATTERNS[0],
     "rim": RIMS[0],
     "shade": 0.0,
+    "size": 10.0,
 }
 """What an empty slot holds."""
 
 
+@functools.lru_cache(maxsize=256)
 def truth(scene: Scene, frames: int = FRAMES) -> Reading:
     """What a perfect reader would say of a drawn scene: thing k is in slot k, seen or hidden."""
-    return _reading(scene, render(scene, frames))
+    return _at(scene, np.linspace(0, 1, frames))
 
 
 def truth_of_stills(scenes: Sequence[Scene]) -> Reading:
     """The same of one still of each scene."""
-    return Reading.joined([_reading(one, render_at(one, still_time(one))) for one in scenes])
+    return Reading.joined([_at(scene, still_time(scene)) for scene in scenes])
 
 
-def _reading(scene: Scene, clip: Clip) -> Reading:
-    frames, count = clip.sizes.shape
+def _at(scene: Scene, times: npt.NDArray[np.float64]) -> Reading:
+    frames, count = len(times), len(scene.things)
     each, ground = looks(scene), place(scene)
 
     def column(name: str) -> npt.NDArray[Any]:
@@ -45,13 +49,11 @@ def _reading(scene: Scene, clip: Clip) -> Reading:
         values += [_OF_NO_THING[name]] * (MOST_THINGS - count)
         return np.array([values] * frames)
 
-    present = np.zeros((frames, MOST_THINGS))
-    size = np.full((frames, MOST_THINGS), 10.0)
     centers = np.full((frames, MOST_THINGS, 2), SIZE / 2)
-    present[:, :count], size[:, :count], centers[:, :count] = 1, clip.sizes, clip.centers
+    centers[:, :count] = tracks(scene, times)
     return Reading(
-        present=present,
-        size=size,
+        present=np.array([[float(k < count) for k in range(MOST_THINGS)]] * frames),
+        size=column("size") * camera(scene, times)[:, 2:],
         centers=centers,
         background=np.array([scene.background] * frames),
         style=np.array([scene.style] * frames),
