@@ -46,12 +46,31 @@ def scenes(draw: Any, *, things: int | None = None) -> Scene:
 
 
 @st.composite
-def edits(draw: Any, scene: Scene, *, shapes: bool = True) -> Scene:
-    """The scene with any of its words changed, or none; its shapes only where they may be."""
+def edits(draw: Any, scene: Scene) -> Scene:
+    """The scene with any of its words changed, or none."""
     places = [(k, name) for k in range(len(scene.things)) for name in OF_A_THING]
     places += [(0, name) for name in OF_THE_FRAME]
     edited = scene
     for k, name in draw(st.sets(st.sampled_from(places))):
-        if shapes or name != "shape":
-            edited = replaced(edited, k, name, draw(st.sampled_from(others(edited, name))))
+        edited = replaced(edited, k, name, draw(st.sampled_from(others(edited, name))))
     return edited
+
+
+@st.composite
+def edited_scenes(draw: Any, *, things: int | None = None) -> tuple[Scene, Scene]:
+    """A scene and an edit of it whose prompts say which thing became what.
+
+    Where both of two things become nearly what the other was, prompts say that they changed places.
+    """
+    source = draw(scenes(things=things))
+    edited = draw(edits(source))
+    olds, news = source.words.things, edited.words.things
+    straight, turned = (
+        sum(
+            a != b
+            for old, new in zip(olds, way, strict=True)
+            for a, b in zip(old, new, strict=True)
+        )
+        for way in (news, news[::-1])
+    )
+    return source, source if turned < straight else edited

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from eval.asked import FRAME, Task, read_words, task
 from eval.errors import EvalError
 from tests.drawn_scenes import edits, scenes
-from tests.truth import FRAMES, changed, crossed, equal, truth
+from tests.truth import FRAMES, changed, crossed, equal, everywhere, truth
+from tinyworld.edits import replaced
 from tinyworld.reader import Reading
 from tinyworld.scenes import OF_A_THING, OF_THE_FRAME, Scene, Thing
 
@@ -142,6 +143,15 @@ def test_where_none_names_a_thing_one_is_looked_at() -> None:
     assert found.asked == {(FRAME, "background"): "sand"}
     assert found.expected[0, "shape"] == "fish"
     assert found.edit.present.shape == (FRAMES, 1)
+
+
+def test_things_of_equal_words_are_told_by_their_places() -> None:
+    """Both became green fish; each is where one of the source's is."""
+    edited = replaced(SOURCE, 0, "color", "green")
+    edit = changed(truth(edited), "color", everywhere("green"), thing=1)
+    edit = changed(edit, "shape", everywhere("fish"), thing=1)
+    found = task(crossed(edit, [1, 2]), truth(SOURCE), SAID, edited.caption())
+    assert equal(found.edit, edit)
 
 
 def test_read_words_are_of_a_thing_or_of_the_frame() -> None:

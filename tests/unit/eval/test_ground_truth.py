@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eval.errors import EvalError
 from eval.ground_truth import STILL, ground_truth
-from tests.drawn_scenes import edits, scenes
+from tests.drawn_scenes import edited_scenes, edits, scenes
 from tests.truth import FRAMES, changed, crossed, everywhere, moved, truth, without
 from tinyworld.edits import others, replaced, swapped
 from tinyworld.reader import Reading
@@ -78,33 +78,13 @@ def best(source: Scene, edited: Scene) -> dict[str, Any]:
     }
 
 
-@st.composite
-def pairs(draw: Any, *, things: int | None = None) -> tuple[Scene, Scene]:
-    """A scene and an edit that does not make one of two things what the other was."""
-    source = draw(scenes(things=things))
-    edited = draw(edits(source))
-    if len(source.things) > 1:
-        olds, news = source.words.things, edited.words.things
-        straight, turned = (
-            sum(
-                a != b
-                for old, new in zip(olds, way, strict=True)
-                for a, b in zip(old, new, strict=True)
-            )
-            for way in (news, news[::-1])
-        )
-        if turned < straight:  # the prompts would pair them the other way
-            return source, source
-    return source, edited
-
-
-@given(pairs())
+@given(edited_scenes())
 def test_a_perfect_edit_scores_best(both: tuple[Scene, Scene]) -> None:
     source, edited = both
     assert scored(truth(edited), source, edited) == best(source, edited)
 
 
-@given(pairs(), st.sets(st.integers(0, STEPS)), st.sets(st.integers(0, STEPS)))
+@given(edited_scenes(), st.sets(st.integers(0, STEPS)), st.sets(st.integers(0, STEPS)))
 def test_slots_may_hold_things_in_any_order(
     both: tuple[Scene, Scene], one: set[int], other: set[int]
 ) -> None:
@@ -128,7 +108,7 @@ def test_a_prompt_may_name_the_things_in_the_other_order(
 hidden = st.lists(st.sets(st.integers(0, STEPS), max_size=3), min_size=2, max_size=2)
 
 
-@given(pairs(things=2), hidden, st.data())
+@given(edited_scenes(things=2), hidden, st.data())
 def test_what_the_source_hides_does_not_count(
     both: tuple[Scene, Scene], unseen: list[set[int]], data: st.DataObject
 ) -> None:
