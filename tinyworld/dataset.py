@@ -12,14 +12,15 @@ import yaml
 
 from tinyworld.edits import others, replaced
 from tinyworld.encode import write_clip, write_masks
-from tinyworld.scenes import MOST_THINGS, MOTIONS, Attribute, Scene, random_scene
+from tinyworld.scenes import CAMERAS, MOST_THINGS, MOTIONS, Attribute, Scene, random_scene
 
 KINDS = 3
 """Of edits, the paper's: the object, the background, the style."""
+_MOVING = tuple(camera for camera in CAMERAS if camera != "still")
 
 
 def random_clips(count: int, seed: int) -> dict[str, Scene]:
-    """Plain scenes by id: one thing and two in turn, motions in turn, half with a moving camera.
+    """Plain scenes by id: of one thing and two, motions and cameras in turn, half of these moving.
 
     Args:
         count: How many.
@@ -28,15 +29,16 @@ def random_clips(count: int, seed: int) -> dict[str, Scene]:
     rng = np.random.default_rng(seed)
     found = {}
     for number in range(count):
-        things = 1 + number % MOST_THINGS
+        things, pair = 1 + number % MOST_THINGS, number // MOST_THINGS
         scene = random_scene(rng, held_out=None, things=things)
-        motion = MOTIONS[number // things % len(MOTIONS)]
         first, *others = scene.things
+        # A step more after all motions, so that each meets still cameras and moving ones.
+        turn = pair + pair // len(MOTIONS)
         found[f"{number:02}"] = dataclasses.replace(
             scene,
-            things=(dataclasses.replace(first, motion=motion), *others),
+            things=(dataclasses.replace(first, motion=MOTIONS[pair % len(MOTIONS)]), *others),
             style="plain",
-            camera=scene.camera if number % 4 > 1 else "still",
+            camera=_MOVING[turn // 2 % len(_MOVING)] if turn % 2 else "still",
         )
     return found
 
