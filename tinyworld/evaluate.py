@@ -62,8 +62,8 @@ def sampled(weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0) 
     return np.concatenate(images)
 
 
-def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float:
-    """Mean over frames of the peak signal-to-noise ratio of their reconstructions, in dB."""
+def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.float64]:
+    """Peak signal-to-noise ratio of each frame's reconstruction in dB, (N,)."""
     import torch  # noqa: PLC0415
     from diffusers import AutoencoderKL  # noqa: PLC0415
 
@@ -79,7 +79,8 @@ def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> float
             ]
         )
     error = ((out.clamp(-1, 1) + 1) * 127.5).round().sub(x).square().mean(dim=(1, 2, 3))
-    return float((10 * torch.log10(255**2 / error)).mean())
+    found: npt.NDArray[np.float64] = (10 * torch.log10(255**2 / error)).double().cpu().numpy()
+    return found
 
 
 def measure(weights: Path, parts: Sequence[str], count: int, device: str) -> dict[str, Any]:
@@ -108,12 +109,11 @@ def _reader(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, fl
 
 
 def _vae(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
-    frames = stills(worlds)
-    by_style = {
-        style: vae_psnr(weights, frames[[w.style == style for w in worlds]], device)
-        for style in STYLES
+    each = vae_psnr(weights, stills(worlds), device)
+    of = {style: each[[w.style == style for w in worlds]] for style in STYLES}
+    return {"all styles": float(each.mean())} | {
+        style: float(some.mean()) for style, some in of.items() if len(some)
     }
-    return {"all styles": vae_psnr(weights, frames, device), **by_style}
 
 
 def _clip(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:

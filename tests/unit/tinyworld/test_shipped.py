@@ -6,7 +6,10 @@ import json
 
 import pytest
 
+from tinyworld.draw import stills
+from tinyworld.evaluate import vae_psnr
 from tinyworld.layout import MANIFEST, file_digests
+from tinyworld.measures import visible_scenes
 from tinyworld.shipped import NAME, WEIGHTS, public_name, shipped_model
 
 
@@ -29,7 +32,15 @@ def test_the_manifest_names_every_file_and_how_each_model_was_made() -> None:
         assert part["steps_done"] == part["settings"]["steps"]
 
 
-def test_weights_are_safetensors_of_40_megabytes_at_most() -> None:
+def test_weights_are_safetensors_of_60_megabytes_at_most() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert {path.suffix for path in files} <= {".json", ".safetensors"}
-    assert sum(path.stat().st_size for path in files) <= 40e6
+    assert sum(path.stat().st_size for path in files) <= 60e6
+
+
+@pytest.mark.parametrize("things", [1, 2])
+def test_the_shipped_autoencoder_gives_held_out_scenes_back(things: int) -> None:
+    found = vae_psnr(WEIGHTS, stills(visible_scenes(64, seed=6, things=things)), "cpu")
+    assert found.shape == (64,)
+    assert found.mean() >= 28
+    assert found.min() >= 20
