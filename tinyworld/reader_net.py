@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from tinyworld.details import PATTERNS, RIMS
 from tinyworld.scenes import ATTRIBUTES, MOST_THINGS, SIZE
 
-_WIDTHS = (32, 64, 96, 128)
+_BLOCKS = ((48, 2), (64, 1), (96, 2), (96, 1), (128, 1), (128, 1))
+"""Channels and strides: 64 pixels of side to 32 and 16."""
 THING_CLASSES = {
     "color": ATTRIBUTES["color"],
     "shape": ATTRIBUTES["shape"],
@@ -44,9 +45,8 @@ class ReaderNet(nn.Module):
         super().__init__()
         blocks: list[nn.Module] = []
         before = 3
-        for index, width in enumerate(_WIDTHS):
-            stride = 2 if index in (1, 2) else 1  # 64, 32, 16, 16
-            blocks += [_block(before, width, stride), _block(width, width, 1)]
+        for width, stride in _BLOCKS:
+            blocks.append(_block(before, width, stride))
             before = width
         self.body = nn.Sequential(*blocks)
         self.where = nn.Conv2d(before, MOST_THINGS, 1)
