@@ -53,9 +53,11 @@ def get_protocol(name: str) -> Protocol:
 def judges_of(name: str) -> tuple[str, ...]:
     """The models that a protocol asks for.
 
-    Of a protocol that this release does not have it is CLIP, as of all that other releases had: it
-    can be in the record of a run, and is refused where it is asked for (``get_protocol``).
+    Of a protocol that this release does not know it is CLIP: it can be in the record of a run, and
+    is refused where it is asked for (``get_protocol``).
     """
+    if name in RETIRED:
+        return RETIRED[name].judges
     return PROTOCOLS[name].judges if name in PROTOCOLS else (CLIP,)
 
 

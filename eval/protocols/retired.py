@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from eval.measures import Measure
+from eval.protocols.evidence import READER
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,6 +17,8 @@ class Retired:
     measures: Mapping[str, Measure]
     why: str
     """And what to ask for instead."""
+    judges: tuple[str, ...] = ()
+    """The models that it asked for: what its scores are kept by names them."""
 
 
 RETIRED: Mapping[str, Retired] = MappingProxyType(
@@ -23,6 +26,7 @@ RETIRED: Mapping[str, Retired] = MappingProxyType(
         "tinyworld_v1": Retired(
             why="its world of one object in four words has grown: ask for tinyworld_v2, which "
             "reads two things and what no word says of them",
+            judges=(READER,),
             measures={
                 "edited_right": Measure(label="Edited right", short="edited right", whole=100),
                 "unedited_kept": Measure(label="Unedited kept", short="unedited kept", whole=100),
