@@ -12,8 +12,9 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,11 +134,26 @@ def fit(
 
 def steps_done(folder: Path, name: str) -> int:
     """How many steps a part's checkpoint has seen; 0 without one."""
-    path = folder / f"{name}.safetensors"
+    return int(_metadata(folder / f"{name}.safetensors").get("step", 0))
+
+
+def courses(folder: Path, name: str) -> list[dict[str, Any]]:
+    """With which settings a part was trained, and from which step on: one course, or several.
+
+    A training that goes on with other settings, such as more steps, is no longer what its last
+    settings alone would give.
+    """
+    found: list[dict[str, Any]] = json.loads(
+        _metadata(folder / f"{name}.safetensors").get("courses", "[]")
+    )
+    return found
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
-        return 0
+        return {}
     with safe_open(path, framework="pt") as file:
-        return int(file.metadata()["step"])
+        return dict(file.metadata())
 
 
 class _State:
@@ -145,6 +161,7 @@ class _State:
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.settings = settings
+        self.courses: list[dict[str, Any]] = []
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = torch.optim.AdamW(
@@ -175,12 +192,16 @@ class _State:
             values = (p.detach(), self.average[n], moments["exp_avg"], moments["exp_avg_sq"])
             tensors |= {f"{k}:{n}": v.contiguous() for k, v in zip(_KINDS, values, strict=True)}
         partial = path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"step": str(step)})
+        metadata = {"step": str(step), "courses": json.dumps(self.courses)}
+        save_file(tensors, partial, metadata=metadata)
         partial.replace(path)
 
     def load(self, path: Path) -> int:
         """Restore everything, if it is there; returns the number of steps that are done."""
         step = steps_done(path.parent, path.stem)
+        former, now = courses(path.parent, path.stem), asdict(self.settings)
+        same = bool(former) and former[-1]["settings"] == now
+        self.courses = former if same else [*former, {"from_step": step, "settings": now}]
         if step == 0:
             return 0
         tensors = load_file(path)

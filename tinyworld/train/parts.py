@@ -14,7 +14,7 @@ from tinyworld.train.loop import Settings, steps_done, world
 from tinyworld.train.record import write_record
 
 SETTINGS = {
-    "vae": Settings(steps=2000, batch=32, learning_rate=1e-3, seed=11, bf16=True),
+    "vae": Settings(steps=4000, batch=32, learning_rate=1e-3, seed=11, bf16=True),
     "diffusion": Settings(steps=8000, batch=32, learning_rate=6e-4, seed=12, bf16=True),
     "reader": Settings(steps=5000, batch=64, learning_rate=2e-3, seed=13, bf16=True),
     "clip": Settings(steps=6000, batch=64, learning_rate=1e-3, seed=14, bf16=True),

@@ -19,7 +19,7 @@ from typing import Any
 
 from tinyworld.layout import MANIFEST, file_digests, write_json
 from tinyworld.shipped import WEIGHTS
-from tinyworld.train.loop import Settings, world
+from tinyworld.train.loop import Settings, courses, world
 
 _SOURCES = (
     *("scenes.py", "details.py", "paths.py", "backdrops.py", "things.py", "draw.py"),
@@ -49,6 +49,7 @@ def write_record(
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "steps_done": steps,
         "settings": dataclasses.asdict(settings),
+        "courses": courses(out, part),
         "code": code_version(),
         "device": device if device != "cpu" else f"cpu ({platform.machine()})",
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
