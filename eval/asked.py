@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from eval.errors import EvalError
 from tinyworld.matching import matched
-from tinyworld.reader import Reading
 from tinyworld.scenes import ATTRIBUTES, OF_A_THING, OF_THE_FRAME, Attribute, Words, read_caption
+
+if TYPE_CHECKING:
+    from tinyworld.reader import Reading
 
 Place = tuple[int, Attribute]
 """A thing's number and one of its attributes; `FRAME` for the background and the style."""

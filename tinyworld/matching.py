@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from tinyworld.reader import Reading
 from tinyworld.scenes import MOST_THINGS, OF_A_THING
+
+if TYPE_CHECKING:
+    from tinyworld.reader import Reading  # protocols are named without torch, which it needs
 
 PRESENT = 0.5
 """A thing is there where the reader says so with at least this likelihood."""
