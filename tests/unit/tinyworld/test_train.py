@@ -95,6 +95,7 @@ def test_the_manifest_says_how_each_model_was_made(data: Stills, tmp_path: Path)
     record = manifest["parts"]["diffusion"]
     assert record["steps_done"] == record["settings"]["steps"] == 2
     assert {"command", "code", "date", "device", "versions"} <= set(record)
+    assert record["courses"] == [{"from_step": 0, "settings": record["settings"]}]
     assert json.loads((tmp_path / "weights/manifest.json").read_text()) == manifest
 
 
