@@ -85,6 +85,24 @@ def more_edits(clips: Mapping[str, Scene], count: int, seed: int) -> dict[str, t
     return found
 
 
+def asked(clips: Mapping[str, Scene], seed: int, edits: int | None = None) -> list[dict[str, Any]]:
+    """A manifest's videos: three edits of each clip, relative to the folder that the clips are in.
+
+    Args:
+        clips: By id, in order.
+        seed: Of every choice.
+        edits: In all, 3 to 4 for each clip: the first clips get one more. None is three of each.
+    """
+    rng = np.random.default_rng([seed, 1])
+    videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
+    more = more_edits(clips, 0 if edits is None else edits - KINDS * len(clips), seed)
+    for video in videos:
+        if video["id"] in more:
+            kind, edited = more[video["id"]]
+            video["edits"].append({"id": f"{kind}-2", "category": kind, "prompt": edited.caption()})
+    return videos
+
+
 def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None) -> Path:
     """Write clips as mp4, their objects' masks, and the manifest: three edits of each.
 
@@ -92,8 +110,7 @@ def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None)
         folder: Made if absent.
         count: How many clips.
         seed: Of every choice.
-        edits: In all, ``3 * count`` to ``4 * count``: the first clips get one more. None is three
-            of each.
+        edits: As in ``asked``.
 
     Returns:
         The manifest's path.
@@ -103,14 +120,8 @@ def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None)
     for name, scene in clips.items():
         write_clip(scene, folder / "clips" / f"{name}.mp4")
         write_masks(scene, folder / "masks" / name)
-    rng = np.random.default_rng([seed, 1])
-    videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
-    more = more_edits(clips, 0 if edits is None else edits - KINDS * count, seed)
-    for video in videos:
-        if video["id"] in more:
-            kind, edited = more[video["id"]]
-            video["edits"].append({"id": f"{kind}-2", "category": kind, "prompt": edited.caption()})
     manifest = folder / "manifest.yaml"
+    videos = asked(clips, seed, edits)
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest
 
