@@ -20,6 +20,8 @@ _STILL = 80
 """Keeps the draw of a still's time apart from those of `tinyworld.details`."""
 _HALF = 0.5
 """Of a pixel that a thing must cover to be seen there."""
+_NEAREST, _BEHIND = 255, 128
+"""Levels of things in a map of depth, where the ground is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,16 @@ class Clip:
         """(F, N), the share of each thing that is behind the other, 0 to 1."""
         seen, there = self.masks.sum(axis=(2, 3)), self.whole.sum(axis=(2, 3))
         return np.asarray(1 - seen / np.maximum(there, 1))
+
+    @property
+    def near(self) -> npt.NDArray[np.uint8]:
+        """(F, 64, 64), a map of depth: 255 is the nearest thing, 128 one behind it, 0 the ground.
+
+        Near is bright, as in `components.controls.depth`; who is in front stays so through a clip.
+        """
+        levels = np.full(self.masks.shape[1], _BEHIND, dtype=np.uint8)
+        levels[self.front] = _NEAREST
+        return np.asarray((self.masks * levels[:, None, None]).max(axis=1))
 
 
 def render(scene: Scene, frames: int = FRAMES) -> Clip:

@@ -3,8 +3,9 @@
     python -m tinyworld.train --out runs/tinyworld
     torchrun --nproc-per-node 2 -m tinyworld.train --out runs/tinyworld --threads 1 --parts vae
 
-Parts, in the order in which they need each other: vae, diffusion; and reader, clip, blip2, which
-need nothing but the stills.
+Parts, in the order in which they need each other: vae, diffusion, and the nets that steer it
+(controlnet_depth, controlnet_canny, t2i_adapter_canny); reader, clip and blip2 need nothing but the
+stills.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import logging
 import os
 from pathlib import Path
 
-PARTS = ("vae", "diffusion", "reader", "clip", "blip2")
+from tinyworld.shipped import NETS
+
+PARTS = ("vae", "diffusion", "reader", "clip", "blip2", *NETS)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from tinyworld.scenes import (
     random_scene,
 )
 
-_RECIPE = 2
+_RECIPE = 3
 """Raised whenever equal arguments give other stills."""
 _CHUNK = 500
 _MOST_HIDDEN = 0.5
@@ -50,6 +50,8 @@ class Stills:
     """(N, 2): class numbers of background and style."""
     places: npt.NDArray[np.float64]
     """(N, 2): tint and light."""
+    near: npt.NDArray[np.uint8]
+    """(N, 64, 64): maps of depth (`Clip.near`); mapped from disk."""
 
     def __len__(self) -> int:
         return len(self.things)
@@ -108,6 +110,7 @@ def _chunk(index: int, count: int, seed: int) -> Stills:
         looks=np.zeros((count, MOST_THINGS, 4)),
         frames=np.empty((count, 2), dtype=np.int64),
         places=np.empty((count, 2)),
+        near=np.empty((count, SIZE, SIZE), dtype=np.uint8),
     )
     for i in range(count):
         _draw(rng, out, i)
@@ -120,7 +123,7 @@ def _draw(rng: np.random.Generator, out: Stills, i: int) -> None:
     while clip.hidden.max() > _MOST_HIDDEN:
         scene = random_scene(rng, things=len(scene.things))
         clip = render_at(scene, np.array([rng.uniform()]))
-    out.pixels[i] = clip.frames[0]
+    out.pixels[i], out.near[i] = clip.frames[0], clip.near[0]
     for k, (thing, look) in enumerate(zip(scene.things, looks(scene), strict=True)):
         out.things[i, k] = (
             _COLORS.index(thing.color),

@@ -208,9 +208,14 @@ class _State:
         for n, p in self.parameters.items():
             p.data.copy_(tensors[f"parameter:{n}"])
             self.average[n].copy_(tensors[f"average:{n}"])
+            # Moments in the parameter's own layout: the fused kernel goes through them in the order
+            # of memory, and a file is contiguous where weights are channels_last.
             self.optimizer.state[p] = {
                 "step": torch.tensor(float(step)),
-                **{k: tensors[f"{k}:{n}"].to(p.device) for k in ("exp_avg", "exp_avg_sq")},
+                **{
+                    k: torch.empty_like(p.detach()).copy_(tensors[f"{k}:{n}"])
+                    for k in ("exp_avg", "exp_avg_sq")
+                },
             }
         return step
 

@@ -23,7 +23,7 @@ from tinyworld.train.loop import Settings, courses, world
 
 _SOURCES = (
     *("scenes.py", "details.py", "paths.py", "backdrops.py", "things.py", "draw.py"),
-    *("edits.py", "reader_net.py", "vocabulary.py", "layout.py"),
+    *("edits.py", "maps.py", "reader_net.py", "vocabulary.py", "layout.py"),
 )
 """Besides ``train/``: what decides what is trained."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")

@@ -15,6 +15,7 @@ import torch
 from tav_model.config import ModelConfig
 from tav_model.load import load_base
 from tinyworld.layout import file_digests
+from tinyworld.shipped import NETS
 from tinyworld.train.__main__ import PARTS
 from tinyworld.train.data import Stills, stills
 from tinyworld.train.parts import train_part
@@ -52,7 +53,10 @@ def test_the_command_trains_every_part_and_what_it_trained_can_be_measured(tmp_p
     few = ("--stills", "64", "--steps", "3", "--batch", "8", "--threads", "1")
     command("train", "--out", str(out), *few)
     weights = out / "weights"
-    assert {path.name for path in weights.iterdir()} == {"base", "reader", "clip", "blip2"}
+    assert {path.name for path in weights.iterdir()} == {
+        *("base", "reader", "clip", "blip2"),
+        *NETS,
+    }
     assert {path.suffix for path in weights.rglob("*") if path.is_file()} <= {
         ".json",
         ".safetensors",
@@ -65,7 +69,7 @@ def test_the_command_trains_every_part_and_what_it_trained_can_be_measured(tmp_p
     assert all(math.isfinite(line["loss"]) for line in logged)
 
     told = json.loads(command("evaluate", "--weights", str(weights), "--count", "4", "--json"))
-    assert told.keys() == {"reader", "vae", "samples", "clip", "blip2"}
+    assert told.keys() == {"reader", "vae", "samples", "clip", "blip2", "control"}
     for part, figures in told.items():
         assert {name.rpartition(", ")[2] for name in figures} == {"one thing", "two things"}
         assert all(math.isfinite(value) for value in figures.values()), part
