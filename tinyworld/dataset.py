@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import numpy as np
 import yaml
 
 from tinyworld.edits import others, replaced
-from tinyworld.encode import write_clip, write_masks
-from tinyworld.scenes import CAMERAS, MOST_THINGS, MOTIONS, Attribute, Scene, random_scene
+from tinyworld.encode import write_clip, write_depth, write_masks
+from tinyworld.hiding import hiding_clips, hiding_edits
+from tinyworld.scenes import CAMERAS, FRAMES, MOST_THINGS, MOTIONS, Attribute, Scene, random_scene
 
 KINDS = 3
 """Of edits, the paper's: the object, the background, the style."""
@@ -103,37 +105,86 @@ def asked(clips: Mapping[str, Scene], seed: int, edits: int | None = None) -> li
     return videos
 
 
-def write_dataset(folder: Path, count: int, seed: int, edits: int | None = None) -> Path:
-    """Write clips as mp4, their objects' masks, and the manifest: three edits of each.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Which clips to write, and what to ask of them."""
+
+    count: int
+    """Of clips."""
+    seed: int
+    """Of every choice."""
+    edits: int | None = None
+    """In all, ``3 * count`` to ``4 * count``: the first clips get one more. None is three of
+    each."""
+    hiding: bool = False
+    """Clips in which one thing hides another (`tinyworld.hiding`), with edits of either and of the
+    background."""
+    objects: bool = False
+    """Ask for edits of objects alone."""
+    maps: bool = False
+    """Write maps of depth, too."""
+    frames: int = FRAMES
+    """Of a clip."""
+
+
+def write_dataset(folder: Path, wanted: Dataset) -> Path:
+    """Write clips as mp4, their objects' masks, and the manifest with what is asked of them.
 
     Args:
         folder: Made if absent.
-        count: How many clips.
-        seed: Of every choice.
-        edits: As in ``asked``.
+        wanted: Which clips, and which edits.
 
     Returns:
         The manifest's path.
     """
-    clips = random_clips(count, seed)
+    clips = (hiding_clips if wanted.hiding else random_clips)(wanted.count, wanted.seed)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     for name, scene in clips.items():
-        write_clip(scene, folder / "clips" / f"{name}.mp4")
-        write_masks(scene, folder / "masks" / name)
+        write_clip(scene, folder / "clips" / f"{name}.mp4", wanted.frames)
+        write_masks(scene, folder / "masks" / name, wanted.frames)
+        if wanted.maps:
+            write_depth(scene, folder / "depth" / name, wanted.frames)
+    asked = _asked(clips, wanted)
+    videos = [_video(name, scene, asked[name], wanted) for name, scene in clips.items()]
     manifest = folder / "manifest.yaml"
-    videos = asked(clips, seed, edits)
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest
 
 
-def _video(name: str, scene: Scene, edits: Mapping[str, Scene]) -> dict[str, Any]:
+Edits = dict[str, tuple[str, Scene]]
+"""By id: the category and the edited scene."""
+
+
+def _asked(clips: Mapping[str, Scene], wanted: Dataset) -> dict[str, Edits]:
+    """The edits of each clip."""
+    rng = np.random.default_rng([wanted.seed, 1])
+    asked: dict[str, Edits] = {}
+    for name, scene in clips.items():
+        if wanted.hiding:
+            asked[name] = hiding_edits(scene, rng)
+        else:
+            asked[name] = {kind: (kind, new) for kind, new in random_edits(scene, rng).items()}
+    if wanted.edits is not None:
+        count = wanted.edits - KINDS * wanted.count
+        for name, (kind, edited) in more_edits(clips, count, wanted.seed).items():
+            asked[name][f"{kind}-2"] = (kind, edited)
+    if wanted.objects:
+        asked = {
+            name: {one: edit for one, edit in edits.items() if edit[0] == "object"}
+            for name, edits in asked.items()
+        }
+    return asked
+
+
+def _video(name: str, scene: Scene, edits: Edits, wanted: Dataset) -> dict[str, Any]:
     return {
         "id": name,
         "uri": f"clips/{name}.mp4",
         "mask": f"masks/{name}",
+        **({"maps": f"depth/{name}"} if wanted.maps else {}),
         "prompt": scene.caption(),
         "edits": [
-            {"id": category, "category": category, "prompt": edited.caption()}
-            for category, edited in edits.items()
+            {"id": one, "category": category, "prompt": edited.caption()}
+            for one, (category, edited) in edits.items()
         ],
     }

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tinyworld.draw import stills
+from tinyworld.draw import render_at, still_time, stills
+from tinyworld.maps import canny, depth
 from tinyworld.measures import (
     binding_accuracy,
     caption_accuracy,
@@ -30,7 +31,8 @@ from tinyworld.measures import (
 )
 from tinyworld.reader import Reader
 from tinyworld.scenes import STYLES, Scene
-from tinyworld.shipped import WEIGHTS
+from tinyworld.shipped import NETS, WEIGHTS, Net
+from tinyworld.steered import in_front, placed
 
 _BATCH = 32
 _GUIDANCE = 4.0
@@ -38,28 +40,66 @@ _STEPS = 30
 _COUNTS = {1: "one thing", 2: "two things"}
 
 
-def sampled(weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0) -> Any:
-    """Images that the diffusion model makes of the scenes' captions, (N, 64, 64, 3) uint8."""
-    import torch  # noqa: PLC0415 - seconds that --help need not pay
-    from diffusers import StableDiffusionPipeline  # noqa: PLC0415
+def sampled(
+    weights: Path, worlds: Sequence[Scene], device: str, seed: int = 0, net: Net | None = None
+) -> Any:
+    """Images that the diffusion model makes of the scenes' captions, (N, 64, 64, 3) uint8.
 
-    pipe = StableDiffusionPipeline.from_pretrained(
-        weights / "base", torch_dtype=torch.float32, safety_checker=None, low_cpu_mem_usage=False
-    ).to(device)
+    Args:
+        weights: folder of all models.
+        worlds: the scenes.
+        device: where to sample.
+        seed: of the noise, which is the same whatever the net.
+        net: what steers it, shown maps of the scenes' stills.
+    """
+    import torch  # noqa: PLC0415 - seconds that --help need not pay
+
+    pipe = _pipeline(weights, net).to(device)
     pipe.set_progress_bar_config(disable=True)
     images: list[npt.NDArray[np.uint8]] = []
     for first in range(0, len(worlds), _BATCH):
+        some = worlds[first : first + _BATCH]
+        shown = {} if net is None else {"image": torch.from_numpy(_maps(net, some))}
         out = pipe(
-            [world.caption() for world in worlds[first : first + _BATCH]],
+            [world.caption() for world in some],
             num_inference_steps=_STEPS,
             guidance_scale=_GUIDANCE,
             height=64,
             width=64,
             generator=torch.Generator().manual_seed(seed + first),
             output_type="np",
+            **shown,
         ).images
         images.append((out * 255).round().astype(np.uint8))
     return np.concatenate(images)
+
+
+def _pipeline(weights: Path, net: Net | None) -> Any:
+    """diffusers' own pipeline of the base, with a net or without."""
+    import diffusers  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    given: dict[str, Any] = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False}
+    kind: Any = diffusers.StableDiffusionPipeline
+    parts: dict[str, Any] = {}
+    if net is not None and net.startswith("controlnet"):
+        kind = diffusers.StableDiffusionControlNetPipeline
+        parts["controlnet"] = diffusers.ControlNetModel.from_pretrained(weights / net, **given)
+    elif net is not None:
+        kind = diffusers.StableDiffusionAdapterPipeline
+        parts["adapter"] = diffusers.T2IAdapter.from_pretrained(weights / net, **given)
+    return kind.from_pretrained(weights / "base", safety_checker=None, **parts, **given)
+
+
+def _maps(net: Net, worlds: Sequence[Scene]) -> npt.NDArray[np.float32]:
+    """What a net is shown of the scenes' stills: (N, 3, 64, 64) in 0 to 1."""
+    clips = [render_at(world, still_time(world)) for world in worlds]
+    if net.endswith("canny"):
+        maps = canny(np.concatenate([clip.frames for clip in clips]))
+    else:
+        maps = depth(np.concatenate([clip.near for clip in clips]))
+    found: npt.NDArray[np.float32] = maps.transpose(0, 3, 1, 2).astype(np.float32) / 255
+    return found
 
 
 def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.float64]:
@@ -141,6 +181,19 @@ def _blip2(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, flo
     return caption_accuracy(caption, worlds)
 
 
+def _control(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, float]:
+    reader = Reader.load(weights / "reader")
+    found: dict[str, float] = {}
+    for net in (None, *NETS):
+        frames = sampled(weights, worlds, device, net=net)
+        reading, name = reader.read(frames), net or "no net"
+        found[f"things in place, {name}"] = placed(reading, worlds)
+        found[f"things right, {name}"] = words_right(reading, worlds)["things"]
+        if len(worlds[0].things) > 1 and (front := in_front(frames, worlds)) is not None:
+            found[f"who is in front, {name}"] = front
+    return found
+
+
 Measure = Callable[[Path, Sequence[Scene], str], dict[str, float]]
 PARTS: dict[str, Measure] = {
     "reader": _reader,
@@ -148,6 +201,7 @@ PARTS: dict[str, Measure] = {
     "samples": _samples,
     "clip": _clip,
     "blip2": _blip2,
+    "control": _control,
 }
 _UNITS = {"vae": "dB PSNR"}
 

@@ -20,7 +20,8 @@ SIZE = 64
 """Width and height of every frame, in pixels."""
 FRAMES = 24
 """Frames of a whole clip, unless more are asked for (`MOST_FRAMES`)."""
-MOST_FRAMES = 32
+MOST_FRAMES = 128
+"""Four of the paper's clips one after the other, which windows divide."""
 
 COLORS = MappingProxyType(
     {

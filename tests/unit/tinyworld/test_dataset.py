@@ -12,8 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
-from tinyworld.dataset import more_edits, random_clips, random_edits, write_dataset
+from tinyworld.dataset import (
+    Dataset,
+    more_edits,
+    random_clips,
+    random_edits,
+    write_dataset,
+)
+from tinyworld.draw import render
+from tinyworld.hiding import hides, hiding_clips, hiding_edits
 from tinyworld.scenes import (
     CAMERAS,
     FRAMES,
@@ -59,7 +68,7 @@ def test_an_edit_changes_one_word_of_its_kind() -> None:
 
 
 def test_the_manifest_names_clips_that_are_there_and_prompts_of_this_world(tmp_path: Path) -> None:
-    document = yaml.safe_load(write_dataset(tmp_path, 2, seed=5).read_text())
+    document = yaml.safe_load(write_dataset(tmp_path, Dataset(count=2, seed=5)).read_text())
     assert [len(video["edits"]) for video in document["videos"]] == [3, 3]
     for video in document["videos"]:
         assert (tmp_path / video["uri"]).stat().st_size > 0
@@ -83,7 +92,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_equal_arguments_give_equal_bytes_each_time(tmp_path: Path) -> None:
     done = drawn(str(tmp_path / "a"), "--random", "3", "--seed", "7")
     assert done.stdout.strip() == str(tmp_path / "a/manifest.yaml")
-    write_dataset(tmp_path / "b", 3, seed=7)
+    write_dataset(tmp_path / "b", Dataset(count=3, seed=7))
     found = contents(tmp_path / "a")
     assert found.keys() == {
         "manifest.yaml",
@@ -112,7 +121,7 @@ def test_edits_of_the_papers_number_are_distinct_and_balanced(count: int, edits:
 
 
 def test_one_edit_more_leaves_all_others_as_they_were(tmp_path: Path) -> None:
-    plain = yaml.safe_load(write_dataset(tmp_path / "a", 3, seed=7).read_text())
+    plain = yaml.safe_load(write_dataset(tmp_path / "a", Dataset(count=3, seed=7)).read_text())
     done = drawn(str(tmp_path / "b"), "--random", "3", "--seed", "7", "--edits", "11")
     assert done.returncode == 0, done.stderr
     more = yaml.safe_load((tmp_path / "b/manifest.yaml").read_text())
@@ -129,10 +138,53 @@ def test_one_edit_more_leaves_all_others_as_they_were(tmp_path: Path) -> None:
         ("--seed", "-1"),
         ("--edits", "2"),
         ("--edits", "5"),
+        ("--edits", "3", "--objects"),
+        ("--frames", "1"),
+        ("--frames", "129"),
     ],
 )
 def test_no_clips_or_no_number_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     done = drawn(str(tmp_path / "a"), "--random", "1", *words)
     assert done.returncode == 2
-    assert re.search("1 or more|invalid int|must be 3 to 4", done.stderr)
+    assert re.search(
+        "1 or more|invalid int|must be 3 to 4|must be 2 to 128|without --hiding", done.stderr
+    )
     assert not (tmp_path / "a").exists()
+
+
+def test_clips_of_the_demo_take_no_options_of_others(tmp_path: Path) -> None:
+    done = drawn(str(tmp_path / "a"), "--maps")
+    assert done.returncode == 2
+    assert "are of --random clips" in done.stderr
+
+
+def test_one_thing_hides_the_other_and_edits_are_of_either(tmp_path: Path) -> None:
+    words = ("--random", "2", "--hiding", "--objects", "--maps", "--frames", "30")
+    done = drawn(str(tmp_path), *words)
+    assert done.returncode == 0, done.stderr
+    clips = hiding_clips(2, seed=1)
+    videos = yaml.safe_load((tmp_path / "manifest.yaml").read_text())["videos"]
+    for video, (name, scene) in zip(videos, clips.items(), strict=True):
+        assert (video["id"], video["maps"]) == (name, f"depth/{name}")
+        clip = render(scene, 30)
+        pictures = sorted((tmp_path / video["maps"]).iterdir())
+        near = np.stack([np.asarray(Image.open(path)) for path in pictures])
+        assert np.array_equal(near, clip.near)
+        assert len(list((tmp_path / video["mask"]).iterdir())) == 30
+        hidden = clip.hidden[:, 1 - clip.front]
+        assert hidden.max() >= 0.5
+        assert hidden.min() <= 0.1
+        assert [edit["id"].split("-")[0] for edit in video["edits"]] == ["front", "behind"]
+        for edit, which in zip(video["edits"], (clip.front, 1 - clip.front), strict=True):
+            _, changed = edit["id"].split("-")
+            old, new = read_caption(video["prompt"]).things, read_caption(edit["prompt"]).things
+            assert old[1 - which] == new[1 - which]
+            pairs = zip(OF_A_THING, old[which], new[which], strict=True)
+            assert [word for word, was, now in pairs if was != now] == [changed]
+
+
+def test_scenes_in_which_nothing_is_hidden_are_not_among_them() -> None:
+    lone = next(iter(random_clips(1, seed=1).values()))
+    assert not hides(lone)
+    edits = hiding_edits(next(iter(hiding_clips(1, seed=2).values())), np.random.default_rng(1))
+    assert [category for category, _ in edits.values()] == ["object", "object", "background"]

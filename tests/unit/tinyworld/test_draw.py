@@ -118,6 +118,9 @@ def test_things_do_hide_each_other() -> None:
     for clip in hidden:
         behind = 1 - clip.front
         assert 0.3 < clip.hidden[:, behind].max() <= 1
+        assert np.array_equal(clip.near == 255, clip.masks[:, clip.front])
+        assert np.array_equal(clip.near == 128, clip.masks[:, behind])
+        assert np.array_equal(clip.near == 0, ~clip.masks.any(axis=1))
         # Where the two meet, the front one's colours are seen.
         both = clip.whole.all(axis=1)
         assert np.array_equal(clip.masks[:, clip.front] & both, both)

@@ -10,10 +10,10 @@ from tinyworld.draw import stills
 from tinyworld.evaluate import vae_psnr
 from tinyworld.layout import MANIFEST, file_digests
 from tinyworld.measures import visible_scenes
-from tinyworld.shipped import NAME, WEIGHTS, public_name, shipped_model
+from tinyworld.shipped import NAME, NETS, WEIGHTS, public_name, shipped_model
 
 
-@pytest.mark.parametrize("part", ["base", "blip2", "clip", "reader"])
+@pytest.mark.parametrize("part", ["base", "blip2", "clip", "reader", *NETS])
 def test_a_shipped_model_goes_by_its_public_name(part: str) -> None:
     assert public_name(str(shipped_model(part))) == NAME  # type: ignore[arg-type]
 

@@ -301,6 +301,7 @@ def test_nets_of_the_manifest_are_held_to_what_those_of_the_run_are(a_run: Run) 
     for own, words in (
         ({"nets": [a_run.net("cany")]}, "did you mean 'canny'"),
         ({"nets": [a_run.net(wait=1)]}, "wait: unknown key; did you mean 'weight'"),
+        ({"nets": [a_run.net("pose", model="tinyworld")]}, "tinyworld has no controlnet for the"),
         ({"nets": "all"}, "nets"),
         ({"tune": True}, "unknown key 'tune' in the control of video 'fish'"),
         ({}, "names no nets: list them"),
