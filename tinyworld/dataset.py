@@ -87,24 +87,6 @@ def more_edits(clips: Mapping[str, Scene], count: int, seed: int) -> dict[str, t
     return found
 
 
-def asked(clips: Mapping[str, Scene], seed: int, edits: int | None = None) -> list[dict[str, Any]]:
-    """A manifest's videos: three edits of each clip, relative to the folder that the clips are in.
-
-    Args:
-        clips: By id, in order.
-        seed: Of every choice.
-        edits: In all, 3 to 4 for each clip: the first clips get one more. None is three of each.
-    """
-    rng = np.random.default_rng([seed, 1])
-    videos = [_video(name, scene, random_edits(scene, rng)) for name, scene in clips.items()]
-    more = more_edits(clips, 0 if edits is None else edits - KINDS * len(clips), seed)
-    for video in videos:
-        if video["id"] in more:
-            kind, edited = more[video["id"]]
-            video["edits"].append({"id": f"{kind}-2", "category": kind, "prompt": edited.caption()})
-    return videos
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset:
     """Which clips to write, and what to ask of them."""
@@ -144,36 +126,35 @@ def write_dataset(folder: Path, wanted: Dataset) -> Path:
         write_masks(scene, folder / "masks" / name, wanted.frames)
         if wanted.maps:
             write_depth(scene, folder / "depth" / name, wanted.frames)
-    asked = _asked(clips, wanted)
-    videos = [_video(name, scene, asked[name], wanted) for name, scene in clips.items()]
+    videos = asked(clips, wanted)
     manifest = folder / "manifest.yaml"
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest
 
 
-Edits = dict[str, tuple[str, Scene]]
-"""By id: the category and the edited scene."""
+def asked(clips: Mapping[str, Scene], wanted: Dataset) -> list[dict[str, Any]]:
+    """A manifest's videos, with addresses relative to the folder that the clips are in.
 
-
-def _asked(clips: Mapping[str, Scene], wanted: Dataset) -> dict[str, Edits]:
-    """The edits of each clip."""
+    Args:
+        clips: By id, in order.
+        wanted: What to ask of them.
+    """
     rng = np.random.default_rng([wanted.seed, 1])
-    asked: dict[str, Edits] = {}
+    found: dict[str, Edits] = {}
     for name, scene in clips.items():
         if wanted.hiding:
-            asked[name] = hiding_edits(scene, rng)
+            found[name] = hiding_edits(scene, rng)
         else:
-            asked[name] = {kind: (kind, new) for kind, new in random_edits(scene, rng).items()}
+            found[name] = {kind: (kind, new) for kind, new in random_edits(scene, rng).items()}
     if wanted.edits is not None:
-        count = wanted.edits - KINDS * wanted.count
+        count = wanted.edits - KINDS * len(clips)
         for name, (kind, edited) in more_edits(clips, count, wanted.seed).items():
-            asked[name][f"{kind}-2"] = (kind, edited)
-    if wanted.objects:
-        asked = {
-            name: {one: edit for one, edit in edits.items() if edit[0] == "object"}
-            for name, edits in asked.items()
-        }
-    return asked
+            found[name][f"{kind}-2"] = (kind, edited)
+    return [_video(name, scene, found[name], wanted) for name, scene in clips.items()]
+
+
+Edits = dict[str, tuple[str, Scene]]
+"""By id: the category and the edited scene."""
 
 
 def _video(name: str, scene: Scene, edits: Edits, wanted: Dataset) -> dict[str, Any]:
@@ -186,5 +167,6 @@ def _video(name: str, scene: Scene, edits: Edits, wanted: Dataset) -> dict[str, 
         "edits": [
             {"id": one, "category": category, "prompt": edited.caption()}
             for one, (category, edited) in edits.items()
+            if category == "object" or not wanted.objects
         ],
     }

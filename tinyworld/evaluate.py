@@ -75,7 +75,7 @@ def sampled(
 
 
 def _pipeline(weights: Path, net: Net | None) -> Any:
-    """diffusers' own pipeline of the base, with a net or without."""
+    """The pipeline of diffusers for the base, with a net or without."""
     import diffusers  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
@@ -98,8 +98,7 @@ def _maps(net: Net, worlds: Sequence[Scene]) -> npt.NDArray[np.float32]:
         maps = canny(np.concatenate([clip.frames for clip in clips]))
     else:
         maps = depth(np.concatenate([clip.near for clip in clips]))
-    found: npt.NDArray[np.float32] = maps.transpose(0, 3, 1, 2).astype(np.float32) / 255
-    return found
+    return np.asarray(maps.transpose(0, 3, 1, 2) / 255, dtype=np.float32)
 
 
 def vae_psnr(weights: Path, frames: npt.NDArray[np.uint8], device: str) -> npt.NDArray[np.float64]:
@@ -185,7 +184,7 @@ def _control(weights: Path, worlds: Sequence[Scene], device: str) -> dict[str, f
     reader = Reader.load(weights / "reader")
     found: dict[str, float] = {}
     for net in (None, *NETS):
-        frames = sampled(weights, worlds, device, net=net)
+        frames: npt.NDArray[np.uint8] = sampled(weights, worlds, device, net=net)
         reading, name = reader.read(frames), net or "no net"
         found[f"things in place, {name}"] = placed(reading, worlds)
         found[f"things right, {name}"] = words_right(reading, worlds)["things"]
