@@ -117,8 +117,8 @@ def test_a_variants_shipped_model_is_the_clusters_own(tmp_path: Path) -> None:
 
 def test_a_shipped_net_is_the_clusters_own_and_another_stays(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(
-        "{run: out, manifest: m.yaml, model: {base: tinyworld}, variants: {plain: {}, edges: {control:"
-        " {nets: [{kind: controlnet, model: tinyworld, map: canny},"
+        "{run: out, manifest: m.yaml, model: {base: tinyworld}, variants: {plain: {}, edges: {"
+        "control: {nets: [{kind: controlnet, model: tinyworld, map: canny},"
         " {kind: controlnet, model: org/depth, map: depth}]}}}}",
         encoding="utf-8",
     )
