@@ -19,6 +19,10 @@ from tinyworld.train.vae import encode
 
 _SNR_LIMIT = 20.0
 """Signal-to-noise ratio above which a step's loss counts less (arXiv 2303.09556)."""
+_MOST = 20.0
+"""The most that a noise level's loss counts against one without noise."""
+_THING = 3.0
+"""How much more a latent cell of a thing counts than one of the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Noised:
     """(B,) int64."""
     noise: Tensor
     """(B, 4, 16, 16), what is in them."""
+    weight: Tensor
+    """(B, 16, 16), how much each cell's error counts."""
 
 
 class Noising:
@@ -48,7 +54,8 @@ class Noising:
         self._means, self._deviations = _latents(vae, data, folder, device)
         self._scale = float(vae.config.scaling_factor)
         self._signal = noise_scheduler().alphas_cumprod
-        self._weight = (_SNR_LIMIT * (1 - self._signal) / self._signal).clamp(max=1.0)
+        self._levels = level_weights(self._signal)
+        self._places = thing_weights(data)
         self._device = device
 
     def __call__(self, index: Tensor, generator: torch.Generator, *, cubic: bool = False) -> Noised:
@@ -78,14 +85,44 @@ class Noising:
             noisy.contiguous(memory_format=torch.channels_last),
             t.to(self._device),
             noise.to(self._device),
+            (self._levels[t][:, None, None] * self._places[index].float()).to(self._device),
         )
 
     def loss(self, predicted: Tensor, noised: Noised) -> Tensor:
-        """Mean squared error of the predicted noise (B, 4, 16, 16), weighted by the noise level."""
-        error = ((predicted.float() - noised.noise) ** 2).mean(dim=(1, 2, 3))
-        weight = self._weight.to(self._device)[noised.times]
-        mean: Tensor = (weight * error).mean()
+        """Mean squared error of the predicted noise (B, 4, 16, 16), weighted."""
+        error = ((predicted.float() - noised.noise) ** 2).mean(dim=1)
+        mean: Tensor = (noised.weight * error).mean()
         return mean
+
+
+def level_weights(signal: Tensor) -> Tensor:
+    """How much a step's squared error of the noise counts at each noise level, mean 1.
+
+    As if the velocity were predicted (v-prediction, arXiv 2202.00512: 1 / signal), so that
+    levels at which captions and maps decide count; bounded, and less where hardly any noise is
+    left.
+
+    Args:
+        signal: (T,) cumulative alphas.
+    """
+    less = (_SNR_LIMIT * (1 - signal) / signal).clamp(max=1.0)
+    weight = less * (1 / signal).clamp(max=_MOST)
+    return weight / weight.mean()
+
+
+def thing_weights(data: Stills) -> Tensor:
+    """How much each latent cell of each still counts, (N, 16, 16) fp16, mean 1 a still.
+
+    A thing is a tenth of a still and all that most words are about.
+    """
+    cells = (torch.arange(16) + 0.5) * 4
+    looks = torch.from_numpy(np.array(data.looks)).float()
+    there = torch.from_numpy(np.array(data.things[..., 0])) >= 0
+    size = looks[..., 1, None] + 2
+    x, y = ((cells - looks[..., k, None]).abs() <= size for k in (2, 3))
+    inside = (y[..., :, None] & x[..., None, :] & there[..., None, None]).any(dim=1)
+    weight = 1 + (_THING - 1) * inside.float()
+    return (weight / weight.mean(dim=(1, 2), keepdim=True)).half()
 
 
 def _latents(

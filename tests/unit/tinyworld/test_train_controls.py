@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 
 from components.config import ControlsConfig
@@ -16,11 +17,12 @@ from components.controls.maker import make_maker
 from tav_model.config import ControlConfig, ModelConfig
 from tav_model.control import load_net
 from tav_model.load import load_base
-from tinyworld.layout import file_digests
+from tinyworld.layout import file_digests, noise_scheduler
 from tinyworld.shipped import NETS, Net, shipped_model
 from tinyworld.train.controls import maps
 from tinyworld.train.data import Stills, stills
 from tinyworld.train.loop import steps_done
+from tinyworld.train.noising import Noising, level_weights, thing_weights
 from tinyworld.train.parts import train_part
 
 
@@ -99,3 +101,23 @@ def test_edges_are_those_that_runs_make(data: Stills) -> None:
     made = make_maker(ControlsConfig(), "canny", {})(np.asarray(data.pixels[:4]))
     assert torch.equal(shown.permute(0, 2, 3, 1) * 255, torch.from_numpy(made).float())
     assert 0.02 < float(shown.mean()) < 0.5
+
+
+def test_cells_of_things_count_three_fold_and_noisy_levels_more(data: Stills) -> None:
+    weight = thing_weights(data).float()
+    assert weight.shape == (len(data), 16, 16)
+    assert torch.allclose(weight.mean(dim=(1, 2)), torch.ones(len(data)), atol=1e-3)
+    x, y = (int(data.looks[0, 0, k] // 4) for k in (2, 3))
+    assert weight[0, y, x] / weight[0].min() == pytest.approx(3, rel=1e-2)
+    levels = level_weights(noise_scheduler().alphas_cumprod)
+    assert float(levels.mean()) == pytest.approx(1)
+    assert levels[0] < levels[300] < levels[900] == levels.max()
+
+
+def test_an_adapter_sees_noisy_levels_more_often(data: Stills, out: Path) -> None:
+    vae = AutoencoderKL.from_pretrained(out / "weights/base/vae", torch_dtype=torch.float32)
+    noising = Noising(vae, data, out, torch.device("cpu"))
+    index, generator = torch.zeros(400, dtype=torch.int64), torch.Generator().manual_seed(1)
+    even, cubic = (noising(index, generator, cubic=c).times.float().mean() for c in (False, True))
+    assert 450 < even < 550
+    assert 700 < cubic < 800, "three quarters of all levels, on average"
