@@ -58,6 +58,7 @@ control: COUNT = 24
 control: $(READY) ## Edit COUNT=24 clips in which one thing hides the other, with ControlNets and a T2I-Adapter and without
 	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) --hiding --objects --maps
 	$(BIN)/tav run --config manifests/runs/$@.yaml
+	$(BIN)/tav strip runs/$@ --to runs/$@.png
 	$(BIN)/tav compare runs/$@ --to runs/$@.md
 	$(BIN)/tav compare runs/$@ --variant noise --variant noise_depth --variant noise_canny --to runs/$@-noise.md
 	$(BIN)/tav compare runs/$@
