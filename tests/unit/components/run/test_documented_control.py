@@ -62,7 +62,7 @@ def test_the_documented_example_runs(
         assert plain != digests[edits["adapter"][edit]["edit_key"]]
     write_report(state.store, collect(state.store, state.selection()))
     page = Path(document["run"], INDEX).read_text("utf-8")
-    assert page.count('aria-label="Control map: ') == 6, "a map for each steered edit"
+    assert page.count('aria-label="Control map: ') == 4, "two maps for each of two edits"
 
 
 def test_the_other_examples_are_read(tmp_path: Path) -> None:
