@@ -83,9 +83,15 @@ def ship(out: Path, weights: Path = WEIGHTS) -> dict[str, Any]:
     parts = json.loads(old.read_text(encoding="utf-8"))["parts"] if old.is_file() else {}
     for record in sorted(out.glob("*.record.json")):
         parts[record.name.removesuffix(".record.json")] = json.loads(record.read_text("utf-8"))
-    for folder in sorted((out / "weights").iterdir()):
-        shutil.rmtree(weights / folder.name, ignore_errors=True)
-        shutil.copytree(folder, weights / folder.name)
+    made = [path for path in sorted((out / "weights").rglob("*")) if path.is_file()]
+    for folder in {path.parent.relative_to(out / "weights") for path in made}:
+        for path in (weights / folder).glob("*"):  # of the same part, but for folders below
+            if path.is_file():
+                path.unlink()
+    for path in made:
+        target = weights / path.relative_to(out / "weights")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     manifest = {"parts": parts, "files": file_digests(weights)}
     write_json(weights / MANIFEST, manifest)
     return manifest
