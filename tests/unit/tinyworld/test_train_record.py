@@ -17,7 +17,7 @@ def put(folder: Path, *names: str) -> None:
 
 
 def test_a_part_that_was_not_trained_keeps_what_is_shipped(tmp_path: Path) -> None:
-    out, weights = tmp_path / "out", tmp_path / "weights"
+    out, weights = tmp_path / "out", tmp_path / "shipped"
     put(weights, "base/model_index.json", "base/unet/w", "base/vae/w", "base/vae/old", "clip/w")
     put(out / "weights", "base/vae/w", "reader/w")
     (out / "vae.record.json").write_text('{"steps_done": 3}', encoding="utf-8")
