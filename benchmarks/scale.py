@@ -78,14 +78,15 @@ def _child(args: argparse.Namespace) -> dict[str, Any]:
 
 def _measure(args: argparse.Namespace, rows: int, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
-    left = _call(args, rows, folder, "compute")["left"]
-    scanned = {} if left else {"scan": _call(args, rows, folder, "scan")}
+    left = call(args, rows, folder, "compute")["left"]
+    scanned = {} if left else {"scan": call(args, rows, folder, "scan")}
     from benchmarks.scale_run import noted  # noqa: PLC0415 - imports much
 
     return summary(noted(folder, "process"), noted(folder, "step")) | scanned
 
 
-def _call(args: argparse.Namespace, rows: int, folder: Path, what: str) -> dict[str, Any]:
+def call(args: argparse.Namespace, rows: int, folder: Path, what: str) -> dict[str, Any]:
+    """The figures of one process that computes or scans a run; ``args`` are those of ``main``."""
     options = {
         "rows": rows,
         "edits": args.edits,

@@ -23,9 +23,10 @@ from components.config import RunConfig, load_run_config
 from components.run.cluster import Cluster
 from components.run.lease import Lease
 from components.run.record import load_run
-from components.run.runner import Runner
+from components.run.runner import WINDOW, Runner
 from components.run.status import run_status
 from components.steps import STEPS
+from components.steps.packed import Packed
 from components.steps.spread import deal
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def prepare(folder: Path, shape: Shape) -> RunConfig:
         "ray": {
             "num_cpus": 2,
             "workers": shape.workers,
+            "warm_videos": 0,
             "items_per_task": shape.items_per_task,
             # A TorchTrainer.fit() starts and stops in about a minute: one for each worker.
             "videos_per_shard": -(-shape.rows // shape.workers),
@@ -137,14 +139,15 @@ class _TimedRunner(Runner):
         return times.computed
 
     @override
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
         self.times[-1].planned = time.time()
         if self._ray:
             yield from super()._outcomes(step, items, cluster)
             return
         worker = self._worker(step)(self._context)
-        for task in deal([[item] for item in items], 1, self.config.ray.items_per_task):
-            yield from worker(task)
+        for some in items.windows(WINDOW):
+            for task in deal([[item] for item in some], 1, self.config.ray.items_per_task):
+                yield from worker(task)
 
 
 def compute(folder: Path, shape: Shape, steps: Sequence[str] = STEPS) -> dict[str, Any]:

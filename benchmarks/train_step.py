@@ -129,7 +129,7 @@ def _tune(base: BaseModel, sizes: Sizes, args: argparse.Namespace) -> list[float
     import torch  # noqa: PLC0415
 
     from tav_model.config import TuneConfig  # noqa: PLC0415
-    from tav_model.tune import Trainer  # noqa: PLC0415
+    from tav_model.trainer import Trainer  # noqa: PLC0415
 
     if args.checkpointing:
         base.unet.enable_gradient_checkpointing()

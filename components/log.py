@@ -32,20 +32,28 @@ def setup_logging(*, verbose: bool = False, config: RunConfig | None = None) -> 
     handler.setFormatter(_Json(config.run) if config is not None and as_json else _Text())
     for name in ("httpx", "httpx2"):  # the hub's client: a line for each request
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("components", "tav_model", "eval"):
+    for name in ("components", "methods", "tav_model", "eval"):
         project = logging.getLogger(name)
         project.handlers[:] = [handler]
         project.propagate = False
         project.setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
-def setup_worker_logging(config: RunConfig) -> None:
-    """The same in a Ray worker, whose lines reach the driver's terminal."""
+def is_verbose() -> bool:
+    """Whether this process tells details."""
+    return logging.getLogger("components").isEnabledFor(logging.DEBUG)
+
+
+def setup_worker_logging(config: RunConfig, *, verbose: bool = False) -> None:
+    """The same in a Ray worker, whose lines reach the driver's terminal.
+
+    What becomes of each item is a detail here: the driver tells progress, and each failure.
+    """
     # The bars of libraries that load weights, and what Ray says of its own doings.
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    setup_logging(config=config)
+    setup_logging(verbose=verbose, config=config)
 
 
 class VideoLog(logging.LoggerAdapter[logging.Logger]):

@@ -25,6 +25,8 @@ class Alignment:
     """(L,): the weight of what each token of the edit attracts itself: 1 where it is new."""
     edited: tuple[int, ...]
     """Places of the source's tokens that the edit has not."""
+    added: tuple[int, ...]
+    """Places of the edit's tokens in words that the source has nowhere."""
 
 
 def align(
@@ -48,6 +50,7 @@ def align(
     weights = np.zeros((length, length), np.float32)
     own = np.ones(length, np.float32)
     edited: list[int] = []
+    added: list[int] = []
     said = (
         [tuple(ids[i] for i in w) for w in words],
         [tuple(other_ids[i] for i in w) for w in others],
@@ -59,6 +62,8 @@ def align(
                 pairs += zip(one, other, strict=True)
             continue
         edited += itertools.chain.from_iterable(before)
+        new = (one for one in after if tuple(other_ids[i] for i in one) not in said[0])
+        added += itertools.chain.from_iterable(new)
         own[list(itertools.chain.from_iterable(after))] = amplify
         if tag == "replace" and replace:
             for word, another in _replaced(before, after):
@@ -66,7 +71,7 @@ def align(
                 weights[np.ix_(word, another)] = amplify * _share(len(word), len(another))
     for place, other_place in pairs:
         weights[place, other_place], own[other_place] = 1, 0
-    return Alignment(source=weights, own=own, edited=tuple(edited))
+    return Alignment(source=weights, own=own, edited=tuple(edited), added=tuple(added))
 
 
 def _words(tokenizer: Any, text: str) -> tuple[list[int], list[Word]]:

@@ -16,8 +16,7 @@ from methods.atlas_losses import Footage, atlas_loss, mapping_loss
 from methods.method import ClipSize
 from methods.text2live_config import AtlasConfig
 from tav_model.errors import NonFiniteLossError
-from tav_model.state import TuneState, adam_tensors, to_host
-from tav_model.tune import check_same_run
+from tav_model.state import TuneState, adam_tensors, check_same_run, to_host
 
 _FETCH_EVERY = {"cuda": 50}
 """Steps between looks at the loss: each look makes the host wait for the GPU."""
@@ -117,6 +116,7 @@ def train_atlas(
     seed: int,
     on_step: Callable[[int, int, float], None],
     on_checkpoint: Callable[[TuneState], None],
+    checkpoint_due: Callable[[], bool] = lambda: False,
     resume: TuneState | None = None,
 ) -> TrainedAtlas:
     """Train a clip's atlas; where it was interrupted does not change what comes out.
@@ -127,6 +127,7 @@ def train_atlas(
         seed: Of all draws.
         on_step: Called with (steps done, steps in all, loss); on a GPU 50 at a time.
         on_checkpoint: Called every ``config.checkpoint_every`` steps.
+        checkpoint_due: Asked after every step; where it says so, there is one at once.
         resume: A state of this same training.
 
     Raises:
@@ -144,6 +145,7 @@ def train_atlas(
     for number in range(done + 1, training.total + 1):
         loss = training.step(number)
         due = checkpoint_every > 0 and number % checkpoint_every == 0
+        due = due or checkpoint_due()
         if number % every == 0 or due or number == training.total:
             losses = [float(loss)]
             _check_finite(losses[0], number)

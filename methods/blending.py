@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from typing_extensions import override
 
 from tav_model.attention import SpatioTemporalProcessor, TextProcessor
 from tav_model.unet import ClipUNet
+from tav_model.words import attention_to, halved, spread, text_layers
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,15 +50,9 @@ class Blending:
             size: height and width of the latents.
             threshold: share of a frame's maximum that must be exceeded.
         """
-        # As in the official code, down to the order.
-        seen_F1HW = seen_FS.view(len(seen_FS), 1, *_halved(size, self.depth))
-        seen_F1HW = functional.max_pool2d(seen_F1HW, 3, stride=1, padding=1)
-        masks = {}
-        for times in range(self.depths):
-            scaled_FS = functional.interpolate(seen_F1HW, size=_halved(size, times)).flatten(1)
-            mask_FS = scaled_FS / scaled_FS.amax(1, keepdim=True) > threshold
-            masks[mask_FS.shape[1]] = mask_FS[:, :, None, None]
-        self.masks = masks
+        coarse, sizes = halved(size, self.depth), [halved(size, n) for n in range(self.depths)]
+        masks = [spread(seen_FS, coarse, one, threshold) for one in sizes]
+        self.masks = {mask_FS.shape[1]: mask_FS[:, :, None, None] for mask_FS in masks}
 
     def reset(self) -> None:
         """Take over nothing, and record nothing."""
@@ -102,7 +96,7 @@ class BlendedText(TextProcessor):
         blending, tokens = self.blending, q_BTAD.shape[1] // self.clip.frames
         q, k, v = q_BTAD, k_BLAD, v_BLAD
         if self.records and blending.recording is not None:
-            blending.recording.append(_map(q[0], k[0]).view(self.clip.frames, tokens, -1))
+            blending.recording.append(attention_to(q[0], k[0]).view(self.clip.frames, tokens, -1))
         if blending.words is None or tokens > blending.max_tokens:
             return super().attend(q, k, v)
         source, own = (weights.to(v.dtype) for weights in blending.words)
@@ -114,18 +108,10 @@ class BlendedText(TextProcessor):
         return torch.cat([out[:-2], edit[None]])
 
 
-def _map(q_TAD: Tensor, k_LAD: Tensor) -> Tensor:
-    """Weights (T, L) fp32 of attention, the heads' mean."""
-    scores = torch.einsum("tad,lad->atl", q_TAD.float(), k_LAD.float()) * q_TAD.shape[-1] ** -0.5
-    found: Tensor = scores.softmax(-1).mean(0)
-    return found
-
-
 def install(unet: ClipUNet, max_tokens: int) -> Blending:
     """Give a UNet's attentions, but those along time, these processors.
 
-    The layers that record are the coarsest with attention to the text, but the middle: of Stable
-    Diffusion those of a quarter of the latents' sides, as in the official code.
+    Those of `tav_model.words.text_layers` record, as in the official code.
 
     Args:
         unet: what `tav_model.unet.build_unet` made.
@@ -137,33 +123,12 @@ def install(unet: ClipUNet, max_tokens: int) -> Blending:
     Raises:
         ValueError: there is no such layer.
     """
-    depths = {name: _depth(name, len(unet.up_blocks)) for name in unet.attn_processors}
-    recording = [d for name, d in depths.items() if d is not None and ".attn2." in name]
-    if not recording:
-        raise ValueError(
-            "fatezero needs attention to the text in an encoder or decoder block, but this base's "
-            f"UNet has none (down_block_types={list(unet.config.down_block_types)}). Use a base of "
-            "Stable Diffusion's layout."
-        )
-    coarsest = max(recording)
-    blending = Blending(max_tokens=max_tokens, depth=coarsest, depths=len(unet.up_blocks))
+    depth, recording = text_layers(unet)
+    blending = Blending(max_tokens=max_tokens, depth=depth, depths=len(unet.up_blocks))
     for name, processor in unet.attn_processors.items():
         layer = unet.get_submodule(name.removesuffix(".processor"))
         if isinstance(processor, SpatioTemporalProcessor):
             layer.set_processor(BlendedSpatioTemporal(processor, blending))
         elif isinstance(processor, TextProcessor):
-            records = depths[name] == coarsest
-            layer.set_processor(BlendedText(processor, blending, records=records))
+            layer.set_processor(BlendedText(processor, blending, records=name in recording))
     return blending
-
-
-def _depth(name: str, blocks: int) -> int | None:
-    """How often the sides were halved where a layer stands; none in the middle."""
-    block, number, *_ = name.split(".")
-    depths = {"down_blocks": lambda i: i, "up_blocks": lambda i: blocks - 1 - i}
-    return depths[block](int(number)) if block in depths else None
-
-
-def _halved(size: Sequence[int], times: int) -> list[int]:
-    """Sides that were halved so often, each time rounded up."""
-    return [-(-side // 2**times) for side in size]

@@ -179,7 +179,7 @@ class EditFriendly(TunedMethod):
 
         moments = self.moments(source)
         if ADAPTER in wanted:
-            yield self.tune(source, moments, desk)
+            yield self.tune(source, moments, desk, prepared)
         elif self._tunes:
             self.adapt(prepared)
         if NOISE not in wanted:
@@ -270,7 +270,7 @@ class EditFriendly(TunedMethod):
         return levels[::-1]
 
     def _timesteps(self) -> list[int]:
-        from tav_model.sample import sampling_timesteps
+        from tav_model.solvers import sampling_timesteps
 
         own = self.settings.own
         return sampling_timesteps(self._base, own.steps)[own.skipped :]

@@ -17,7 +17,18 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tav_model.config import ControlConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
+# Named so that methods of others may have them from here.
+from methods.cost import ClipSize as ClipSize  # noqa: PLC0414
+from methods.cost import Cost as Cost  # noqa: PLC0414
+from methods.cost import Passes as Passes  # noqa: PLC0414
+from tav_model.config import (
+    AdapterConfig,
+    ControlConfig,
+    InvertConfig,
+    ModelConfig,
+    SampleConfig,
+    TuneConfig,
+)
 
 Frames = NDArray[np.uint8]
 """(F, H, W, 3), RGB."""
@@ -31,6 +42,8 @@ Prepared = Mapping[str, Any]
 
 ADAPTER = "adapter"
 """Kind of the stage whose artefact is tuned weights (table ``adapters``)."""
+EXACT = "exact"
+"""In ``Prepared``: the file of the first stage's artefact as it is without ``Stage.form``."""
 LATENTS = "latents"
 """Kind of the stage whose artefact is inverted latents (table ``latents``)."""
 
@@ -51,6 +64,7 @@ class Settings:
     control_tunes: bool = False
     """Whether what steers edits steers tuning, too (``control.tune``)."""
     tune: TuneConfig = field(default_factory=TuneConfig)
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
     invert: InvertConfig = field(default_factory=InvertConfig)
     sample: SampleConfig = field(default_factory=SampleConfig)
 
@@ -78,19 +92,6 @@ def without_places(own: Any) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClipSize:
-    """Frames, and pixels of each."""
-
-    num_frames: int
-    width: int
-    height: int
-
-    def latents(self, factor: float) -> float:
-        """Numbers in the clip's latents, at so many pixels per latent by side."""
-        return 4 * self.num_frames * self.width * self.height / factor**2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Control:
     """A net that steers the edits of a clip, with the clip's maps."""
 
@@ -112,6 +113,7 @@ class Source:
         load: Callable[[], Frames],
         load_mask: Callable[[], Masks | None] = lambda: None,
         controls: Sequence[Control] = (),
+        others: Sequence[Source] = (),
     ) -> None:
         """Know a clip.
 
@@ -124,7 +126,10 @@ class Source:
             load_mask: Likewise the mask; gives none where the manifest names none.
             controls: What steers the edits, or the preparation; only methods with ``uses_control``
                 are given any.
+            others: More clips of its subject (the manifest's ``group``), whose adapter is one with
+                its own; only who tunes that is given any.
         """
+        self.others = tuple(others)
         self.controls = tuple(controls)
         self.video_id = video_id
         self.prompt = prompt
@@ -141,6 +146,7 @@ class Source:
     def mask(self) -> Masks | None:
         """Where the clip's object is, (F, H, W) bool; none where the manifest names no mask.
 
+        With ``masks_by_sam2`` it is SAM 2's.
         Only methods with ``uses_mask``, or edits with ``edits_use_mask``, may ask.
         """
         return self._load_mask()
@@ -169,6 +175,10 @@ class Stage:
     """``adapter``, ``latents``, or a name of the method's own; letters, digits and ``_``."""
     parts: Mapping[str, Any]
     """Settings that the content depends on: JSON values and config dataclasses."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """Likewise those of the form in which it is kept, which change nothing of its making: they are
+    in its key and in no seed. Where a run has the artefact without them, ``prepare`` is given that
+    as ``EXACT``. Of the first stage alone."""
     long: bool = False
     """Whether it takes minutes or more: it then runs on Ray Train, with checkpoints."""
     kept: bool = True
@@ -204,7 +214,13 @@ class Checkpoint(Protocol):
         """Fetch the last state into a local file; false where there is none."""
 
     def write(self, path: Path) -> None:
-        """Keep a local file's content in place of the last state."""
+        """Keep a local file's content in place of the last state; the file is moved away.
+
+        It may raise what is no ``Exception``, to end a worker that was told to stop.
+        """
+
+    def due(self) -> bool:
+        """Whether the state is wanted at once, as the worker was told to stop: ask after a step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -216,41 +232,6 @@ class Desk:
     checkpoint: Checkpoint
     progress: Callable[[int, int, float], None]
     """Told (steps done, steps in all, loss); most calls are dropped."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Passes:
-    """Work, in passes of a whole clip through the base model's parts; a plan makes hours of it."""
-
-    train: float = 0
-    """Tuning steps of the inflated UNet."""
-    inversion: float = 0
-    """UNet calls without guidance."""
-    guided: float = 0
-    """UNet calls while sampling: with guidance two a step."""
-    encode: float = 0
-    """VAE encodings."""
-    decode: float = 0
-    """VAE decodings."""
-    rows: int = 1
-    """Clips that go through the UNet at once: what its memory follows."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Cost:
-    """What a method takes of one clip."""
-
-    stages: Mapping[str, Passes]
-    """By kind of stage."""
-    edit: Passes
-    """For each edit."""
-    image: bool = False
-    """Whether each frame goes through the image model alone."""
-    frames_per_batch: int | None = None
-    """Frames of a clip that go through the UNet at once; all of them where none."""
-    storage: Mapping[str, Callable[[ClipSize, float], float]] = field(default_factory=dict)
-    """By kind of stage: bytes of its artefact for a clip and the pixels per latent, by side; those
-    of ``adapter`` and ``latents`` are known."""
 
 
 class Method(ABC):
@@ -284,6 +265,11 @@ class Method(ABC):
     def edits_use_mask(self) -> bool:
         """Whether edits ask for ``Source.mask``: as ``uses_mask`` says, or by the settings."""
         return self.uses_mask
+
+    @property
+    def masks_by_sam2(self) -> bool:
+        """Whether ``Source.mask`` is SAM 2's (``control.mask``), and not the manifest's."""
+        return False
 
     def stages(self) -> Sequence[Stage]:
         """What is prepared once per video, in order."""

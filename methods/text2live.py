@@ -55,6 +55,12 @@ class Text2Live(Method):
     _device: torch.device
     _clip: Clip
 
+    @property
+    @override
+    def masks_by_sam2(self) -> bool:
+        masks: str = self.settings.own.masks
+        return masks == "sam2"
+
     @override
     def stages(self) -> Sequence[Stage]:
         parts = {"atlas": self.settings.own.atlas}
@@ -129,6 +135,7 @@ class Text2Live(Method):
             seed=source.seed,
             on_step=desk.progress,
             on_checkpoint=on_checkpoint,
+            checkpoint_due=desk.checkpoint.due,
             resume=load_state(desk, source.video_id),
         )
         path = desk.folder / "atlas.safetensors"
@@ -207,7 +214,7 @@ def checked_mask(source: Source) -> Masks:
     if mask is None:
         raise MaskError(
             "text2live needs to know where the object is, but the video has no mask: give the "
-            "manifest's `mask`"
+            "manifest's `mask`, or set text2live.masks to sam2"
         )
     if not mask.any() or mask.all():
         seen = "everywhere" if mask.all() else "nowhere"

@@ -118,6 +118,10 @@ class Text2LiveConfig:
     """CLIP that the edit follows: a folder in open_clip's layout, a hub id, or ``tinyworld``."""
     clip_revision: str | None = None
     """Branch, tag or commit of a hub id; a folder takes none."""
+    masks: Literal["manifest", "sam2"] = field(
+        default="manifest", metadata={"key": "unless default"}
+    )
+    """Whose masks of the object: the manifest's ``mask``, or SAM 2's as ``control.mask`` says."""
     atlas: AtlasConfig = field(default_factory=AtlasConfig)
     layer: Literal["foreground", "background"] = "foreground"
     """What is edited."""

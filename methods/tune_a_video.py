@@ -5,6 +5,7 @@ The product's own method. Its sections of the configuration are ``tune``, ``inve
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
+from methods.keeping import Kept
 from methods.method import (
     ADAPTER,
     LATENTS,
@@ -29,8 +31,8 @@ from methods.method import (
 from methods.tuned import TunedMethod
 
 if TYPE_CHECKING:
-    from tav_model.control import AfterStep
-    from tav_model.keeping import Outside
+    from torch import Tensor
+
     from tav_model.vae import Moments
 
 
@@ -48,8 +50,7 @@ class TuneAVideo(TunedMethod):
     uses_control = True
     adapter_of = ""
 
-    _kept: tuple[Source, Outside] | None = None
-    """The clip whose edits are made, and its outside: it is inverted once for all of them."""
+    _kept: Kept
 
     @override
     def stages(self) -> Sequence[Stage]:
@@ -60,7 +61,17 @@ class TuneAVideo(TunedMethod):
     @property
     @override
     def edits_use_mask(self) -> bool:
-        return self.settings.sample.keep_outside == "mask"
+        return self.settings.sample.keep_outside in ("mask", "sam2")
+
+    @property
+    @override
+    def masks_by_sam2(self) -> bool:
+        return self.settings.sample.keep_outside == "sam2"
+
+    @override
+    def load(self) -> None:
+        super().load()
+        self._kept = Kept()
 
     @override
     def key_parts(self) -> Mapping[str, Any]:
@@ -73,10 +84,10 @@ class TuneAVideo(TunedMethod):
 
     @override
     def cost(self) -> Cost:
-        settings = self.settings
-        guidance = 2 if settings.sample.guidance_scale > 1 else 1
+        settings, sample = self.settings, self.settings.sample
+        guided = sum(map(sample.guided, range(sample.steps)))
         # Once for all edits of a video, and here counted for each.
-        again = settings.sample.steps if self.edits_use_mask else 0
+        again = sample.steps if sample.keep_outside != "nothing" else 0
         return Cost(
             stages={
                 ADAPTER: self.adapter_passes(),
@@ -84,18 +95,18 @@ class TuneAVideo(TunedMethod):
                 LATENTS: Passes(inversion=2 * settings.invert.steps, encode=1, decode=1),
             },
             edit=Passes(
-                guided=guidance * settings.sample.steps,
+                guided=guided + sample.steps,
                 inversion=again,
                 encode=1 if again else 0,
                 decode=1,
-                rows=guidance * settings.sample.prompts_per_batch,
+                rows=(2 if guided else 1) * sample.at_once,
             ),
         )
 
     @property
     @override
     def batch(self) -> int:
-        return self.settings.sample.prompts_per_batch
+        return self.settings.sample.at_once
 
     @override
     def prepare(
@@ -103,7 +114,7 @@ class TuneAVideo(TunedMethod):
     ) -> Iterator[Artefact]:
         moments = self.moments(source)
         if ADAPTER in wanted:
-            yield self.tune(source, moments, desk)
+            yield self.tune(source, moments, desk, prepared)
         else:
             self.adapt(prepared)
         if LATENTS in wanted:
@@ -117,43 +128,33 @@ class TuneAVideo(TunedMethod):
         from tav_model.vae import decode
 
         self.adapt(prepared)
-        steering = self._nets.steering(self._base, source, self._keep(source))
         # Of use where sampling starts from noise: all edits of a video then share theirs.
         generator = torch.Generator().manual_seed(source.seed)
         start = torch.tensor(self._start(source, prepared), dtype=torch.float32)
         prompts = [edit.prompt for edit in edits]
-        for latents in sample(
-            self._base,
-            start,
-            prompts,
-            self.settings.sample,
-            generator=generator,
-            steering=steering,
-        ):
+        clean = functools.partial(self._clean, source)
+        with self._kept.around(
+            self._base, source, start, prompts, self.settings.sample, clean
+        ) as after:
+            made = sample(
+                self._base,
+                start,
+                prompts,
+                self.settings.sample,
+                generator=generator,
+                steering=self._nets.steering(self._base, source, after),
+            )
+        for latents in made:
             yield decode(self._base, latents)
 
-    def _keep(self, source: Source) -> AfterStep | None:
-        """What keeps the outside of the clip's mask, where that is asked for."""
+    def _clean(self, source: Source) -> Tensor:
+        """The clip's latents, by the draw of the inversion that is kept."""
         import torch
 
-        from tav_model.errors import MaskError
-        from tav_model.keeping import outside
         from tav_model.vae import sample_latents
 
-        config = self.settings.sample
-        if config.keep_outside == "nothing":
-            return None
-        if self._kept is None or self._kept[0] is not source:
-            if source.mask is None:
-                raise MaskError(
-                    f"sample.keep_outside is {config.keep_outside!r}, but the video has no mask: "
-                    "give the manifest's `mask`"
-                )
-            # The draw of the inversion that is kept.
-            generator = torch.Generator().manual_seed(source.seed)
-            clean = sample_latents(self.moments(source), generator)
-            self._kept = source, outside(self._base, clean, source.mask, config.steps)
-        return self._kept[1].blend
+        generator = torch.Generator().manual_seed(source.seed)
+        return sample_latents(self.moments(source), generator)
 
     def _start(self, source: Source, prepared: Prepared) -> np.ndarray[Any, Any]:
         """Inverted latents (C, F, H, W); where sampling starts from noise, only their shape."""

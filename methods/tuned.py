@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import override
 
-from methods.method import ADAPTER, Artefact, Desk, Method, Passes, Prepared, Source, Stage
+from methods.method import (
+    ADAPTER,
+    EXACT,
+    Artefact,
+    Desk,
+    Method,
+    Passes,
+    Prepared,
+    Source,
+    Stage,
+)
 from methods.steered import Nets
 
 if TYPE_CHECKING:
+    from tav_model.control import Steering
     from tav_model.load import BaseModel
     from tav_model.state import TuneState
     from tav_model.vae import Moments
@@ -39,7 +50,15 @@ class TunedMethod(Method):
         # Where the base lies does not matter, only what it is: its revision is in every key.
         tuned = settings.tune.steps > 0
         parts = {"model": settings.model.use(), "tune": settings.tune}
-        return Stage(kind=ADAPTER, parts=parts, long=tuned, kept=tuned, of=self.adapter_of)
+        exact = settings.adapter.encoding == "fp32"
+        return Stage(
+            kind=ADAPTER,
+            parts=parts,
+            form={} if exact or not tuned else {"adapter": settings.adapter},
+            long=tuned,
+            kept=tuned,
+            of=self.adapter_of,
+        )
 
     def adapter_passes(self) -> Passes:
         """The cost of that stage."""
@@ -76,12 +95,17 @@ class TunedMethod(Method):
             load_adapter(self._base, path)
         self._adapted = path
 
-    def tune(self, source: Source, moments: Moments, desk: Desk) -> Artefact:
-        """Tune the model on a clip; it keeps the tuned weights."""
-        from tav_model.adapter import save_adapter
-        from tav_model.tune import tune
+    def tune(self, source: Source, moments: Moments, desk: Desk, prepared: Prepared) -> Artefact:
+        """Tune the model on a clip, and on others of its subject.
+
+        It keeps the tuned weights, as they will be read.
+        """
+        from tav_model.adapter import save_encoded
+        from tav_model.tune import TunedClip, tune
 
         self._adapted = None
+        if EXACT in prepared:
+            return self._encode(prepared[EXACT], desk)
         config = self.settings.tune
         state_path = desk.folder / "state.safetensors"
 
@@ -89,7 +113,13 @@ class TunedMethod(Method):
             state.save(state_path)
             desk.checkpoint.write(state_path)
 
-        steered = self.settings.control_tunes
+        def steering(one: Source) -> Steering | None:
+            return self._nets.steering(self._base, one) if self.settings.control_tunes else None
+
+        others = [
+            TunedClip(clip=self.moments(one), prompt=one.prompt, steering=steering(one))
+            for one in source.others
+        ]
         result = tune(
             self._base,
             moments,
@@ -98,21 +128,38 @@ class TunedMethod(Method):
             seed=source.seed,
             on_step=lambda step, loss: desk.progress(step, config.steps, loss),
             on_checkpoint=on_checkpoint,
+            checkpoint_due=desk.checkpoint.due,
             resume=load_state(desk, source.video_id),
-            steering=self._nets.steering(self._base, source) if steered else None,
+            steering=steering(source),
+            others=others,
         )
         path = desk.folder / "adapter.safetensors"
         revision = {"base_revision": self.settings.base_revision}
-        save_adapter(path, result.adapter, {**result.metadata, **revision})
+        metadata = {**result.metadata, **revision}
+        save_encoded(path, self._base, result.adapter, metadata, self.settings.adapter)
         return Artefact(
             kind=ADAPTER,
             path=path,
             facts={
-                "steps": config.steps,
+                "steps": len(result.losses),
                 "num_params": result.num_params,
                 "final_loss": result.losses[-1] if result.losses else None,
             },
         )
+
+    def _encode(self, exact: Path, desk: Desk) -> Artefact:
+        """Encode a tuning that is there in fp32, in place of doing it again."""
+        from tav_model.adapter import adapter_of, load_adapter, save_encoded
+
+        metadata = load_adapter(self._base, exact)
+        adapter = adapter_of(self._base)
+        path = desk.folder / "adapter.safetensors"
+        kept = {name: value for name, value in metadata.items() if name != "format"}
+        save_encoded(path, self._base, adapter, kept, self.settings.adapter)
+        numbers = sum(tensor.numel() for tensor in adapter.values())
+        steps = int(metadata.get("stopped_at", self.settings.tune.steps))
+        facts = {"steps": steps, "num_params": numbers}
+        return Artefact(kind=ADAPTER, path=path, facts=facts)
 
 
 def load_state(desk: Desk, video_id: str) -> TuneState | None:

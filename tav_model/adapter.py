@@ -1,6 +1,7 @@
 """What a tuning learns, and its file: safetensors with the tuned tensors only.
 
 For Stable Diffusion 1.4 that is 74.35 M numbers in 112 tensors, against 1 B in a whole pipeline.
+A file says itself how it is encoded (`tav_model.encoding`); without a word it is fp32.
 """
 
 import json
@@ -12,12 +13,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tav_model.config import AdapterConfig
+from tav_model.encoding import decode, digest, encode
 from tav_model.errors import AdapterMismatchError, CheckpointError
 from tav_model.files import writing
 from tav_model.load import BaseModel
 from tav_model.unet import tuned_parameters
 
 _FORMAT = "tav-adapter-1"
+_ENCODED = "tav-adapter-2"
 
 
 def adapter_of(base: BaseModel) -> dict[str, Tensor]:
@@ -72,18 +76,60 @@ def save_adapter(path: Path, adapter: Mapping[str, Tensor], metadata: Mapping[st
     Raises:
         ValueError: metadata lacks `base_identity`, or has `format`.
     """
+    _check_metadata(metadata)
+    _write(path, adapter, {**metadata, "format": _FORMAT})
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
     if "base_identity" not in metadata or "format" in metadata:
         msg = (
             f"adapter metadata has keys {sorted(metadata)}: it needs base_identity (start from "
             "TuneResult.metadata) and must not have format."
         )
         raise ValueError(msg)
+
+
+def save_encoded(
+    path: Path,
+    base: BaseModel,
+    adapter: Mapping[str, Tensor],
+    metadata: Mapping[str, str],
+    config: AdapterConfig,
+) -> None:
+    """Write an adapter in an encoding, and give the model the values that a reader will decode.
+
+    Args:
+        path: file to write.
+        base: the model that was tuned; its tuned parameters are overwritten.
+        adapter: fp32 tensors by state-dict name.
+        metadata: as in `save_adapter`. A file that is not fp32 also says `encoding`, `init_seed`
+            and `decoded_sha256` (see `tav_model.encoding.digest`).
+        config: the encoding.
+
+    Raises:
+        ValueError: see `save_adapter`; or a change of a tensor is beyond the encoding.
+    """
+    if config.encoding == "fp32":
+        save_adapter(path, adapter, metadata)
+        apply_adapter(base, adapter)
+        return
+    stored = encode(adapter, base.initial, config)
+    decoded = decode(stored, base.initial, path.name)
+    said = {
+        "format": _ENCODED,
+        "encoding": config.encoding,
+        "init_seed": str(base.config.init_seed),
+        "decoded_sha256": digest(decoded),
+    }
+    _check_metadata(metadata)
+    _write(path, stored, {**metadata, **said})
+    apply_adapter(base, decoded)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     with writing(path) as temporary:
-        save_file(
-            {n: t.contiguous() for n, t in adapter.items()},
-            temporary,
-            metadata={**metadata, "format": _FORMAT},
-        )
+        named = {n: t.contiguous() for n, t in tensors.items()}
+        save_file(named, temporary, metadata=dict(metadata))
         _sort_metadata(temporary)
 
 
@@ -101,17 +147,18 @@ def _sort_metadata(path: Path) -> None:
 
 
 def load_adapter(base: BaseModel, path: Path) -> dict[str, str]:
-    """Read an adapter file into the model, bit for bit.
+    """Read an adapter file into the model: of fp32 bit for bit, else what its encoding kept.
 
     Args:
         base: the model; its tuned parameters are overwritten.
-        path: file that `save_adapter` wrote.
+        path: file that `save_adapter` or `save_encoded` wrote.
 
     Returns:
         The file's metadata.
 
     Raises:
-        CheckpointError: the file is missing, truncated or no adapter.
+        CheckpointError: the file is missing, truncated or no adapter; or it holds changes of other
+            weights than the base's.
         AdapterMismatchError: it belongs to another base model, or holds other parameters than those
             that the model was loaded to tune; nothing was changed.
     """
@@ -122,9 +169,10 @@ def load_adapter(base: BaseModel, path: Path) -> dict[str, str]:
     except (OSError, SafetensorError) as err:
         msg = f"cannot read adapter {path.name}: {err}. Tune the video again."
         raise CheckpointError(msg) from err
-    if metadata.get("format") != _FORMAT:
+    if metadata.get("format") not in (_FORMAT, _ENCODED):
         msg = (
-            f"{path.name} has format {metadata.get('format')!r}, not {_FORMAT!r}: it is no adapter."
+            f"{path.name} has format {metadata.get('format')!r}, not {_FORMAT!r} or {_ENCODED!r}: "
+            "it is no adapter of this release."
         )
         raise CheckpointError(msg)
     if metadata.get("base_identity") != base.identity:
@@ -147,5 +195,7 @@ def load_adapter(base: BaseModel, path: Path) -> dict[str, str]:
             f"{base.config.attention_mode}. Load the base with the former."
         )
         raise AdapterMismatchError(msg)
+    if metadata["format"] == _ENCODED:
+        adapter = decode(adapter, base.initial, path.name)
     apply_adapter(base, adapter)
     return metadata

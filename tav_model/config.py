@@ -6,16 +6,22 @@ default, so that keys from before it was there hold.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 AttentionMode = Literal["sparse_causal", "full", "causal", "per_frame"]
 DTypeName = Literal["fp32", "bf16", "fp16"]
 TunedSet = Literal["paper", "attention", "all"]
+Encoding = Literal["fp32", "fp16", "low_rank", "sign", "int4"]
 
 _DTYPES = ("fp32", "bf16", "fp16")
 _ATTENTION_MODES = ("sparse_causal", "full", "causal", "per_frame")
 _PARAMETERS = ("paper", "attention", "all")
+_ENCODINGS = ("fp32", "fp16", "low_rank", "sign", "int4")
 _STARTS = ("inversion", "noise")
+KeepOutside = Literal["nothing", "mask", "sam2", "attention"]
+Solver = Literal["ddim", "dpmpp_2m"]
+_SOLVERS: tuple[str, ...] = get_args(Solver)
+_KEPT: tuple[str, ...] = get_args(KeepOutside)
 MAX_STEPS = 1000
 """Of inversion and sampling."""
 _NOT_KEY: dict[str, Any] = {"key": False}
@@ -137,6 +143,42 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StopConfig:
+    """When tuning stops by itself: the loss of fixed pairs of noise and level falls no more.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    patience: int = 5
+    """Looks in a row without a gain after which it stops."""
+    min_steps: int = 100
+    """Steps before which it does not stop."""
+    min_gain: float = 0.01
+    """Part of the smoothed loss that counts as a gain over the best so far."""
+    every: int = 24
+    """Steps between two looks."""
+    pairs: int = 4
+    """Pairs of noise and level, each a forward pass (0.41 of a step's FLOPs) at every look."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(self.patience >= 1, "patience", self.patience, ">= 1", "Use 5.")
+        require(self.min_steps >= 0, "min_steps", self.min_steps, ">= 0", "Use 100.")
+        require(0 <= self.min_gain < 1, "min_gain", self.min_gain, "in [0, 1)", "Use 0.01.")
+        require(self.pairs >= 1, "pairs", self.pairs, ">= 1", "Use 4.")
+        require(
+            self.every >= 6 * self.pairs,
+            "every",
+            self.every,
+            f">= {6 * self.pairs}, six times pairs",
+            "Looks then cost 7 % of the tuning at most.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TuneConfig:
     """One-shot tuning (arXiv 2212.11565, section 4.2; defaults of the official configs).
 
@@ -153,6 +195,8 @@ class TuneConfig:
     steps: int = 500
     """Optimiser steps, each on the whole clip with one fresh noise level; 0 leaves the initial
     weights (the paper's ablation "w/o tuning")."""
+    stop: StopConfig | None = field(default=None, metadata=_UNLESS_DEFAULT)
+    """When to stop before `steps`; none does all of them."""
     learning_rate: float = 3e-5
     """AdamW's learning rate; constant, no warm-up."""
     beta1: float = 0.9
@@ -165,10 +209,15 @@ class TuneConfig:
     """AdamW's denominator offset."""
     max_grad_norm: float = 1.0
     """Total gradient norm above which gradients are scaled down."""
-    gradient_checkpointing: bool = field(default=False, metadata=_NOT_KEY)
-    """Recompute activations in the backward pass: a fraction of the memory, a third more time."""
+    gradient_checkpointing: bool | Literal["auto"] = field(default="auto", metadata=_NOT_KEY)
+    """Recompute activations in the backward pass: a fraction of the memory, a third more time. With
+    `auto` a run's plan has it where the device's memory needs it; without a plan it is off."""
     checkpoint_every: int = field(default=100, metadata=_NOT_KEY)
-    """Steps between checkpoints that an interrupted tuning resumes from; 0 makes none."""
+    """Steps between checkpoints that an interrupted tuning resumes from, on the node's own disk; 0
+    makes none but when the worker is told to stop."""
+    checkpoint_upload_seconds: float = field(default=600.0, metadata=_NOT_KEY)
+    """Seconds between checkpoints that also go to the run's store: what the loss of a node costs at
+    most. 0 uploads each; a worker that is told to stop uploads at once."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -200,6 +249,46 @@ class TuneConfig:
             ">= 0",
             "Use 0 for no checkpoints.",
         )
+        require(
+            self.checkpoint_upload_seconds >= 0,
+            "checkpoint_upload_seconds",
+            self.checkpoint_upload_seconds,
+            ">= 0",
+            "Use 0 to upload each checkpoint.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterConfig:
+    """How a tuned adapter is stored; inversion and sampling see what is stored.
+
+    It changes nothing of the tuning, and its seeds are not drawn from it.
+
+    Raises:
+        ValueError: a field is out of range; the message names value, limit and remedy.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    encoding: Encoding = "fp32"
+    """`fp32` is the tuned weights to the bit; the others hold what tuning changed: in `fp16`, as a
+    product of two thin int8 factors (`low_rank`), as one bit a number and a scale a row (`sign`),
+    or in four bits a number (`int4`)."""
+    rank: int = field(default=64, metadata=_UNLESS_DEFAULT)
+    """Columns of low_rank's factors."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        require(
+            self.encoding in _ENCODINGS,
+            "encoding",
+            self.encoding,
+            f"one of {_ENCODINGS}",
+            "fp32 is exact.",
+        )
+        require(self.rank >= 1, "rank", self.rank, ">= 1", "64 takes 9.6 MB of SD 1.4.")
+        unused = self.encoding == "low_rank" or self.rank == 64  # noqa: PLR2004
+        require(unused, "rank", self.rank, "left out", "Only low_rank has one.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +311,7 @@ class InvertConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleConfig:
-    """DDIM sampling with classifier-free guidance (arXiv 2207.12598).
+    """Sampling with classifier-free guidance (arXiv 2207.12598).
 
     Raises:
         ValueError: a field is out of range; the message names value, limit and remedy.
@@ -232,17 +321,29 @@ class SampleConfig:
 
     steps: int = 50
     """Denoising steps; the official configs use 50."""
+    solver: Solver = field(default="ddim", metadata=_UNLESS_DEFAULT)
+    """DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), which needs fewer steps and
+    does not stand at the source's noise levels, as `keep_outside` asks."""
     guidance_scale: float = 12.5
     """Weight of the prompt against the negative prompt; 1 is no guidance and half the work."""
+    guidance_interval: tuple[float, float] = field(default=(0.0, 1.0), metadata=_UNLESS_DEFAULT)
+    """Parts of the steps between which there is guidance (arXiv 2404.07724); other steps are half
+    the work."""
     negative_prompt: str = ""
     """What the guidance moves away from."""
     start: Literal["inversion", "noise"] = "inversion"
     """Start from the clip's inverted latents (keeps its motion) or from seeded Gaussian noise."""
-    keep_outside: Literal["nothing", "mask"] = field(default="nothing", metadata=_UNLESS_DEFAULT)
-    """What stays as in the source: nothing by itself, or all that lies outside of the video's mask,
-    where the inverted source's latents take the edit's place after every step."""
-    prompts_per_batch: int = field(default=1, metadata=_NOT_KEY)
-    """Edited prompts that go through the UNet together: faster on a GPU with memory to spare."""
+    keep_outside: KeepOutside = field(default="nothing", metadata=_UNLESS_DEFAULT)
+    """What stays as in the source: nothing by itself, or all that lies outside of a mask, where the
+    inverted source's latents take the edit's place after every step. It is the manifest's `mask`,
+    `sam2`'s as `control.mask` says, or where `attention` to the words goes that the source's prompt
+    has not (arXiv 2208.01626)."""
+    mask_threshold: float = field(default=0.3, metadata=_UNLESS_DEFAULT)
+    """Of `attention`: share of each frame's maximum that must be exceeded; Prompt-to-Prompt's own
+    default."""
+    prompts_per_batch: int | Literal["auto"] = field(default="auto", metadata=_NOT_KEY)
+    """Edited prompts that go through the UNet together: faster on a GPU with memory to spare. Of
+    `auto` a run's plan makes a number by the device's memory; without a plan it is 1."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -254,22 +355,49 @@ class SampleConfig:
             ">= 1 and finite",
             "Use 1 for no guidance.",
         )
-        require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
-        kept = ("nothing", "mask")
+        require(self.solver in _SOLVERS, "solver", self.solver, f"one of {_SOLVERS}", "Use ddim.")
+        begin, end = self.guidance_interval
         require(
-            self.keep_outside in kept,
+            0 <= begin < end <= 1,
+            "guidance_interval",
+            self.guidance_interval,
+            "two parts of the steps, 0 <= begin < end <= 1",
+            "Use guidance_scale 1 for no guidance.",
+        )
+        require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
+        require(
+            self.keep_outside in _KEPT,
             "keep_outside",
             self.keep_outside,
-            f"one of {kept}",
+            f"one of {_KEPT}",
             "mask needs the manifest's mask of each video.",
         )
         require(
-            self.prompts_per_batch >= 1,
+            self.solver == "ddim" or self.keep_outside == "nothing",
+            "solver",
+            self.solver,
+            f"ddim with keep_outside={self.keep_outside!r}",
+            "What is kept comes from DDIM's inversion, at its noise levels.",
+        )
+        threshold = self.mask_threshold
+        require(0 <= threshold < 1, "mask_threshold", threshold, "in [0, 1)", "Use 0.3.")
+        require(
+            self.prompts_per_batch == "auto" or self.prompts_per_batch >= 1,
             "prompts_per_batch",
             self.prompts_per_batch,
-            ">= 1",
-            "Use 1.",
+            ">= 1, or auto",
+            "Use auto.",
         )
+
+    @property
+    def at_once(self) -> int:
+        """Prompts that go through the UNet together."""
+        return 1 if self.prompts_per_batch == "auto" else self.prompts_per_batch
+
+    def guided(self, step: int) -> bool:
+        """Whether there is guidance at a step, counted from 0."""
+        begin, end = self.guidance_interval
+        return self.guidance_scale > 1 and begin <= step / self.steps < end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,6 +25,8 @@ class UNetCost:
     parameters: int
     tuned: int
     """Of these, numbers that tuning changes."""
+    tuned_sides: int
+    """Rows and columns of the matrices that these are in: what low-rank factors have."""
     forward: float
     """FLOPs of one forward pass."""
     train: float
@@ -60,6 +62,7 @@ def unet_cost(
     return UNetCost(
         parameters=walk.parameters,
         tuned=walk.tuned,
+        tuned_sides=walk.tuned_sides,
         forward=walk.forward,
         train=walk.forward + walk.backward,
         recompute=walk.recompute,
@@ -101,6 +104,7 @@ class UNetWalk(Walk):
         heads = config.get("num_attention_heads") or config["attention_head_dim"]
         self._heads = _per_level(heads, levels)
         self.tuned = 0
+        self.tuned_sides = 0
         self.backward = 0.0
         self.recompute = 0.0
         self.saved = 0
@@ -167,7 +171,7 @@ class UNetWalk(Walk):
         self._keep(3 * x)  # what the norm, the activation and the last convolution take
         self._conv(x, self.config["out_channels"])
         if self._all:
-            self.tuned = self.parameters
+            self.tuned, self.tuned_sides = self.parameters, self.sides
 
     def _keep_rows(self, channels: int) -> None:
         """Of what has a row for each frame."""
@@ -188,6 +192,7 @@ class UNetWalk(Walk):
         """A layer whose backward pass has a product for its input and one for its weight."""
         flops = self.linear(c_in, c_out, rows, bias=bias)
         self.tuned += tuned * (c_in * c_out + bias * c_out)
+        self.tuned_sides += tuned * (c_in + c_out)
         self.backward += flops * (tuned + self._graded)
         return flops
 
@@ -245,6 +250,7 @@ class UNetWalk(Walk):
         for _ in range(2):
             flops = self.linear(self.text, c, self.texts * TEXT_TOKENS, bias=False)
             self.tuned += projections * self.text * c
+            self.tuned_sides += projections * (self.text + c)
             self.backward += projections * flops  # of the text nothing depends on what is tuned
         self._attention(c, rows * TEXT_TOKENS)
         self._linear(c, c, rows, tuned=projections)

@@ -1,4 +1,4 @@
-"""Keeping what lies outside of a mask: at every step the source's own latents take its place.
+"""Keeping what lies outside of a mask: after every step the source's own latents take its place.
 
 Blended latents (arXiv 2206.02779), with the inverted source in place of noised latents. Shape
 suffixes: B clips, C channels, F frames, H W pixels or latent pixels.
@@ -16,15 +16,19 @@ from tav_model.config import InvertConfig
 from tav_model.errors import MaskError
 from tav_model.invert import invert
 from tav_model.load import BaseModel
-from tav_model.sample import sampling_timesteps
+from tav_model.solvers import sampling_timesteps
+from tav_model.words import WordMaps
+
+Levels = tuple[Tensor, ...]
+"""A source's latents before each step of sampling and after the last, (C, F, H, W) fp32 each,
+noisiest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outside:
     """A source's latents at every noise level of sampling, and where an edit may leave them."""
 
-    levels: tuple[Tensor, ...]
-    """Before each step of sampling and after the last, (C, F, H, W) fp32 each, noisiest first."""
+    levels: Levels
     inside_FHW: Tensor
     """Latent pixels that an edit may change, bool."""
 
@@ -33,10 +37,47 @@ class Outside:
         return torch.where(self.inside_FHW, x_BCFHW, self.levels[step + 1])
 
 
+@dataclass(frozen=True, slots=True)
+class OutsideOfWords:
+    """The same, where each edit may leave them being found as it is sampled.
+
+    After each step those are the latent pixels from which words were attended to until then
+    (Prompt-to-Prompt's LocalBlend, arXiv 2208.01626, section 4).
+    """
+
+    levels: Levels
+    maps: WordMaps
+    """Of the UNet that samples (see `tav_model.words.watched`)."""
+    threshold: float
+    """Share of each frame's maximum that must be exceeded."""
+
+    def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
+        """Latents after one step of sampling, counted from 0, with the source's outside."""
+        inside_BFHW = self.maps.inside(x_BCFHW.shape[-2:], self.threshold)
+        return torch.where(inside_BFHW[:, None], x_BCFHW, self.levels[step + 1])
+
+
+def source_levels(base: BaseModel, clean_CFHW: Tensor, steps: int) -> Levels:
+    """Invert a clip at the noise levels of sampling.
+
+    Args:
+        base: the tuned model.
+        clean_CFHW: the clip's latents, scaled as the UNet's.
+        steps: of sampling.
+
+    Raises:
+        NonFiniteError: the latents became NaN or infinite.
+    """
+    found: dict[int, Tensor] = {}
+    invert(base, clean_CFHW, InvertConfig(steps=steps), on_latents=found.__setitem__)
+    levels = [found[t] for t in sampling_timesteps(base, steps)]
+    return (*levels, clean_CFHW.to(base.device, torch.float32))
+
+
 def outside(
     base: BaseModel, clean_CFHW: Tensor, mask_FHW: NDArray[np.bool_], steps: int
 ) -> Outside:
-    """Invert a clip at the noise levels of sampling.
+    """Invert a clip, and keep it outside of a mask.
 
     Args:
         base: the tuned model.
@@ -49,11 +90,8 @@ def outside(
         MaskError: the mask is of another clip, or has the object nowhere or everywhere.
         NonFiniteError: the latents became NaN or infinite.
     """
-    inside_FHW = latent_mask(mask_FHW, clean_CFHW).to(base.device)
-    found: dict[int, Tensor] = {}
-    invert(base, clean_CFHW, InvertConfig(steps=steps), on_latents=found.__setitem__)
-    levels = [found[t] for t in sampling_timesteps(base, steps)]
-    return Outside((*levels, clean_CFHW.to(base.device, torch.float32)), inside_FHW)
+    inside_FHW = latent_mask(mask_FHW, clean_CFHW).to(base.device)  # before anything costs
+    return Outside(source_levels(base, clean_CFHW, steps), inside_FHW)
 
 
 def latent_mask(mask_FHW: NDArray[np.bool_], latents_CFHW: Tensor) -> Tensor:

@@ -13,9 +13,12 @@ from torch.nn import functional
 
 @dataclass(slots=True)
 class Clip:
-    """The number of frames per clip, shared by all layers of one UNet and set at each forward."""
+    """The frames per clip, shared by all layers of one UNet and set at each forward."""
 
     frames: int = 1
+    """How many there are."""
+    seen: Tensor | None = None
+    """(frames,) which of the whole clip's they are; none is all."""
 
 
 class TunedLinear(nn.Linear):

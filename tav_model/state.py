@@ -33,6 +33,8 @@ class TuneState:
     """State of the CPU generator that all draws come from, uint8."""
     losses: Tensor
     """(step,) fp32."""
+    looks: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    """(n,) fp64, what `Stopper` saw; empty where nothing looks."""
     scaler: dict[str, float] = field(default_factory=dict)
     """fp16's gradient scaler; empty otherwise."""
     run: dict[str, str] = field(default_factory=dict)
@@ -45,6 +47,8 @@ class TuneState:
             path: file to write; its folder must exist.
         """
         tensors = {"rng": self.rng, "losses": self.losses}
+        if self.looks.numel():
+            tensors["looks"] = self.looks
         for group in _GROUPS:
             values: dict[str, Tensor] = getattr(
                 self, "parameters" if group == "parameter" else group
@@ -81,6 +85,7 @@ class TuneState:
                     if name:
                         groups[group][name] = file.get_tensor(key)
                 rng, losses = file.get_tensor("rng"), file.get_tensor("losses")
+                looks = {"looks": file.get_tensor("looks")} if "looks" in file.keys() else {}  # noqa: SIM118
         except (OSError, SafetensorError) as err:
             msg = f"cannot read checkpoint {path.name}: {err}. Start the tuning anew."
             raise CheckpointError(msg) from err
@@ -92,6 +97,7 @@ class TuneState:
             adam_step=groups["adam_step"],
             rng=rng,
             losses=losses,
+            **looks,
             scaler=json.loads(metadata["scaler"]),
             run=json.loads(metadata["run"]),
         )
@@ -107,3 +113,19 @@ def adam_tensors(optimizer: torch.optim.Optimizer, names: list[str], key: str) -
     parameters = optimizer.param_groups[0]["params"]
     pairs = zip(names, parameters, strict=True)
     return to_host({name: optimizer.state[p][key] for name, p in pairs})
+
+
+def check_same_run(state: TuneState, run: dict[str, str]) -> None:
+    """Refuse a state that is of another run.
+
+    Raises:
+        CheckpointError: it is; the message names what differs.
+    """
+    differing = [k for k in sorted(state.run | run) if state.run.get(k) != run.get(k)]
+    if differing:
+        k = differing[0]
+        msg = (
+            f"the checkpoint is of another run: {k} is {state.run.get(k)!r} there and "
+            f"{run.get(k)!r} here ({len(differing)} differ in all). Start the tuning anew."
+        )
+        raise CheckpointError(msg)

@@ -163,6 +163,7 @@ class ClipUNet(UNet2DConditionModel):  # type: ignore[misc]
         frames: Tensor | None,
     ) -> Tensor:
         """Some of the clip's frames at once, or all, with what is added to them."""
+        self.clip.seen = frames
         residuals = None if added is None else added(part_BCFHW, timestep, text_BLC, frames)
         return self._whole(part_BCFHW, timestep, text_BLC, residuals)
 

@@ -16,6 +16,9 @@ class _NoCheckpoint:
     def write(self, path: Path) -> None:  # noqa: ARG002
         raise AssertionError("a short stage keeps no checkpoint")
 
+    def due(self) -> bool:
+        return False
+
 
 def desk(folder: Path) -> Desk:
     """Make a desk whose files go into a folder."""

@@ -108,6 +108,8 @@ def write_video(store: Store, video_id: str, frames: npt.NDArray[np.uint8]) -> R
         "steps": 500,
         "final_loss": 0.1,
         "peak_bytes": 1,
+        "encoding": "fp32",
+        **dict.fromkeys(("group_videos", "decoded_sha256", "stopped")),
         **model(),
         **provenance(600.0),
     }

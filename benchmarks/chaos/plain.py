@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from typing_extensions import override
 
 from components.config import load_run_config
 from components.run.cluster import Cluster
 from components.run.runner import Runner
+from components.steps.packed import Packed
 from components.steps.step import Outcome
 
 
@@ -19,7 +19,7 @@ class PlainRunner(Runner):
     """Plans, computes and commits as any run does, but for Ray."""
 
     @override
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
         work = self._worker(step)(self._context)
         for item in items:
             yield from work([item])

@@ -47,7 +47,7 @@ class _Group(click.Group):
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tune-a-video-at-scale")
-@click.option("--verbose", is_flag=True, help="Also log details.")
+@click.option("--verbose", is_flag=True, help="Also log details: a line or two for each item.")
 def main(verbose: bool) -> None:
     """Make every text edit of every video with Tune-A-Video, and score each."""
     from components.log import setup_logging

@@ -20,6 +20,8 @@ Maker = Callable[["Maps"], "Maps"]
 
 FILES = "files"
 """The map that is read and not made."""
+MASK = "mask"
+"""The map that may stand for a video's mask, too."""
 VERSIONS: Mapping[str, int] = {
     "canny": 1,
     "softedge": 1,

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from components.config import RunConfig, parse_run, variant_configs
 from components.doctor.clips import TrialSource, chosen_clip
+from components.doctor.controls import controls
 from components.doctor.finding import Finding, failed
 from components.doctor.machine import attention, devices, disks, dtype, versions
 from components.doctor.meaning import meaning
-from components.doctor.models import base, judges, resolved, wanted
+from components.doctor.models import base, control_revisions, judges, resolved, wanted
 from components.doctor.place import place
 from components.doctor.trial import drawn_clip, trial
 from components.errors import ItemError, UserError
@@ -87,7 +88,8 @@ def _distinct(config: RunConfig) -> dict[str, RunConfig]:
             own = one.method if not find_method(one.method).uses_base else ""
             tuned = (one.tune.parameters, one.tune.learning_rate)
             nets = (one.control.nets, one.control.depth, one.control.mask, one.control.pose)
-            found.setdefault((own, one.model, tuned, one.invert, nets), name)
+            kept = one.sample.keep_outside  # it may want a model of its own
+            found.setdefault((own, one.model, tuned, one.invert, nets, kept), name)
     return {name: every[name] for name in found.values()}
 
 
@@ -147,17 +149,21 @@ def _tried(
         return
     try:
         with expected_errors():
-            yield from _computed(variant, revisions[BASE], source, manifest)
+            yield from _computed(variant, revisions, source, manifest)
     except (UserError, ItemError, ValueError, RuntimeError, ImportError) as error:
         yield failed("trial", "base", error)
 
 
 def _computed(
-    variant: RunConfig, revision: str, source: TrialSource | None, manifest: Manifest | None
+    variant: RunConfig,
+    revisions: dict[str, str],
+    source: TrialSource | None,
+    manifest: Manifest | None,
 ) -> Iterator[Finding]:
     from tav_model.load import load_base
 
-    loaded = load_base(pinned(variant.model, revision), variant.tune.parameters)
+    loaded = load_base(pinned(variant.model, revisions[BASE]), variant.tune.parameters)
     yield from meaning(loaded, variant)
     clip = drawn_clip(variant) if source is None else chosen_clip(source, variant, manifest)
+    yield from controls(loaded, variant, clip.frames, manifest, control_revisions(revisions))
     yield from trial(loaded, variant, clip)

@@ -13,7 +13,7 @@ from components.errors import UserError
 from components.manifest.load import Manifest
 from components.records.models import model_config, part_config
 from components.records.revisions import Named, exact_revision
-from components.run.controlled import models_asked, nets_asked
+from components.run.controlled import kinds_asked, models_asked, nets_asked
 from components.run.record import BASE, used_models
 from components.steps.models import check_models
 from components.steps.score import check_judge, judge_model
@@ -55,6 +55,13 @@ def wanted(config: RunConfig, manifest: Manifest | None) -> dict[str, Named]:
     if any(CLIP in judges_of(name) for name in config.score.protocols):
         found["score.model"] = config.score.model, None
     return found
+
+
+def control_revisions(revisions: Mapping[str, str]) -> dict[str, str]:
+    """Those of ``wanted`` that steer, or make what steers, by ``controls.maker.model_name``."""
+    before = "control "
+    found = {name: exact for name, exact in revisions.items() if name.startswith(before)}
+    return {name.removeprefix(before): exact for name, exact in found.items()}
 
 
 def judges(config: RunConfig) -> Iterator[Finding]:
@@ -129,6 +136,7 @@ def base(
         manifest: What to edit, whose videos may have nets of their own.
         revisions: Of the models that it wants, by setting.
     """
+    entries = () if manifest is None else manifest.videos
     context = StepContext(
         config=config,
         config_hash="",
@@ -138,12 +146,9 @@ def base(
             for name, exact in revisions.items()
             if name != BASE and not name.startswith("control ")
         },
-        control_revisions={
-            name.removeprefix("control "): exact
-            for name, exact in revisions.items()
-            if name.startswith("control ")
-        },
-        nets=nets_asked(config, () if manifest is None else manifest.videos),
+        control_revisions=control_revisions(revisions),
+        nets=nets_asked(config, entries),
+        maps=kinds_asked(config, entries),
     )
     try:
         check_models(context, ("control", "tune", "sample"))

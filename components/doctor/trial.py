@@ -82,7 +82,7 @@ def _loss(model: BaseModel, moments: Moments, prompt: str, config: RunConfig) ->
     import torch
 
     from tav_model.text import encode_prompts
-    from tav_model.tune import Trainer
+    from tav_model.trainer import Trainer
     from tav_model.vae import mean_latents
 
     trainer = Trainer(model.unet, model.scheduler, config.tune)

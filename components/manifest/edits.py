@@ -52,6 +52,8 @@ class VideoEntry:
     """Likewise of control maps, a picture a frame, for nets whose map is ``files``."""
     control: tuple[ControlConfig, ...] | None = None
     """What steers this video's edits in place of the run's nets; an empty one is none."""
+    group: str | None = None
+    """Names videos of one subject, which are tuned together into one adapter."""
     prompt: str | None = None
     """Describes the source; none lets BLIP-2 caption it."""
     video: dict[str, Any] | None = None

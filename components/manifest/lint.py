@@ -26,6 +26,7 @@ from components.manifest.rows import FRAME_FIELDS
 from components.manifest.words import caseless
 from components.storage.address import Address, parse_uri
 from components.syntax.tree import (
+    LazyNodes,
     Node,
     Problems,
     as_integer,
@@ -35,7 +36,7 @@ from components.video.sources import resolve_uri
 from tav_model.config import ControlConfig
 
 MAX_URI_CHARS = 2000
-_VIDEO_KEYS = ("id", "uri", "mask", "maps", "control", "prompt", "frames", "edits")
+_VIDEO_KEYS = ("id", "uri", "mask", "maps", "control", "group", "prompt", "frames", "edits")
 MAX_EDITS = 1000
 """Edits of one video."""
 MAX_REPLACED = 20
@@ -69,7 +70,8 @@ class Linter(Fields):
         common = self._edits(fields.get("edits"), "the common edits")
         taken = self._check_distinct(common, "the common edits", {})
         entries = fields.get("videos")
-        if not isinstance(entries and entries.value, list) or not cast("Node", entries).value:
+        listed = isinstance(entries and entries.value, list | LazyNodes)
+        if not listed or not cast("Node", entries).value:
             self.problems.fail(0, "names 0 videos, but at least 1 is needed: list them in videos:")
         found: dict[str, VideoEntry] = {}
         for node in cast("Node", entries).value:
@@ -122,6 +124,7 @@ class Linter(Fields):
             mask=self._mask(fields["mask"], uri, where) if "mask" in fields else None,
             maps=self._uri(fields["maps"], f"the maps of {where}") if "maps" in fields else None,
             control=self._control(fields["control"], where) if "control" in fields else None,
+            group=self.id(fields["group"], f"the group of {where}") if "group" in fields else None,
             prompt=self.prompt(fields["prompt"], f"the prompt of {where}")
             if "prompt" in fields
             else None,

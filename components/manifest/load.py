@@ -25,7 +25,7 @@ from components.manifest.read import SUFFIXES, byte_limit, read_tree
 from components.storage.address import Address, parse_uri
 from components.storage.scratch import scratch_folder
 from components.syntax.document import YAML_SUFFIXES
-from components.syntax.tree import ManifestError, Node, Problems, to_node
+from components.syntax.tree import LazyNodes, ManifestError, Node, Problems, to_node
 from components.video.containers import CONTAINERS
 from components.video.sources import fetch_source, resolve_uri, stat_source
 from components.video.videos_below import FOLDER_EDITS, list_videos
@@ -131,6 +131,7 @@ def to_document(manifest: Manifest) -> dict[str, Any]:
                 mask=entry.mask,
                 maps=entry.maps,
                 control=None if entry.control is None else _nets(entry.control),
+                group=entry.group,
                 prompt=entry.prompt,
                 frames=entry.video,
                 edits=edits,
@@ -157,7 +158,9 @@ def from_document(document: dict[str, Any]) -> Manifest:
     if document.get("version") != DOCUMENT_VERSION:
         version = document.get("version")
         problems.fail(0, f"is of version {version!r}, but this release reads {DOCUMENT_VERSION}")
-    tree = to_node({"videos": document.get("videos")}, 0)
+    found = document.get("videos")
+    nodes = LazyNodes(to_node(one, 0) for one in found) if isinstance(found, list) else found
+    tree = Node({"videos": Node(nodes, 0)}, 0)
     videos = Linter(problems, "/").videos(tree)
     return Manifest(name=str(document.get("name")), videos=videos)
 

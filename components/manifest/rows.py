@@ -13,7 +13,7 @@ from components.syntax.tree import Node, Problems, as_integer, id_text, is_absen
 logger = logging.getLogger(__name__)
 
 FRAME_FIELDS = ("num_frames", "selection", "start", "stride", "width", "height", "fit", "fps")
-_TEXT_COLUMNS = ("uri", "mask", "maps", "prompt")
+_TEXT_COLUMNS = ("uri", "mask", "maps", "group", "prompt")
 _VIDEO_COLUMNS = (*_TEXT_COLUMNS, *FRAME_FIELDS)
 _EDIT_COLUMNS = {
     "edit_id": "id",

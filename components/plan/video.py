@@ -16,7 +16,7 @@ from methods.method import ADAPTER, LATENTS, Cost, Passes
 from methods.method import ClipSize as MethodClipSize
 from tav_model.config import ControlConfig, ModelConfig
 from tav_model.cost import UNetCost, unet_cost
-from tav_model.cost_control import controlnet_cost
+from tav_model.cost_control import adapter_cost, controlnet_cost
 from tav_model.cost_vae import VaeCost, vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.windows import windows_of
@@ -42,7 +42,7 @@ class BaseConfigs:
     vae: Mapping[str, Any]
     text: Mapping[str, Any]
     nets: tuple[tuple[ControlConfig, Mapping[str, Any]], ...] = ()
-    """Of the run's own nets that steer edits."""
+    """Of the nets that steer the edits of a clip."""
 
     @property
     def factor(self) -> int:
@@ -95,12 +95,17 @@ class VideoCost:
                 for net, file in base.nets
                 if net.kind == "controlnet"
             ]
-            """A T2I-Adapter is asked once a clip and is small beside them: it is not counted."""
+            self._adapters = [
+                adapter_cost(file, clip, factor)
+                for net, file in base.nets
+                if net.kind == "t2i_adapter"
+            ]
+            """Each is asked once a clip, so that its time is not counted."""
 
     @property
     def train_flops(self) -> float:
         """Of one tuning step."""
-        again = self.unet.recompute if self._config.tune.gradient_checkpointing else 0.0
+        again = self.unet.recompute if self._config.tune.gradient_checkpointing is True else 0.0
         return self.unet.train + again
 
     def tune_seconds(self, rates: Rates, kinds: Collection[str] | None = None) -> float | None:
@@ -163,10 +168,13 @@ class VideoCost:
         # One net after the other, while the UNet's skips are not there yet.
         working = max([unet.working, *(cost.working for _, cost in self._nets)])
         working += sum(cost.given for _, cost in self._nets[:1])
-        step = passes.rows * share * working * self._number
+        # T2I-Adapters' features are kept of the whole clip; a call has them for each row, twice.
+        kept = sum(cost.given for cost in self._adapters)
+        working += 2 * kept * frames // self._video.num_frames
+        step = (passes.rows * share * working + kept) * self._number
         if passes.train:
             numbers = unet.saved
-            if self._config.tune.gradient_checkpointing:
+            if self._config.tune.gradient_checkpointing is True:
                 numbers = unet.kept + unet.recomputed
             # Gradients and two moments of AdamW in fp32; where the compute dtype is another, the
             # tuned weights in it.
@@ -175,8 +183,15 @@ class VideoCost:
         return self._process() + MARGIN * max(step, self._decode_bytes())
 
     def adapter_bytes(self) -> float:
-        """Of the stored adapter; its tensors are fp32."""
-        return 4.0 * self.unet.tuned
+        """Of the stored adapter, in its encoding (see ``tav_model.encoding``)."""
+        stored, numbers, sides = self._config.adapter, self.unet.tuned, self.unet.tuned_sides
+        return {
+            "fp32": 4.0 * numbers,
+            "fp16": 2.0 * numbers,
+            "low_rank": min(2.0 * numbers, 1.0 * stored.rank * sides),
+            "sign": numbers / 8 + 4.0 * sides / 2,
+            "int4": numbers / 2 + 2.0 * numbers / 64,
+        }[stored.encoding]
 
     def video_bytes(self, kinds: Collection[str] | None = None) -> float:
         """Storage of what is prepared of a video, with its rows.
@@ -223,7 +238,9 @@ class VideoCost:
         assert self._base is not None
         frozen = self.unet.parameters - self.unet.tuned + self.vae.parameters
         frozen += text_parameters(self._base.text)
-        frozen += sum(cost.parameters for _, cost in self._nets)
+        frozen += sum(
+            cost.parameters for cost in (*(one for _, one in self._nets), *self._adapters)
+        )
         device = self._config.model.device.partition(":")[0]
         # On a CPU the tuned weights' initial values, which lie there for every video, count, too.
         copies = 2 if device == "cpu" else 1

@@ -21,7 +21,16 @@ from components.results.scored import (
 from components.storage.scratch import scratch_folder
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
-from eval.report import Media, ReportData, ReportFailure, ReportRow, ReportScore, render
+from eval.report import (
+    Media,
+    ReportData,
+    ReportFailure,
+    ReportRow,
+    ReportScore,
+    render,
+    table_pages,
+)
+from eval.report.cards import cards, newest
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +38,12 @@ FOLDER = "report"
 INDEX = f"{FOLDER}/index.html"
 """The gallery's page, within the run."""
 _MEDIA = re.compile(r"report/media/[0-9a-f]{64}\.mp4")
+_PAGE = re.compile(r"report/edits/[0-9]{4,}\.html")
+_VIDEO_COLUMNS = ("clip_uri", "clip_sha256", "clip_fps", "fps", "width", "height")
+SHOWN = 500
+"""Edits that the page shows, the newest ones, and failures; of more a table has the rest."""
+PAGE_SIZE = 1000
+"""Edits of a page of that table."""
 
 
 def collect(
@@ -47,9 +62,18 @@ def collect(
         failures: Rows of ``failures`` whose work is still asked for and not done.
     """
     variants = by_variant(Selection() if chosen is None else chosen)
-    videos = {(row["video_id"], row["video_key"]): row for row in read_table(store, "videos")}
-    adapters = {row["adapter_key"]: row for row in read_table(store, "adapters")}
-    controls = {(row["video_id"], row["control_key"]): row for row in read_table(store, "controls")}
+    videos = {
+        (row["video_id"], row["video_key"]): row
+        for row in read_table(store, "videos", _VIDEO_COLUMNS)
+    }
+    adapters = {
+        row["adapter_key"]: row
+        for row in read_table(store, "adapters", ("seconds", "steps", "group_videos"))
+    }
+    controls = {
+        (row["video_id"], row["control_key"]): row
+        for row in read_table(store, "controls", ("map", "preview_uri", "preview_sha256"))
+    }
     rows = tuple(
         _report_row(
             one,
@@ -74,8 +98,10 @@ def collect(
 def write_report(store: Store, data: ReportData) -> str:
     """Write ``report/index.html`` and the mp4 files that it shows into the run.
 
-    The folder opens from a disk without network and can be copied elsewhere. The page is written
-    last; files of an earlier report that nothing shows any more are removed after it.
+    The folder opens from a disk without network and can be copied elsewhere. Of more than ``SHOWN``
+    edits the page shows the newest, and pages of a table below ``report/edits`` list every one. The
+    page is written last; files of an earlier report that nothing shows any more are removed after
+    it.
 
     Args:
         store: The run's store.
@@ -84,18 +110,27 @@ def write_report(store: Store, data: ReportData) -> str:
     Returns:
         The page's address.
     """
+    every = cards(data)
     wanted = {
         media.sha256: media
-        for row in data.rows
-        for media in (row.source, row.edit, *(one for _, one in row.maps))
+        for card in newest(every, SHOWN)
+        for tile in card.tiles
+        for media in (tile.row.source, tile.row.edit, *(one for _, one in tile.row.maps))
         if media is not None
     }
+    count = -(-len(every) // PAGE_SIZE) if len(every) > SHOWN else 0
+    names = [f"{number:04}.html" for number in range(1, count + 1)]
+    for name, text in zip(names, table_pages(data, names, PAGE_SIZE), strict=True):
+        store.write_bytes(f"{FOLDER}/edits/{name}", text.encode("utf-8", errors="replace"))
+    pages = [f"edits/{name}" for name in names]
     shown = {sha256 for sha256, media in wanted.items() if _copy(store, media)}
     addresses = {sha256: f"media/{sha256}.mp4" for sha256 in shown}
-    page = render(data, addresses, now=dt.datetime.now(dt.UTC))
+    page = render(data, addresses, now=dt.datetime.now(dt.UTC), most=SHOWN, pages=pages)
     store.write_bytes(INDEX, page.encode("utf-8", errors="replace"))
-    for info in list(store.list(f"{FOLDER}/media")):
-        if _MEDIA.fullmatch(info.path) and info.path[-68:-4] not in shown:
+    kept = {f"{FOLDER}/{address}" for address in (*addresses.values(), *pages)}
+    for info in (*store.list(f"{FOLDER}/media"), *store.list(f"{FOLDER}/edits")):
+        ours = _MEDIA.fullmatch(info.path) or _PAGE.fullmatch(info.path)
+        if ours and info.path not in kept:
             store.delete(info.path)
     return f"{store.root}/{INDEX}"
 
@@ -122,7 +157,7 @@ def gallery(store: Store, data: ReportData, max_bytes: int = 16_000_000) -> str:
         if room < 0:
             break
         addresses |= {name: text for name, text in found.items() if text}
-    return render(data, addresses, now=dt.datetime.now(dt.UTC))
+    return render(data, addresses, now=dt.datetime.now(dt.UTC), most=SHOWN)
 
 
 def _inline(store: Store, media: Media) -> str:
@@ -186,6 +221,7 @@ def _report_row(
         edit=edit,
         scores=tuple(_report_score(score) for score in one.scores),
         adapter_key=row["adapter_key"] if adapter else None,
+        group=tuple(adapter["group_videos"] or ()) if adapter else (),
         tune_seconds=adapter["seconds"] if adapter else None,
         tune_steps=adapter["steps"] if adapter else None,
     )

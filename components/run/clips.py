@@ -23,6 +23,13 @@ def reading_version(row: Row) -> int:
     return row["reading_version"] or 1
 
 
+def clip_reference(row: Row) -> Row:
+    """The columns of a ``videos`` row that lead back to the clip's frames, as JSON values."""
+    names = ("video_id", "video_key", "uri", "sha256", "num_frames", "width", "height", "fit")
+    others = ("fps", "frame_indices", "mask_uri", "mask_sha256")
+    return {name: row[name] for name in (*names, *others)}
+
+
 class Clips:
     """Of all clips that a run holds, those that manifest and configuration ask for."""
 

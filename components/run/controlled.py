@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from components.config import RunConfig
 from components.controls.maker import (
     FILES,
+    MASK,
     maker_key,
     maker_models,
     model_name,
     net_name,
 )
+from components.errors import UserError
 from components.manifest.edits import VideoEntry
 from components.records.keys import content_key
 from components.records.revisions import hub_revision
 from components.run.clips import Clips
 from components.run.tables import Tables
 from components.steps.control import control_key
+from components.steps.methods import make_method
 from components.storage.tables import Row
 from methods.registry import find_method
 from tav_model.config import ControlConfig
 
+_COLUMNS = ("control_key", "uri", "sha256", "num_frames")
+"""What leads to a map."""
 
-def nets_of(config: RunConfig, entry: VideoEntry) -> tuple[ControlConfig, ...]:
-    """The nets that steer a video's edits: its own where the manifest names any, else the run's.
 
-    None where the variant's method cannot be steered.
+def nets_of(
+    config: RunConfig, entries: Iterable[VideoEntry]
+) -> Iterator[tuple[VideoEntry, tuple[ControlConfig, ...]]]:
+    """Videos with the nets that steer their edits: their own where they have any, else the run's.
+
+    There are none where the variant's method cannot be steered.
     """
-    if not find_method(config.method).uses_control:
-        return ()
-    return config.control.nets if entry.control is None else entry.control
+    if find_method(config.method).uses_control:  # asked once: it looks at what is installed
+        for entry in entries:
+            yield entry, config.control.nets if entry.control is None else entry.control
+
+
+def masks_of(config: RunConfig) -> bool:
+    """Whether a variant's method asks for masks by SAM 2."""
+    try:
+        method = make_method(config)
+    except UserError:
+        return False  # a method that refuses its settings says so where it is to work
+    return method.edits_use_mask and method.masks_by_sam2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +83,8 @@ class Controlled:
         """
         self._config, self._clips, self._tables = config, clips, tables
         self.revisions = revisions
+        self.masks = masks_of(config)
+        """Whether each video needs SAM 2's mask."""
         self._makers: dict[str, str] = {}
 
     def maker(self, kind: str) -> str:
@@ -77,11 +96,8 @@ class Controlled:
     @functools.cached_property
     def nets(self) -> dict[str, tuple[ControlConfig, ...]]:
         """The nets of each video of the manifest that has any, by id."""
-        found = {}
-        for entry in self._clips.manifest.videos:
-            if nets := nets_of(self._config, entry):
-                found[entry.video_id] = nets
-        return found
+        videos = self._clips.manifest.videos
+        return {entry.video_id: nets for entry, nets in nets_of(self._config, videos) if nets}
 
     @property
     def every(self) -> tuple[ControlConfig, ...]:
@@ -93,13 +109,20 @@ class Controlled:
         """The maps that ingested videos need, by video id and kind."""
         return {
             video_id: {kind: self._map(video_id, kind) for kind in self.kinds(video_id)}
-            for video_id in self.nets
+            for video_id in self.asked
             if video_id in self._clips.videos
         }
 
+    @functools.cached_property
+    def asked(self) -> list[str]:
+        """The videos of the manifest that need maps, by id."""
+        ids = (entry.video_id for entry in self._clips.manifest.videos)
+        return [video_id for video_id in ids if self.masks or video_id in self.nets]
+
     def kinds(self, video_id: str) -> list[str]:
         """The kinds of maps that a video needs."""
-        return list(dict.fromkeys(net.map for net in self.nets.get(video_id, ())))
+        masks = [MASK] * self.masks
+        return list(dict.fromkeys([*(net.map for net in self.nets.get(video_id, ())), *masks]))
 
     @functools.cached_property
     def addresses(self) -> dict[str, str | None]:
@@ -172,16 +195,26 @@ class Controlled:
             "end": float(net.end),
         }
 
+    def mask_key(self, video_id: str) -> str | None:
+        """The key of SAM 2's mask of an ingested video; none where the manifest's is used."""
+        return self.maps[video_id][MASK].control_key if self.masks else None
+
+    def mask_item(self, video_id: str) -> Row | None:
+        """What a worker needs of it (see ``steps.source``)."""
+        if not self.masks:
+            return None
+        row = self.rows(video_id)[MASK]
+        return {name: row[name] for name in _COLUMNS}
+
     def items(self, video_id: str) -> list[Row]:
-        """What a worker needs of a video's nets (see ``steps.methods.controls_of``)."""
+        """What a worker needs of a video's nets (see ``steps.source``)."""
         rows = self.rows(video_id)
         found = []
         for net in self.nets.get(video_id, ()):
             exact = self.revisions.get(net_name(net), "")
             pinned = replace(net, revision=hub_revision(exact) if exact else net.revision)
             row = rows[net.map]
-            names = ("control_key", "uri", "sha256", "num_frames")
-            found.append({"net": asdict(pinned), **{name: row[name] for name in names}})
+            found.append({"net": asdict(pinned), **{name: row[name] for name in _COLUMNS}})
         return found
 
     def signature(self) -> Any:
@@ -196,12 +229,21 @@ class Controlled:
 
     def makers(self) -> frozenset[str]:
         """The makers of all maps that are needed."""
-        return frozenset(self.maker(net.map) for nets in self.nets.values() for net in nets)
+        kinds = {net.map for nets in self.nets.values() for net in nets} | (
+            {MASK} if self.masks else set()
+        )
+        return frozenset(map(self.maker, kinds))
 
 
 def nets_asked(config: RunConfig, entries: Iterable[VideoEntry]) -> tuple[ControlConfig, ...]:
     """The nets that steer a variant's edits of any of these videos, in order."""
-    return tuple(dict.fromkeys(net for entry in entries for net in nets_of(config, entry)))
+    return tuple(dict.fromkeys(net for _, nets in nets_of(config, entries) for net in nets))
+
+
+def kinds_asked(config: RunConfig, entries: Iterable[VideoEntry]) -> tuple[str, ...]:
+    """The kinds of maps that a variant needs of any of these videos, in order."""
+    masks = [MASK] * masks_of(config)
+    return tuple(dict.fromkeys([*(net.map for net in nets_asked(config, entries)), *masks]))
 
 
 def models_asked(
@@ -215,7 +257,7 @@ def models_asked(
     """
     nets = nets_asked(config, entries)
     found = {net_name(net): (net.model, net.revision) for net in nets}
-    for kind in {net.map for net in nets}:
+    for kind in kinds_asked(config, entries):
         for model in maker_models(config.control, kind).values():
             found[model_name(*model)] = model
     return found

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from components.config import RunConfig, parse_run, variant_configs
+from components.log import is_verbose
 from components.manifest.load import Manifest
 from components.records.keys import content_key
-from components.results.scored import UNNAMED, Variants
+from components.results.scored import UNNAMED, Selection, Variants, joined
 from components.run.clips import Clips
+from components.run.controlled import kinds_asked
+from components.run.portions import Dealt, divided
+from components.run.status import Status, portion_status
 from components.run.tables import Tables
 from components.run.view import Revisions, View
 from components.steps.step import StepContext
@@ -27,6 +32,9 @@ class State:
         manifest: Manifest,
         store: Store,
         revisions: Mapping[str, Revisions],
+        *,
+        tables: Tables | None = None,
+        whole: State | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -35,6 +43,8 @@ class State:
             manifest: What to edit.
             store: The run's store.
             revisions: Of each variant's models.
+            tables: One reading of the run; none makes its own.
+            whole: What this is a portion of, by its manifest; none where it is the whole.
 
         Raises:
             UserError: a variant's method is not installed, or refuses its settings.
@@ -43,7 +53,9 @@ class State:
         self.manifest = manifest
         self.store = store
         self.revisions = revisions
-        tables = Tables(store)
+        self._whole = whole
+        self._statuses: dict[int, Status] = {}
+        tables = tables or Tables(store)
         self.clips = Clips(config, manifest, tables, next(iter(revisions.values())).caption)
         configs = variant_configs(config, parse_run)
         self.views: dict[str, View] = {
@@ -52,6 +64,45 @@ class State:
             if not config.only or name in config.only
         }
         """By the variants' names, in order."""
+
+    def portions(self, unfinished: str | None = None) -> Iterator[State]:
+        """The same run, some of its videos at a time: memory is that of one portion.
+
+        What an item's work is depends on its own video's rows alone. A small run is its only
+        portion. A portion is not kept: use what is needed of it before the next.
+
+        Args:
+            unfinished: A step by name: leaves out portions in which all of it is done.
+        """
+        for number in range(len(self._parts)):
+            known = self._statuses.get(number)
+            if known is None or unfinished is None or not known.steps[unfinished].complete:
+                part = self._portion(number)
+                yield part
+                if known is None and part is not self:  # now that its rows are at hand
+                    self._statuses[number] = portion_status(part)
+
+    def statuses(self) -> list[Status]:
+        """Of each portion, in order."""
+        for number in range(len(self._parts)):
+            if number not in self._statuses:
+                self._statuses[number] = portion_status(self._portion(number))
+        return [self._statuses[number] for number in range(len(self._parts))]
+
+    def _portion(self, number: int) -> State:
+        if len(self._parts) == 1:
+            return self
+        tables = Tables(self.store, functools.partial(self._dealt.rows, number))
+        what = (self.config, self._parts[number], self.store, self.revisions)
+        return State(*what, tables=tables, whole=self)
+
+    @functools.cached_property
+    def _parts(self) -> list[Manifest]:
+        return divided(self.manifest)
+
+    @functools.cached_property
+    def _dealt(self) -> Dealt:
+        return Dealt(self.store, self._parts)
 
     @property
     def first(self) -> View:
@@ -69,6 +120,7 @@ class State:
                 own_revisions=view.revisions.models,
                 control_revisions=view.revisions.controls,
                 nets=view.controlled.every,
+                maps=kinds_asked(view.config, self.manifest.videos),
                 caption_revision=shared.caption,
                 score_revision=shared.score,
                 reader_revision=shared.reader,
@@ -78,7 +130,7 @@ class State:
         }
         first = next(iter(contexts.values()))
         if not self.config.variants:
-            return first
+            return replace(first, verbose=is_verbose())
         return StepContext(
             config=self.config,
             config_hash=content_key(config=self.config),
@@ -87,6 +139,7 @@ class State:
             score_revision=shared.score,
             reader_revision=shared.reader,
             named_judges=shared.judges,
+            verbose=is_verbose(),
             variants=contexts,
         )
 
@@ -96,13 +149,15 @@ class State:
         Every variant shares ingest and captions; those that differ in sampling alone share what is
         prepared.
         """
+        if self._whole is not None:
+            return [self.views[view.name] for view in self._whole.distinct(step)]
         views = list(self.views.values())
         if step in ("ingest", "caption"):
             return views[:1]
         if step == "tune":
             return _largest([view for view in views if view.prepares], step)
         if step == "control":
-            return _largest([view for view in views if view.controlled.nets], step)
+            return _largest([view for view in views if view.controlled.asked], step)
         found: dict[Any, View] = {}
         for view in views:
             found.setdefault(view.signature(step), view)
@@ -110,9 +165,13 @@ class State:
 
     def selection(self) -> Variants:
         """What counts now of each variant; a run without any has one without a name."""
-        if not self.config.variants:
-            return {UNNAMED: self.first.selection()}
-        return {name: view.selection() for name, view in self.views.items()}
+        found: dict[str, list[Selection]] = {}
+        for part in self.portions():
+            for name, view in part.views.items():
+                found.setdefault(name if self.config.variants else UNNAMED, []).append(
+                    view.selection()
+                )
+        return {name: joined(parts) for name, parts in found.items()}
 
     @functools.cached_property
     def failures(self) -> list[tuple[Row, list[str]]]:
@@ -121,7 +180,7 @@ class State:
         With each the names of the variants that it concerns: several may wait for one adapter.
         """
         found: dict[tuple[str, ...], tuple[Row, list[str]]] = {}
-        for view in self.views.values():
+        for view in (view for part in self.portions() for view in part.views.values()):
             for row in view.open_failures:
                 item = (row["step"], row["item_key"], row["edit_id"] or row["video_id"])
                 found.setdefault(item, (row, []))[1].append(view.name)

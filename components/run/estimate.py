@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from components.config import RunConfig
 from components.plan.devices import Device, find_device
 from components.plan.fit import task_memory
@@ -14,10 +16,11 @@ from components.plan.shards import START_SECONDS
 from components.run.costs import VariantCosts, VariantWork, known_max, known_sum
 from components.run.current import State
 from components.run.sizes import check_sizes
+from components.run.small import is_quick
 from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.models import check_models
-from components.storage.tables import read_table
+from components.storage.tables import read_arrow
 from eval.protocols.registry import reads_mask
 
 
@@ -64,7 +67,7 @@ class RunPlan:
     storage_bytes: float
     """That the next run adds, without the state of unfinished tunings."""
     shards: int
-    """Ray Train jobs of the tune step."""
+    """Ray Train jobs of the tune step; none where one warm worker does it (see ``small``)."""
     lanes: float
     """Devices at work at once: workers, or the GPUs that they have in all."""
     variants: dict[str, VariantPlan] = field(default_factory=dict)
@@ -114,6 +117,9 @@ def plan_run(
     device = find_device(state.config, device_name)
     limit = task_memory(state.config, device)
     works = {view.name: VariantWork(view) for view in state.views.values()}
+    for part in state.portions():
+        for name, view in part.views.items():
+            works[name].add(view)
     costs = {name: VariantCosts(work, device, calibration) for name, work in works.items()}
     first = next(iter(costs.values()))
     tuned = [view.name for view in state.distinct("tune")]
@@ -126,6 +132,8 @@ def plan_run(
         steps["tune"].seconds = known_sum(costs[name].tune_seconds() for name in tuned)
         steps["sample"].seconds = known_sum(costs[name].sample_seconds() for name in sampled)
     steps["tune"].peak_bytes = known_max(costs[name].tune_bytes() for name in tuned)
+    made = [view.name for view in state.distinct("control")]
+    steps["control"].peak_bytes = known_max(costs[name].control_bytes() for name in made)
     steps["sample"].peak_bytes = known_max(costs[name].sample_bytes() for name in sampled)
     notes += [
         f"what {name} ({works[name].view.config.method}) takes is not known: nobody has counted it"
@@ -133,7 +141,10 @@ def plan_run(
         for name, one in costs.items()
         if one.uncounted
     ]
+    notes += [f"{name}: {note}" for name, one in costs.items() for note in one.notes]
     notes += _unmasked(state)
+    tune, settings = steps["tune"], state.config.ray
+    small = tune.todo <= settings.warm_videos and is_quick(tune.seconds, tune.todo, settings)
     return RunPlan(
         videos=len(state.manifest.videos),
         edits=sum(len(entry.edits) for entry in state.manifest.videos),
@@ -143,9 +154,9 @@ def plan_run(
         steps=steps,
         storage_bytes=sum(costs[name].tune_storage() for name in tuned)
         + sum(costs[name].sample_storage() for name in sampled)
-        + sum(costs[view.name].control_storage() for view in state.distinct("control"))
+        + sum(costs[name].control_storage() for name in made)
         + first.previews(works[first.view.name]),
-        shards=sum(costs[name].shards() for name in tuned),
+        shards=0 if small else sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
         variants={
             name: VariantPlan(
@@ -215,9 +226,9 @@ def _measured_steps(state: State) -> Mapping[str, float]:
     }
     means = {}
     for step, table in tables.items():
-        rows = read_table(state.store, table, ("seconds",))
-        if rows:
-            means[step] = sum(row["seconds"] for row in rows) / len(rows)
+        rows = read_arrow(state.store, table, ("seconds",))
+        if len(rows):
+            means[step] = pc.mean(rows["seconds"]).as_py()
     return means
 
 

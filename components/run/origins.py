@@ -15,16 +15,21 @@ from components.controls.maker import FILES
 from components.errors import ItemError, UserError
 from components.log import VideoLog
 from components.manifest.edits import VideoEntry
+from components.manifest.load import Manifest
 from components.redact import redacted
+from components.run.clip_plan import ingest_key
 from components.run.current import State
-from components.run.plan import Plan, ingest_key
-from components.run.view import PlannedEdit
+from components.run.groups import member_ids
+from components.run.plan import Plan
+from components.run.view import PlannedEdit, View
 from components.steps.editing import reading_key
 from components.steps.methods import answering
 from components.steps.step import record_failure
 from components.storage.writer import RowWriter
 from components.video.masks import mask_error
-from components.video.sources import SourceInfo, stat_sources
+from components.video.sources import SourceInfo
+from components.video.versions import stat_sources
+from methods.method import ADAPTER
 
 logger = logging.getLogger(__name__)
 
@@ -40,20 +45,18 @@ def check_addresses(state: State) -> None:
     """
     for name, view in state.views.items():
         found: dict[str, str] = {}
-        for entry in state.manifest.videos:
-            for edit in entry.edits:
-                edit_id = f"{entry.video_id}/{edit.name}"
-                with answering(view.config.method):
-                    address = view.method.address(entry.video_id, edit.name)
-                if (
-                    address is not None
-                    and (former := found.setdefault(address, edit_id)) != edit_id
-                ):
-                    raise UserError(
-                        f"variant {name!r}: {edit_id!r} would be read from the same address as "
-                        f"{former!r}, {redacted(address)}: give each edit its own, with {{video}} "
-                        "in it where there are several videos"
-                    )
+        with answering(view.config.method):
+            for entry in state.manifest.videos:
+                for edit in entry.edits:
+                    if (address := view.method.address(entry.video_id, edit.name)) is None:
+                        continue
+                    edit_id = f"{entry.video_id}/{edit.name}"
+                    if (former := found.setdefault(address, edit_id)) != edit_id:
+                        raise UserError(
+                            f"variant {name!r}: {edit_id!r} would be read from the same address as "
+                            f"{former!r}, {redacted(address)}: give each edit its own, with "
+                            "{video} in it where there are several videos"
+                        )
 
 
 def check_controls(state: State) -> None:
@@ -72,6 +75,24 @@ def check_controls(state: State) -> None:
         )
 
 
+def check_groups(state: State) -> None:
+    """Refuse a group where a variant's method prepares each video by itself.
+
+    Raises:
+        UserError: names the variant and the group.
+    """
+    groups = member_ids(state.manifest.videos)
+    for name, view in state.views.items():
+        kinds = [stage.kind for stage in view.method.stages() if stage.kept]
+        if groups and kinds and ADAPTER not in kinds:
+            group, ids = next(iter(groups.items()))
+            raise UserError(
+                f"variant {name!r}: method {view.config.method!r} tunes no adapter, so it cannot "
+                f"tune the {len(ids)} videos of group {group!r} together: leave out the variant, "
+                "or group in its manifest"
+            )
+
+
 def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:
     """Ask every address that a step reads for its version.
 
@@ -83,15 +104,23 @@ def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dic
     Returns:
         Versions by address, and how many became failure rows.
     """
-    asked = [*_asked(state, step, retry_failed=retry_failed)]
-    answers = stat_sources([uri for uri, _ in asked], state.config.video.limits)
-    versions, missing = {}, 0
+
+    def asked() -> Iterator[tuple[str, Record]]:
+        for part in state.portions():
+            yield from _asked(part, step, retry_failed=retry_failed)
+
+    # Of a million sources no row is read only to know where they are.
+    every = _sources(state.manifest) if step == "ingest" else (uri for uri, _ in asked())
+    uris = list(dict.fromkeys(every))
+    answers = dict(zip(uris, stat_sources(uris, state.config.video.limits), strict=True))
+    versions = {uri: one.version for uri, one in answers.items() if isinstance(one, SourceInfo)}
+    if len(versions) == len(answers):
+        return versions, 0
+    missing = 0
     writer = RowWriter(state.store)
     with writer.work():
-        for (uri, record), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, SourceInfo):
-                versions[uri] = answer.version
-            else:
+        for uri, record in asked():
+            if isinstance(answer := answers[uri], ItemError):
                 missing += record(answer, writer)
                 writer.flush_due()
     return versions, missing
@@ -104,11 +133,25 @@ def _asked(state: State, step: str, *, retry_failed: bool) -> Iterator[tuple[str
         for view in state.distinct(step):
             yield from _asked_maps(state, Plan(view, retry_failed=retry_failed))
     if step == "sample":
-        for view in state.distinct(step):
+        for view in filter(_is_given, state.distinct(step)):
             plan = Plan(view, retry_failed=retry_failed)
             for edit in view.planned_edits.values():
                 if edit.given is not None:
                     yield edit.given, functools.partial(_not_given, state, plan, edit)
+
+
+def _is_given(view: View) -> bool:
+    """Whether any edit is read from a finished video; else no key of any need be made."""
+    return any(
+        view.method.address(entry.video_id, edit.name) is not None
+        for entry in view.manifest.videos
+        for edit in entry.edits
+    )
+
+
+def _sources(manifest: Manifest) -> Iterator[str]:
+    for entry in manifest.videos:
+        yield from [entry.uri] if entry.mask is None else [entry.uri, entry.mask]
 
 
 def _asked_sources(state: State, plan: Plan) -> Iterator[tuple[str, Record]]:

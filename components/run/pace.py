@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from components.run.status import Status
 from components.storage.store import Store
-from components.storage.tables import read_table
+from components.storage.tables import read_arrow
 
 RECENT = 200
 """Rows that the pace is measured on, the latest."""
@@ -65,22 +68,32 @@ def run_pace(store: Store, status: Status) -> dict[str, Pace]:
 
 def _pace(store: Store, tables: Sequence[str], left: int) -> Pace:
     columns = ("seconds", "device", "created_at")
-    rows = {table: read_table(store, table, columns) for table in tables}
-    every = [row for found in rows.values() for row in found]
-    commits = sorted(row["created_at"] for row in rows[tables[-1]])
+    rows = {table: read_arrow(store, table, columns) for table in tables}
+    commits = _latest(rows[tables[-1]]["created_at"])
     speed = _per_second(commits)
+    on_gpu = (one.filter(pc.starts_with(one["device"], "cuda")) for one in rows.values())
     return Pace(
         per_hour=None if speed is None else 3600 * speed,
         left_seconds=None if speed is None else left / speed,
-        seconds=sum(row["seconds"] for row in every),
-        gpu_seconds=sum(row["seconds"] for row in every if row["device"].startswith("cuda")),
+        seconds=sum(map(_seconds, rows.values())),
+        gpu_seconds=sum(map(_seconds, on_gpu)),
         last_commit=commits[-1] if commits else None,
     )
 
 
+def _seconds(rows: pa.Table) -> float:
+    return pc.sum(rows["seconds"]).as_py() or 0.0
+
+
+def _latest(commits: pa.ChunkedArray) -> list[dt.datetime]:
+    """The last ``RECENT`` of them, the latest last."""
+    found: list[dt.datetime] = commits.take(pc.top_k_unstable(commits, RECENT)).to_pylist()
+    return sorted(found)
+
+
 def _per_second(commits: Sequence[dt.datetime]) -> float | None:
-    """Commits per second since the last pause, of the latest ones."""
-    latest = commits[-RECENT:]
+    """Commits per second since the last pause."""
+    latest = commits
     for number, (one, other) in enumerate(itertools.pairwise(latest[::-1])):
         if one - other > PAUSE:
             latest = latest[-number - 1 :]

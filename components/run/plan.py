@@ -6,66 +6,29 @@ no Ray.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from components.config import VideoConfig
 from components.controls.maker import FILES
-from components.errors import UserError
-from components.manifest.edits import VideoEntry
-from components.records.keys import content_key
-from components.run.clips import reading_version
+from components.run.clip_plan import ClipPlan
+from components.run.clips import clip_reference
 from components.run.controlled import MapKey
 from components.run.current import State
-from components.run.view import PlannedEdit, View
-from components.steps.caption import CaptionItem
+from components.run.tuning import StageId, stage_ids, tune_items
+from components.run.view import PlannedEdit
 from components.steps.control import ControlItem
 from components.steps.editing import SampleItem, reading_key
-from components.steps.ingest import IngestItem
 from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
-from components.video.read import READING_VERSION
 from eval.protocols.registry import get_protocol
 from methods.method import ADAPTER, LATENTS
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 READS_CLIPS = ("caption", "control", "tune", "sample", "score")
 """The steps that may read the sources again."""
-
-
-TUNED = (ADAPTER, LATENTS)
-"""Kinds of stages whose tables are their own."""
-
-
-StageId = tuple[str, str]
-"""A video's id and the key of a stage's work."""
-
-
-def ingest_key(entry: VideoEntry, version: str, video: VideoConfig, mask: str | None = None) -> str:
-    """Content key of reading one version of one source, with one version of its mask."""
-    # Of no part without it, so that failures of videos without masks keep their keys.
-    masked = {} if mask is None else {"mask": {"uri": entry.mask, "version": mask}}
-    # With the limits, which are in no key of a result: what failed for one is tried under another.
-    limits = asdict(video.limits)
-    return content_key(
-        video_id=entry.video_id,
-        uri=entry.uri,
-        version=version,
-        video=video,
-        limits=limits,
-        reading_version=READING_VERSION,  # what one version refuses another may read
-        **masked,
-    )
-
-
-def clip_reference(row: Row) -> Row:
-    """The columns of a ``videos`` row that lead back to the clip's frames, as JSON values."""
-    names = ("video_id", "video_key", "uri", "sha256", "num_frames", "width", "height", "fit")
-    others = ("fps", "frame_indices", "mask_uri", "mask_sha256")
-    return {name: row[name] for name in (*names, *others)}
 
 
 def plan_items(
@@ -75,8 +38,8 @@ def plan_items(
     *,
     retry_failed: bool = False,
     tried: Collection[StageId] = (),
-) -> list[Any]:
-    """The items of a step, whichever variants they serve.
+) -> Iterator[Any]:
+    """The items of a step, whichever variants they serve, of one portion after the other.
 
     Of what two variants need alike in part, such as an adapter that each inverts in another way,
     the second is left for when the first is there: ask again, with what was tried, until there is
@@ -90,6 +53,19 @@ def plan_items(
         retry_failed: Also what failed for good.
         tried: Stages of the tune step that are not asked for.
     """
+    # What is there is work again only where a source may have changed.
+    for part in state.portions(unfinished=None if versions else step):
+        yield from _portion_items(part, step, versions, tried, retry_failed=retry_failed)
+
+
+def _portion_items(
+    state: State,
+    step: str,
+    versions: Mapping[str, str],
+    tried: Collection[StageId],
+    *,
+    retry_failed: bool,
+) -> list[Any]:
     found: list[Any] = []
     taken = set(tried)
     for view in state.distinct(step):
@@ -109,17 +85,8 @@ def plan_items(
     return found
 
 
-def stage_ids(item: PrepareItem) -> set[StageId]:
-    """The stages that an item does."""
-    return {(item.video_id, row["work_key"]) for row in item.wanted}
-
-
-class Plan:
-    """The work that one view of the tables leaves."""
-
-    def __init__(self, view: View, *, retry_failed: bool = False) -> None:
-        self.view = view
-        self._retry_failed = retry_failed
+class Plan(ClipPlan):
+    """The work of every step that one view of the tables leaves."""
 
     def items(self, step: str, versions: Mapping[str, str]) -> list[Any]:
         """The items of a step by its name."""
@@ -135,104 +102,6 @@ class Plan:
             "score": self.score_items,
         }
         return work[step]()
-
-    def attempt(self, step: str, item_key: str, item_id: str) -> int | None:
-        """Which try comes next, or none when the item has failed for good."""
-        failure = self.view.failures.get((step, item_key, item_id))
-        if failure is None:
-            return 1
-        attempt = int(failure["attempt"]) + 1
-        again = failure["retryable"] and attempt <= self.view.config.max_attempts
-        return attempt if again or self._retry_failed else None
-
-    def retries(self, step: str) -> int:
-        """How many items of a step failed for a passing reason and have attempts left."""
-        return sum(
-            row["step"] == step
-            and row["retryable"]
-            and row["attempt"] < self.view.config.max_attempts
-            for row in self.view.open_failures
-        )
-
-    def ingest_items(self, versions: Mapping[str, str]) -> list[IngestItem]:
-        """Videos to read; see ``plan_items``."""
-        items = []
-        for entry in self.view.manifest.videos:
-            version = versions.get(entry.uri)
-            mask = None if entry.mask is None else versions.get(entry.mask)
-            row = self.view.videos.get(entry.video_id)
-            if version is None or (entry.mask is not None and mask is None):
-                continue
-            if row is not None and self._is_read(row, version, mask):
-                continue
-            video = self.view.clips.video_config(entry)
-            key = ingest_key(entry, version, video, mask)
-            if (attempt := self.attempt("ingest", key, entry.video_id)) is not None:
-                items.append(
-                    IngestItem(
-                        item_key=key,
-                        video_id=entry.video_id,
-                        uri=entry.uri,
-                        source_version=version,
-                        video=asdict(video),
-                        mask_uri=entry.mask,
-                        mask_version=mask,
-                        attempt=attempt,
-                    )
-                )
-        return items
-
-    def _is_read(self, row: Row, version: str, mask: str | None) -> bool:
-        found = (row["source_version"], row["mask_version"])
-        read = found == (version, mask) and reading_version(row) >= READING_VERSION
-        return read and row["clip_fps"] == self.view.clips.fps(row)  # its preview plays as edits do
-
-    def check_read(self) -> None:
-        """Raise UserError if clips are asked for that an older version of the reader chose."""
-        refused = {item_id for step, _, item_id in self.view.failures if step == "ingest"}
-        old = [
-            video_id
-            for video_id, row in self.view.videos.items()
-            if reading_version(row) < READING_VERSION and video_id not in refused
-        ]
-        if old:
-            raise UserError(
-                f"{len(old)} videos were ingested by version {READING_VERSION - 1} or older of the "
-                f"reader ({old[0]} first), which read some kinds of sources otherwise: run `tav "
-                "ingest` first, which decodes them once more and keeps all that still holds"
-            )
-
-    def manifest_captions(self) -> list[tuple[Row, str]]:
-        """Video rows and prompts that the manifest gives and no row holds yet."""
-        return [
-            (self.view.videos[entry.video_id], entry.prompt)
-            for entry in self.view.manifest.videos
-            if entry.prompt is not None
-            and entry.video_id in self.view.videos
-            and entry.video_id not in self.view.captions
-        ]
-
-    def caption_items(self) -> list[CaptionItem]:
-        """Videos that BLIP-2 has to describe."""
-        captioner = self.view.clips.captioner
-        items = []
-        for entry in self.view.manifest.videos:
-            row = self.view.videos.get(entry.video_id)
-            if row is None or entry.prompt is not None or entry.video_id in self.view.captions:
-                continue
-            key = content_key(video_key=row["video_key"], captioner=captioner)
-            if (attempt := self.attempt("caption", key, entry.video_id)) is not None:
-                items.append(
-                    CaptionItem(
-                        item_key=key,
-                        video_id=entry.video_id,
-                        video_key=row["video_key"],
-                        video_row=clip_reference(row),
-                        captioner=captioner,
-                        attempt=attempt,
-                    )
-                )
-        return items
 
     def control_items(self, versions: Mapping[str, str] = _NOTHING) -> list[ControlItem]:
         """Maps to be made or read; see ``plan_items``."""
@@ -273,34 +142,19 @@ class Plan:
             attempt=attempt,
         )
 
+    @functools.cached_property
+    def lost(self) -> set[tuple[str, str]]:
+        """Steps with the videos or edits that have failed there for good."""
+        ids = ((row, row["edit_id"] or row["video_id"]) for row in self.view.open_failures)
+        return {
+            (row["step"], one)
+            for row, one in ids
+            if self.attempt(row["step"], row["item_key"], one) is None
+        }
+
     def tune_items(self) -> list[PrepareItem]:
-        """Videos to prepare, or to go on with where the first stages are there."""
-        items = []
-        for video_id, stages in self.view.stages.items():
-            if not (wanted := self.view.wanted(video_id)):
-                continue
-            if self.view.tunes_with_control and video_id not in self.view.controlled.ready:
-                continue
-            key = wanted[0][0].work_key
-            if (attempt := self.attempt("tune", key, video_id)) is not None:
-                items.append(
-                    PrepareItem(
-                        item_key=key,
-                        video_id=video_id,
-                        variant=self.view.name,
-                        video_row=clip_reference(self.view.videos[video_id]),
-                        source_prompt=self.view.captions[video_id],
-                        seed_key=stages[0].key,
-                        wanted=[one.row() for one, _ in wanted],
-                        made=self.view.made(video_id),
-                        controls=self.view.controlled.items(video_id)
-                        if self.view.tunes_with_control
-                        else [],
-                        long=any(long for _, long in wanted),
-                        attempt=attempt,
-                    )
-                )
-        return items
+        """See ``tuning.tune_items``."""
+        return tune_items(self)
 
     def sample_items(self, versions: Mapping[str, str] = _NOTHING) -> list[SampleItem]:
         """Videos with the edits that are still to be made of each; see ``plan_items``."""
@@ -318,7 +172,7 @@ class Plan:
     def _sample_item(self, video_id: str, edits: list[Row]) -> SampleItem:
         row, stages = self.view.videos[video_id], self.view.stages[video_id]
         adapter = next((key.key for key in stages if key.kind == ADAPTER), None)
-        own = [key.key for key in stages if key.kind not in TUNED]
+        own = [key.key for key in stages if key.kind not in (ADAPTER, LATENTS)]
         return SampleItem(
             video_id=video_id,
             video_key=row["video_key"],
@@ -327,7 +181,7 @@ class Plan:
             fps=self.view.clips.fps(row),
             source_fps=row["fps"],
             source_prompt=self.view.captions[video_id],
-            seed_key=stages[0].key if stages else row["video_key"],
+            seed_key=self.view.seed_key(video_id),
             made=self.view.made(video_id),
             stages={
                 "adapter_key": adapter,
@@ -335,6 +189,7 @@ class Plan:
                 "artefact_key": own[-1] if own else None,
             },
             controls=self.view.controlled.items(video_id),
+            mask=self.view.controlled.mask_item(video_id),
             edits=edits,
         )
 

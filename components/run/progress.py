@@ -19,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 _LINE_SECONDS = 1.0
 """At most one line of success in this time; every failure has one."""
+_LONGEST_SECONDS = 60.0
+_SHARE = 60
+"""Between two lines passes this part of the step's time so far: some 1 600 lines a day."""
 
 
 class Progress:
@@ -36,6 +39,7 @@ class Progress:
         self._total = total
         self._count = 0
         self._wants_bar = bar and sys.stderr.isatty()
+        self._began = time.monotonic()
         self._told = -_LINE_SECONDS
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
@@ -72,7 +76,8 @@ class Progress:
 
     def _due(self) -> bool:
         now = time.monotonic()
-        if now - self._told < _LINE_SECONDS and self._count < self._total:
+        pace = min(max((now - self._began) / _SHARE, _LINE_SECONDS), _LONGEST_SECONDS)
+        if now - self._told < pace and self._count < self._total:
             return False
         self._told = now
         return True

@@ -13,24 +13,30 @@ from components.config import RunConfig
 from components.errors import TransientError, UserError
 from components.log import VideoLog
 from components.manifest.load import Manifest, load_manifest
+from components.run.clip_plan import check_read
 from components.run.cluster import Cluster
 from components.run.current import State
+from components.run.groups import member_ids
 from components.run.lease import Lease
 from components.run.metrics import Metrics
-from components.run.origins import check_addresses, check_controls, source_versions
-from components.run.plan import READS_CLIPS, Plan, StageId, plan_items, stage_ids
+from components.run.origins import check_addresses, check_controls, check_groups, source_versions
+from components.run.plan import READS_CLIPS, Plan, plan_items
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
+from components.run.small import is_small, needs_train
 from components.run.status import Status, run_status
+from components.run.tuning import StageId, stage_ids
 from components.steps import STEPS
 from components.steps.caption import check_backend
 from components.steps.ingest import IngestWorker
 from components.steps.losses import is_loss
 from components.steps.models import check_models
+from components.steps.packed import Packed
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.warm import WarmWorker
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
@@ -41,6 +47,10 @@ logger = logging.getLogger(__name__)
 MakeWorker = Callable[[StepContext], ItemWorker]
 """Called in each of a step's processes."""
 
+WINDOW = 100_000
+"""Items that are given to Ray at once: the driver and its object store hold no more of them."""
+_FEW = 10_000
+"""Items of a step that may be small, at most."""
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
@@ -96,12 +106,15 @@ class Runner:
         self._retry_failed = retry_failed
         self._workers = workers
         self._known: State | None = None
+        self._warm = WarmWorker(config.ray)
+        self._steps: Sequence[str] = STEPS
         self._losses = 0
         state = self.state()
         self._context = state.context()
         check_sizes(state)
         check_addresses(state)
         check_controls(state)
+        check_groups(state)
 
     def state(self) -> State:
         """A fresh reading of the tables."""
@@ -121,7 +134,8 @@ class Runner:
             LeaseLostError: another driver has taken the run over.
         """
         computed = {}
-        self._known = None
+        self._known, self._steps = None, steps
+        self._warm.forget()
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             check_models(self._context, steps)  # now, and not after a day of ingesting
@@ -156,7 +170,11 @@ class Runner:
         failures = read_table(self.store, "failures", ("step", "retryable"))
         if not any(row["step"] == step and row["retryable"] for row in failures):
             return 0  # mostly so, and the other tables need not be read
-        return sum(Plan(view).retries(step) for view in self._state().distinct(step))
+        return sum(
+            Plan(view).retries(step)
+            for part in self._state().portions()
+            for view in part.distinct(step)
+        )
 
     def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
@@ -165,9 +183,9 @@ class Runner:
         while True:
             lease.check()
             items, missing = self._missing(step, retry_failed=retry_failed, tried=tried)
-            count = sum(len(item.edits) if step == "sample" else 1 for item in items)
+            count = sum(len(one.edits) for one in items) if step == "sample" else len(items)
             total += 0 if lost else count + missing
-            if not items:
+            if not len(items):
                 VideoLog(logger, step=step).info("nothing to do")
                 return total
             VideoLog(logger, step=step).info("%d to do", count)
@@ -175,31 +193,30 @@ class Runner:
             self._known = None
             if not lost and step != "tune":
                 return total
-            if not lost:  # what two variants share may have held back the second
-                tried.update(*map(stage_ids, items))
-                if len(self._state().distinct(step)) < 2:  # noqa: PLR2004
+            if not lost:  # what two variants or a group share may have held back the others
+                state = self._state()
+                if len(state.distinct(step)) < 2 and not member_ids(state.manifest.videos):  # noqa: PLR2004
                     return total
+                tried.update(*map(stage_ids, items))
 
     def _missing(
         self, step: str, *, retry_failed: bool, tried: Collection[StageId]
-    ) -> tuple[list[Any], int]:
+    ) -> tuple[Packed, int]:
         """A step's items to compute, and how many have become failure rows at once."""
         state = self._state()
         versions, missing = source_versions(state, step, retry_failed=retry_failed)
-        plan = Plan(state.first, retry_failed=retry_failed)
-        written = self._commit_manifest_captions(plan) if step == "caption" else 0
-        if written:
+        if step == "caption" and self._commit_manifest_captions(state):
             self._known = None
-        items = plan_items(self._state(), step, versions, retry_failed=retry_failed, tried=tried)
-        if items and step in READS_CLIPS:
-            plan.check_read()
+        items = Packed(
+            plan_items(self._state(), step, versions, retry_failed=retry_failed, tried=tried)
+        )
+        if len(items) and step in READS_CLIPS:
+            check_read(state)
         if missing:
             self._known = None
         return items, missing
 
-    def _work(
-        self, step: str, items: list[Any], count: int, cluster: Cluster, lease: Lease
-    ) -> bool:
+    def _work(self, step: str, items: Packed, count: int, cluster: Cluster, lease: Lease) -> bool:
         """Compute items; return whether all are settled, and no loss came in between."""
         settled = 0
         bar = self.config.log_format == "text"
@@ -217,6 +234,7 @@ class Runner:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
                 raise
+            (self._warm.forget if cluster.lost else self._warm.end)()
             self._losses = 0 if settled else self._losses + 1
             what = "Ray's node died" if cluster.lost else _last_line(error)
             if self._losses >= _MAX_LOSSES:
@@ -230,24 +248,48 @@ class Runner:
             cluster.busy = False
         return True
 
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
-        cluster.start()
+    def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
+        if cluster.lost:
+            self._warm.forget()
+        few = list(items) if len(items) <= _FEW else []
+        small = bool(few) and is_small(self._groups(step, few), self._context)
+        if not small:
+            self._warm.end()  # others need what it holds
+        cluster.start(train=self._trains(step, small=small, begun=cluster.started))
         cluster.busy = True
-        return self._spread(step, items)
+        if small:
+            return self._spread(step, few, self._warm)
+        windows = items.windows(WINDOW)
+        return itertools.chain.from_iterable(self._spread(step, some) for some in windows)
 
-    def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
+    def _trains(self, step: str, *, small: bool, begun: bool) -> bool:
+        """Whether Ray Train will be used, now or, as far as one can tell at the start, later."""
+        if begun or "tune" not in self._steps:
+            return step == "tune" and not small
+        return needs_train(self._state(), self._context)
+
+    def _spread(
+        self, step: str, items: list[Any], warm: WarmWorker | None = None
+    ) -> Iterator[Outcome]:
         worker = self._worker(step)
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]
         gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
+        context = self._context
+        if step in ("tune", "sample"):
+            from components.plan.memory import with_memory
+
+            context = with_memory(context, items)
         if long:
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            yield from run_tuning(long, with_shard_size(self._context, long), worker)
+            sized = context if warm else with_shard_size(context, long)
+            yield from run_tuning(long, sized, worker, warm=warm)
         if short:
+            spread = warm.run_items if warm else run_items
             groups = self._groups(step, short)
-            yield from run_items(groups, worker, self._context, num_gpus=gpus)
+            yield from spread(groups, worker, context, num_gpus=gpus)
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""
@@ -261,12 +303,15 @@ class Runner:
         size = self.config.caption.batch_size if step == "caption" else 1
         return [items[first : first + size] for first in range(0, len(items), size)]
 
-    def _commit_manifest_captions(self, plan: Plan) -> int:
+    def _commit_manifest_captions(self, state: State) -> int:
         from components.steps.caption import commit_manifest_captions
 
-        captions = plan.manifest_captions()
-        commit_manifest_captions(self.store, captions, self._context)
-        return len(captions)
+        count = 0
+        for part in state.portions(unfinished="caption"):
+            captions = Plan(part.first).manifest_captions()
+            commit_manifest_captions(self.store, captions, self._context)
+            count += len(captions)
+        return count
 
 
 def _own_workers() -> Mapping[str, MakeWorker]:

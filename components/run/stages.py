@@ -35,11 +35,19 @@ class StageKey:
     """Of latents the inversion, whose key is the adapter's."""
     before: str | None = None
     """Key of the stage that it stands on; none of the first."""
+    exact: str = ""
+    """The key without ``Stage.form``, where it has one: of its seed, and of what it can be made
+    of."""
 
     @property
     def work_key(self) -> str:
         """What the work is known by in ``failures``: two inversions of one adapter are two."""
         return content_key(adapter=self.key, inversion=self.name) if self.name else self.key
+
+    @property
+    def seed_key(self) -> str:
+        """What draws are seeded with, where it is the first stage."""
+        return self.exact or self.key
 
     def row(self) -> Row:
         """The same as JSON values."""
@@ -79,27 +87,48 @@ class StageKeys:
         source_prompt: str,
         mask: str | None = None,
         controls: Controls = (),
+        group: Sequence[Mapping[str, Any]] = (),
     ) -> tuple[StageKey, ...]:
         """The stages of a video, in order, with those that are not kept.
 
         Args:
             video_key: Of its clip.
             source_prompt: What its clip shows.
-            mask: SHA-256 of its mask; it counts in the stages of methods that use masks.
+            mask: SHA-256 of its mask, or the key of SAM 2's; it counts in the stages of methods
+                that use masks.
             controls: What steers its edits (see ``Controlled.parts``); it counts in the adapter
                 where it steers tuning.
+            group: What ``member`` gives of each video that is tuned with it, itself included; the
+                adapter's key then holds these alone.
         """
         steered = self._steered(controls)
         found: list[StageKey] = []
         for stage, make in zip(self.stages, self._makers, strict=True):
             before = found[-1].work_key if found else ""
+            name = ""
             if stage.kind == LATENTS:
                 key, name = before, self.inversion
+            elif stage.kind == ADAPTER and group:
+                key = make("", "", before, None, {"group": list(group)})
             else:
                 more = steered if stage.kind == ADAPTER else {}
-                key, name = make(video_key, source_prompt, before, mask, more), ""
-            found.append(StageKey(stage.kind, key, name, found[-1].key if found else None))
+                key = make(video_key, source_prompt, before, mask, more)
+            exact = key if stage.form else ""
+            if exact:
+                key = content_key(exact=exact, **stage.form)
+            before_key = found[-1].key if found else None
+            found.append(StageKey(stage.kind, key, name, before_key, exact))
         return tuple(found)
+
+    @property
+    def groups(self) -> bool:
+        """Whether videos can be tuned together: an adapter is tuned."""
+        return any(stage.kind == ADAPTER and stage.kept for stage in self.stages)
+
+    def member(self, video_key: str, source_prompt: str, controls: Controls = ()) -> dict[str, Any]:
+        """What the key of a group's adapter holds of one of its videos."""
+        told = {"video_key": video_key, "source_prompt": source_prompt}
+        return told | self._steered(controls)
 
     def _steered(self, controls: Controls) -> dict[str, Any]:
         # Tuning knows no beginning and end of sampling. Of no part where nothing steers it.
@@ -108,9 +137,9 @@ class StageKeys:
         gone = ("start", "end")
         return {"controls": [{k: v for k, v in c.items() if k not in gone} for c in controls]}
 
-    def signature(self, controls: Controls = ()) -> frozenset[StageKey]:
+    def signature(self, controls: Controls = (), mask: str | None = None) -> frozenset[StageKey]:
         """What is kept, whatever the video: of two variants with one of these, one may serve."""
-        keys = self("", "", controls=controls)
+        keys = self("", "", mask, controls)
         return frozenset(key for key, stage in zip(keys, self.stages, strict=True) if stage.kept)
 
     def _maker(
@@ -169,6 +198,8 @@ class EditKeys:
         prompt: str,
         mask: str | None = None,
         controls: Controls = (),
+        *,
+        grouped: bool = False,
     ) -> str:
         """The key of an edit.
 
@@ -177,14 +208,17 @@ class EditKeys:
             video_key: Of its clip.
             source_prompt: What its clip shows.
             prompt: What it shall show.
-            mask: SHA-256 of its video's mask; it counts where the method uses masks.
+            mask: SHA-256 of its video's mask, or the key of SAM 2's; it counts where the method
+                uses masks.
             controls: What steers it (see ``Controlled.parts``).
+            grouped: Whether other videos have its adapter, too, which then names no clip.
         """
         masked = _masked(mask if self._method.edits_use_mask else None)
         # Of no part without any, so that edits that nothing steers keep their keys.
         steered = {"controls": list(controls)} if controls else {}
         if self._by_adapter:
-            return self._key(adapter_key=stages[0].key, prompt=prompt, **masked, **steered)
+            clip = {"video_key": video_key, "source_prompt": source_prompt} if grouped else {}
+            return self._key(adapter_key=stages[0].key, prompt=prompt, **clip, **masked, **steered)
         return self._key(
             video_key=video_key,
             source_prompt=source_prompt,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.run.current import State
 from components.run.view import View
 from components.steps import STEPS
+
+if TYPE_CHECKING:
+    from components.run.current import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,11 @@ class StepStatus:
         """Items still to be computed."""
         return self.total - self.done - self.failed
 
+    @property
+    def complete(self) -> bool:
+        """Whether all items are done."""
+        return self.done == self.total
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -33,12 +40,17 @@ class Status:
 
     steps: dict[str, StepStatus]
     """By step name, in order."""
-    failed_fraction: float
-    """Failed videos and edits over all; what the exit code is about."""
+    failed_items: int
+    """Videos and edits that failed."""
     items: int = 0
-    """What that is a fraction of."""
+    """All videos and edits that count there."""
     variants: Mapping[str, Status] = field(default_factory=dict)
     """Of each variant alone, where there are several."""
+
+    @property
+    def failed_fraction(self) -> float:
+        """Failed videos and edits over all; what the exit code is about."""
+        return self.failed_items / max(self.items, 1)
 
     def document(self) -> dict[str, Any]:
         """The same as JSON values, with what is left of each step."""
@@ -57,19 +69,38 @@ def run_status(state: State) -> Status:
 
     An item that waits for a failed one counts as failed too.
     """
+    return total_status(state.statuses())
+
+
+def portion_status(state: State) -> Status:
+    """The same of one portion of a run."""
     counts = {view.name: view_status(view) for view in state.views.values()}
-    steps = {}
-    for step in STEPS:
-        found = [counts[view.name].steps[step] for view in state.distinct(step)]
-        steps[step] = StepStatus(
-            sum(one.total for one in found),
-            sum(one.done for one in found),
-            sum(one.failed for one in found),
-        )
+    steps = {
+        step: _total([counts[view.name].steps[step] for view in state.distinct(step)])
+        for step in STEPS
+    }
     shown = [counts[view.name] for view in state.distinct("sample")]
     items = sum(one.items for one in shown)
-    failed = sum(one.failed_fraction * one.items for one in shown)
-    return Status(steps, failed / max(items, 1), items, {} if len(counts) == 1 else counts)
+    failed = sum(one.failed_items for one in shown)
+    return Status(steps, failed, items, {} if len(counts) == 1 else counts)
+
+
+def total_status(parts: Sequence[Status]) -> Status:
+    """A run's status from those of all its portions, of which there is at least one."""
+    return Status(
+        {step: _total([one.steps[step] for one in parts]) for step in parts[0].steps},
+        sum(one.failed_items for one in parts),
+        sum(one.items for one in parts),
+        {name: total_status([one.variants[name] for one in parts]) for name in parts[0].variants},
+    )
+
+
+def _total(found: Sequence[StepStatus]) -> StepStatus:
+    return StepStatus(
+        sum(one.total for one in found),
+        sum(one.done for one in found),
+        sum(one.failed for one in found),
+    )
 
 
 def view_status(view: View) -> Status:
@@ -83,7 +114,7 @@ def view_status(view: View) -> Status:
         "caption": view.captions,
         "tune": view.prepared,
     }
-    maps = sum(len(view.controlled.kinds(name)) for name in view.controlled.nets)
+    maps = sum(len(view.controlled.kinds(name)) for name in view.controlled.asked)
     done_maps = sum(len(view.controlled.rows(name)) for name in view.controlled.maps)
     unsteered = {video_id for step, video_id in failed if step == "control"}
     for step, done in done_videos.items():
@@ -115,7 +146,7 @@ def view_status(view: View) -> Status:
     without_edits = {entry.video_id for entry in entries if not entry.edits}
     items = len(edits) + len(without_edits)
     steps = {name: steps[name] for name in STEPS}
-    return Status(steps, (len(unscored) + len(lost & without_edits)) / max(items, 1), items)
+    return Status(steps, len(unscored) + len(lost & without_edits), items)
 
 
 def _lost_maps(view: View, lost: Collection[str]) -> int:
@@ -126,7 +157,7 @@ def _lost_maps(view: View, lost: Collection[str]) -> int:
         if row["step"] == "control"
     }
     count = 0
-    for name in view.controlled.nets:
+    for name in view.controlled.asked:
         if name in view.videos:
             left = view.controlled.missing(name)
             count += sum((one.work_key, name) in keys for one in left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from components.storage.store import Store
 from components.storage.tables import Row, read_table
@@ -21,33 +21,38 @@ _EDIT_COLUMNS = (
 )
 
 Key = tuple[str, ...]
+Read = Callable[..., list[Row]]
 
 
 class Tables:
     """Reads each table once, when it is first asked for. Make a new one after each step."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, read: Read | None = None) -> None:
+        """Read nothing yet.
+
+        Args:
+            store: The run's store.
+            read: Gives a table's rows as ``read_table`` does, of some videos; none reads all.
+        """
+        self._read = read or functools.partial(read_table, store)
 
     @functools.cached_property
     def videos(self) -> list[Row]:
         """Every reading of every source, in order of commit."""
-        return read_table(self.store, "videos", _VIDEO_COLUMNS)
+        return self._read("videos", _VIDEO_COLUMNS)
 
     @functools.cached_property
     def captions(self) -> dict[Key, str]:
         """Captions by video id, video key and captioner."""
         names = ("video_id", "video_key", "captioner")
-        rows = read_table(self.store, "captions", ("caption",))
+        rows = self._read("captions", ("caption",))
         return {tuple(row[name] for name in names): row["caption"] for row in rows}
 
     @functools.cached_property
     def controls(self) -> dict[Key, Row]:
         """Control maps by video id and control key, in order of commit."""
         names = ("map", "uri", "sha256", "num_frames")
-        rows = read_table(
-            self.store, "controls", (*names, "source_uri", "source_version", "source_sha256")
-        )
+        rows = self._read("controls", (*names, "source_uri", "source_version", "source_sha256"))
         return {(row["video_id"], row["control_key"]): row for row in rows}
 
     @functools.cached_property
@@ -66,19 +71,19 @@ class Tables:
         Rows hold ``uri`` and ``sha256`` of the object, or of latents the ``part`` that they are in.
         """
         found: dict[Key, Row] = {}
-        for row in read_table(self.store, "adapters", ("uri", "sha256")):
+        for row in self._read("adapters", ("uri", "sha256")):
             found[row["video_id"], "adapter", row["adapter_key"], ""] = _objects(row)
-        for row in read_table(self.store, "latents", (), with_part=True):
+        for row in self._read("latents", (), with_part=True):
             key = (row["video_id"], "latents", row["adapter_key"], row["inversion"])
             found[key] = {"part": row["part"]}
-        for row in read_table(self.store, "artefacts", ("kind", "uri", "sha256")):
+        for row in self._read("artefacts", ("kind", "uri", "sha256")):
             found[row["video_id"], row["kind"], row["artefact_key"], ""] = _objects(row)
         return found
 
     @functools.cached_property
     def edits(self) -> dict[Key, Row]:
         """Edits by edit id and edit key."""
-        rows = read_table(self.store, "edits", _EDIT_COLUMNS)
+        rows = self._read("edits", _EDIT_COLUMNS)
         return {(row["edit_id"], row["edit_key"]): row for row in rows}
 
     @functools.cached_property
@@ -93,7 +98,7 @@ class Tables:
     @functools.cached_property
     def scores(self) -> dict[Key, Row]:
         """Scores by edit id, protocol and score key."""
-        rows = read_table(self.store, "scores", ())
+        rows = self._read("scores", ("video_id",))
         return {(row["edit_id"], row["protocol"], row["score_key"]): row for row in rows}
 
     @functools.cached_property
@@ -101,7 +106,7 @@ class Tables:
         """The last failure of each step, item key and edit or video id."""
         return {
             (row["step"], row["item_key"], row["edit_id"] or row["video_id"]): row
-            for row in read_table(self.store, "failures")
+            for row in self._read("failures")
         }
 
 

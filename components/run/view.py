@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.config import RunConfig
+from components.controls.maker import MASK
 from components.errors import ItemError
 from components.manifest.edits import expand_edit
 from components.manifest.load import Manifest
@@ -19,14 +20,16 @@ from components.records.keys import content_key
 from components.results.scored import Selection
 from components.run.clips import Clips
 from components.run.controlled import Controlled
+from components.run.groups import Group, groups_of
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
+from components.run.undone import open_failures
 from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
 from components.steps.score import judges_revision, score_key
 from components.storage.tables import Row
 from eval.protocols.evidence import CLIP, READER
-from methods.method import ADAPTER, Method
+from methods.method import ADAPTER, EXACT, Method
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,21 +123,46 @@ class View:
         return self._stage_keys.inversion
 
     @functools.cached_property
+    def groups(self) -> dict[str, Group]:
+        """The groups of videos that are tuned together, by the ids of their videos."""
+        if not self._stage_keys.groups:
+            return {}
+        parts = {
+            video_id: self._stage_keys.member(
+                self.videos[video_id]["video_key"], caption, self.controlled.parts(video_id)
+            )
+            for video_id, caption in self.captions.items()
+        }
+        return groups_of(self.manifest.videos, parts)
+
+    @functools.cached_property
     def stages(self) -> dict[str, tuple[StageKey, ...]]:
         """The stages of each captioned video by its id, in order."""
         return {
             video_id: self._stage_keys(
                 self.videos[video_id]["video_key"],
                 caption,
-                self.videos[video_id]["mask_sha256"],
+                self.given_mask(video_id),
                 self.controlled.parts(video_id),
+                self.groups[video_id].parts if video_id in self.groups else (),
             )
             for video_id, caption in self.captions.items()
         }
 
+    def seed_key(self, video_id: str) -> str:
+        """What draws for a captioned video are seeded with, beside the run's seed."""
+        clip: str = self.videos[video_id]["video_key"]
+        if not (stages := self.stages[video_id]):
+            return clip
+        if video_id in self.groups:  # each of its videos has noise of its own
+            return content_key(adapter=stages[0].seed_key, video_key=clip)
+        return stages[0].seed_key
+
     @property
     def tunes_with_control(self) -> bool:
-        """Whether what steers edits steers tuning, too."""
+        """Whether control maps are needed for tuning, too: of what steers it, or SAM 2's masks."""
+        if self.controlled.masks and self.method.uses_mask:
+            return True
         return self.config.control.tune and ADAPTER in {s.kind for s in self._stage_keys.stages}
 
     @property
@@ -145,18 +173,29 @@ class View:
     def wanted(self, video_id: str) -> list[tuple[StageKey, bool]]:
         """The stages of a captioned video that are kept and not there, and whether each is long."""
         return [
-            (key, stage.long)
+            # What is there without its form is brought into it in seconds.
+            (key, stage.long and self._row(video_id, key, key.exact) is None)
             for key, stage in self._kept(video_id)
-            if (video_id, key.kind, key.key, key.name) not in self.tables.made
+            if self._row(video_id, key, key.key) is None
         ]
 
     def made(self, video_id: str) -> list[Row]:
         """What is there of a captioned video's stages (see ``PrepareItem.made``)."""
         found = []
         for key, _ in self._kept(video_id):
-            row = self.tables.made.get((video_id, key.kind, key.key, key.name))
+            row = self._row(video_id, key, key.key)
             found += [] if row is None else [key.row() | row]
+            if row is None and key.exact:
+                row = self._row(video_id, key, key.exact)
+                exact = {"kind": EXACT, "key": key.exact}
+                found += [] if row is None else [key.row() | exact | row]
         return found
+
+    def _row(self, video_id: str, stage: StageKey, key: str) -> Row | None:
+        """A stage's row by its key, or that of its exact form; a group's is its first video's."""
+        shared = stage.kind == ADAPTER and video_id in self.groups
+        owner = self.groups[video_id].owner if shared else video_id
+        return self.tables.made.get((owner, stage.kind, key, stage.name))
 
     def _kept(self, video_id: str) -> list[tuple[StageKey, Any]]:
         pairs = zip(self.stages[video_id], self._stage_keys.stages, strict=True)
@@ -185,7 +224,7 @@ class View:
             if (caption := self.captions.get(entry.video_id)) is None:
                 continue
             stages, row = self.stages[entry.video_id], self.videos[entry.video_id]
-            clip, mask = row["video_key"], row["mask_sha256"]
+            clip, mask = row["video_key"], self.given_mask(entry.video_id)
             controls = self.controlled.parts(entry.video_id)
             for edit in entry.edits:
                 prompt, problem = "", None
@@ -197,7 +236,8 @@ class View:
                 planned[edit_id] = PlannedEdit(
                     edit_id=edit_id,
                     edit_key=self._edit_keys(
-                        stages, clip, caption, prompt or edit_id, mask, controls
+                        *(stages, clip, caption, prompt or edit_id, mask, controls),
+                        grouped=entry.video_id in self.groups,
                     ),
                     prompt=prompt,
                     category=edit.category,
@@ -248,6 +288,12 @@ class View:
         found: str | None = self.videos[video_id]["mask_sha256"]
         return found
 
+    def given_mask(self, video_id: str) -> str | None:
+        """What keys hold of the mask that the method may ask for: its content, or SAM 2's key."""
+        if self.controlled.masks:
+            return self.controlled.mask_key(video_id)
+        return self.mask(video_id)
+
     def selection(self) -> Selection:
         """The edits and scores that count now, for what shows them."""
         return Selection(
@@ -261,10 +307,11 @@ class View:
         if step == "control":
             return self.controlled.makers()
         nets = self.controlled.signature()
+        mask = self.controlled.maker(MASK) if self.controlled.masks else None
         if step == "tune":
-            return self._stage_keys.signature([{"nets": nets}] if nets != [""] else [])
+            return self._stage_keys.signature([{"nets": nets}] if nets != [""] else [], mask)
         if step in ("sample", "score"):
-            return self._edit_keys(self._stage_keys("", ""), "", "", ""), tuple(nets)
+            return self._edit_keys(self._stage_keys("", "", mask), "", "", "", mask), tuple(nets)
         return None
 
     @functools.cached_property
@@ -275,48 +322,4 @@ class View:
     @functools.cached_property
     def open_failures(self) -> list[Row]:
         """Failures of work that is still asked for and still not done, the last of each item."""
-        if not self.failures:
-            return []
-        captioner = self.clips.captioner
-        undone: dict[str, set[tuple[str, str]]] = {
-            "caption": {
-                (content_key(video_key=row["video_key"], captioner=captioner), video_id)
-                for video_id, row in self.videos.items()
-                if video_id not in self.captions
-            },
-            "control": {
-                (one.work_key, video_id)
-                for video_id in self.controlled.maps
-                for one in self.controlled.missing(video_id)
-            },
-            "tune": {
-                (key.work_key, video_id)
-                for video_id in self.stages
-                for key, _ in self.wanted(video_id)[:1]
-            },
-            "sample": {
-                (planned.edit_key, edit_id)
-                for edit_id, planned in self.planned_edits.items()
-                if edit_id not in self.edits
-            },
-            "score": {
-                (self.score_key(row["edit_key"], protocol, self.mask(row["video_id"])), edit_id)
-                for edit_id, row in self.edits.items()
-                for protocol in self.config.score.protocols
-                if (edit_id, protocol) not in self.scores
-            },
-        }
-        asked = {entry.video_id for entry in self.manifest.videos}
-        found: dict[tuple[str, ...], Row] = {}
-        for (step, key, item_id), row in sorted(self.failures.items(), key=_time):
-            work = key.partition("-")[0]  # of each finished video its last version's failure
-            if (work, item_id) in undone.get(step, ()):
-                found[step, work, item_id] = row
-            # The key of a reading holds the source's version, which no row of ours knows.
-            elif step == "ingest" and item_id in asked and item_id not in self.videos:
-                found[step, key, item_id] = row
-        return list(found.values())
-
-
-def _time(failure: tuple[Any, Row]) -> Any:
-    return failure[1]["at"]
+        return open_failures(self)

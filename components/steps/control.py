@@ -65,7 +65,7 @@ class ControlItem:
     variant: str
     """Whose settings it is made with; others may share it."""
     video_row: Row
-    """What leads back to the clip's frames (see ``plan.clip_reference``), and its source's
+    """What leads back to the clip's frames (see ``clips.clip_reference``), and its source's
     ``source_frames``, ``source_width`` and ``source_height``."""
     fps: float
     """At which its preview plays."""
@@ -136,7 +136,7 @@ class ControlWorker(ItemWorker):
         }
         self._writer.add("controls", row)
         log = VideoLog(logger, step=self.step, video_id=item.video_id)
-        log.info("%s of %d frames", item.map, len(maps))
+        log.debug("%s of %d frames", item.map, len(maps))
 
     def _read(self, item: ControlItem, folder: Path) -> tuple[Maps, str]:
         if item.source_uri is None:

@@ -17,7 +17,7 @@ def check_makers(context: StepContext) -> None:
     Raises:
         UserError: names what is missing and the remedy.
     """
-    for kind in sorted({net.map for net in context.nets}):
+    for kind in sorted(context.maps):
         check_maker(context.config.control, kind)
 
 

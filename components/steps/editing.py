@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from components.config import VideoConfig
 from components.errors import ItemError, SourceError
 from components.records.keys import content_key
-from components.steps.methods import controls_of, foreign_errors, source_of
+from components.steps.methods import foreign_errors
+from components.steps.source import source_of
 from components.steps.step import StepContext
 from components.storage.store import Store
 from components.storage.tables import Row
@@ -49,7 +50,7 @@ class SampleItem:
     video_key: str
     variant: str
     video_row: Row
-    """What leads back to the clip's frames (see ``plan.clip_reference``)."""
+    """What leads back to the clip's frames (see ``clips.clip_reference``)."""
     fps: float
     """Frames per second of the edited video."""
     source_fps: float
@@ -62,7 +63,9 @@ class SampleItem:
     stages: Row
     """``adapter_key``, ``inversion`` and ``artefact_key`` of the edits' rows."""
     controls: list[Row] = field(default_factory=list)
-    """What steers the edits (see ``steps.methods.controls_of``)."""
+    """What steers the edits (see ``steps.source``)."""
+    mask: Row | None = None
+    """SAM 2's mask (likewise); none where the manifest's own is used."""
     edits: list[Row]
     """Fields of an ``EditWork`` each."""
 
@@ -108,8 +111,7 @@ class VideoEdits:
         self._prepared = prepared
         self._name = context.config.method
         self._given: dict[str, str] = {}
-        steered = controls_of(item.controls, store, folder)
-        self._source = source_of(item, context.config, method, steered)
+        self._source = source_of(item, context.config, method, store, folder)
 
     def problem(self, edit: EditWork) -> ItemError | None:
         """Why this edit's prompt cannot be used, found before it joins a batch."""

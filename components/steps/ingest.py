@@ -84,7 +84,7 @@ class IngestWorker(ItemWorker):
             row |= self._write_preview(row, clip, folder / "preview.mp4")
         row |= provenance(config_hash=self._context.config_hash, device="cpu", started=started)
         self._writer.add("videos", row)
-        log.info("%d of %d frames", row["num_frames"], row["source_frames"])
+        log.debug("%d of %d frames", row["num_frames"], row["source_frames"])
 
     def _write_preview(self, row: Row, clip: Clip, target: Path) -> Row:
         """Write the clip as mp4, for the report; tuning reads the source itself."""

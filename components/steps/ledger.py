@@ -26,7 +26,7 @@ class Ledger:
 
         Args:
             store: The run's store.
-            items: Those whose outcomes are wanted.
+            items: Those whose outcomes are wanted; with any, other videos' rows are not kept.
             since: Nanoseconds since the epoch; what was committed before is not read.
         """
         self._store = store
@@ -38,6 +38,7 @@ class Ledger:
         self._waiting: dict[str, dict[str, PrepareItem]] = {}
         for item in items:
             self._waiting.setdefault(item.video_id, {})[item.item_key] = item
+        self._videos = frozenset(self._waiting)
 
     def poll(self) -> list[Outcome]:
         """Read parts that are new since the last call."""
@@ -93,6 +94,8 @@ class Ledger:
         for table, columns in tables.items():
             wanted = ("video_id", "seconds", *columns, CONTENT[table])
             for row in self._new_rows(table, wanted):
+                if self._videos and row["video_id"] not in self._videos:
+                    continue
                 one = _stage_id(table, row)
                 if row[CONTENT[table]] is None:  # withdrawn: to be done anew
                     self._made.pop(one, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.errors import TransientError, UserError
+from components.steps.notice import Preempted
 
 
 def is_loss(error: BaseException) -> bool:
@@ -46,6 +47,7 @@ def _says_loss(error: BaseException) -> bool:
         error,
         (
             TransientError,
+            Preempted,
             exceptions.RayActorError,
             exceptions.WorkerCrashedError,
             exceptions.NodeDiedError,

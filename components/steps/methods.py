@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from components.config import RunConfig
-from components.controls.keeping import read_maps_file
 from components.errors import ItemError, UserError
 from components.records.failures import expected_errors
-from components.records.keys import item_seed
 from components.records.provenance import model_columns
 from components.records.revisions import hub_revision, pinned
 from components.redact import redacted
-from components.steps.ingest import load_clip, load_mask
 from components.steps.step import StepContext
 from components.storage.address import parse_uri
-from components.storage.store import Store
 from components.storage.tables import Row
-from methods.method import Control, Masks, Method, Settings, Source, model_fields
+from methods.method import Method, Settings, model_fields
 from methods.registry import UnknownMethodError, find_method
-from tav_model.config import ControlConfig
 from tav_model.errors import TavModelError
 from tinyworld.shipped import public_name
-
-if TYPE_CHECKING:
-    from components.controls.maps import Maps
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -102,6 +92,7 @@ def _settings(
         revisions=own_revisions,
         control_tunes=config.control.tune,
         tune=config.tune,
+        adapter=config.adapter,
         invert=config.invert,
         sample=config.sample,
     )
@@ -120,78 +111,6 @@ def base_columns(context: StepContext) -> Row:
         for name, found in list(context.own_revisions.items())[:1]:
             base, revision = getattr(own_section(kind, config), name), found
     return model_columns(public_name(base), revision, config.seed)
-
-
-class _Clip(Protocol):
-    """What an item of work says of its clip."""
-
-    @property
-    def video_id(self) -> str:
-        """The manifest's id."""
-
-    @property
-    def video_row(self) -> Row:
-        """See ``plan.clip_reference``."""
-
-    @property
-    def source_prompt(self) -> str:
-        """What the clip shows."""
-
-    @property
-    def seed_key(self) -> str:
-        """What draws are seeded with, beside the run's seed."""
-
-
-def controls_of(rows: Sequence[Row], store: Store, folder: Path) -> tuple[Control, ...]:
-    """What steers the edits of a clip, as its method sees it; maps are fetched when asked for.
-
-    Args:
-        rows: ``net`` (fields of a ``ControlConfig``), ``control_key``, ``uri``, ``sha256`` and
-            ``num_frames`` of each.
-        store: The run's store.
-        folder: For files that are needed no longer than the clip.
-    """
-
-    def load(row: Row) -> Maps:
-        path = folder / f"{row['control_key']}.mkv"
-        if not path.exists():  # two nets may be shown the same
-            store.fetch_checked(row["uri"], path, row["sha256"])
-        return read_maps_file(path, row["num_frames"])
-
-    return tuple(
-        Control(net=ControlConfig(**row["net"]), load=functools.partial(load, row)) for row in rows
-    )
-
-
-def source_of(
-    item: _Clip, config: RunConfig, method: Method, controls: Sequence[Control] = ()
-) -> Source:
-    """The clip of an item as its method sees it; frames and mask are read when asked for.
-
-    Args:
-        item: The work.
-        config: Of the variant.
-        method: The variant's. One that does not say so is refused a mask: it would be in no key.
-        controls: What steers it.
-    """
-    row, limits = item.video_row, config.video.limits
-
-    def mask() -> Masks | None:
-        if not method.edits_use_mask:
-            raise ItemError(
-                f"method {config.method!r} asks for a mask, but its class says uses_mask = False: "
-                "set it to True, so that masks are part of its keys"
-            )
-        return load_mask(row, limits)
-
-    return Source(
-        video_id=item.video_id,
-        prompt=item.source_prompt,
-        seed=item_seed(config.seed, item.seed_key),
-        load=lambda: load_clip(row, limits).frames,
-        load_mask=mask,
-        controls=controls,
-    )
 
 
 class Methods:

@@ -11,6 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,23 @@ from components.errors import ItemError
 from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.provenance import provenance
+from components.steps.checkpoints import StoredCheckpoint
 from components.steps.ledger import Ledger
 from components.steps.methods import (
     Methods,
     base_columns,
-    controls_of,
     foreign_errors,
-    source_of,
 )
-from components.steps.preparation import PrepareItem
-from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.notice import Notices, Preempted, long_work
+from components.steps.preparation import Member, PrepareItem
+from components.steps.source import source_of
+from components.steps.step import ItemWorker, Outcome, StepContext, record_failure
 from components.storage.address import digest_name
 from components.storage.latents import LatentsReader, latents_columns
 from components.storage.scratch import remove
 from components.storage.store import Store, file_sha256
 from components.storage.tables import Row
+from components.storage.writer import RowWriter
 from methods.method import ADAPTER, LATENTS, Artefact, Desk, Method, Source
 from tav_model.memory import peak_bytes, reset_peak
 
@@ -81,36 +84,56 @@ class PrepareWorker(ItemWorker):
             with expected_errors():
                 self._work(item, left)
         except ItemError as error:
-            return self._fail(dataclasses.replace(item, item_key=left[0]), error)
+            return fail(self._writer, item, left[0], error, self._context)
         return Outcome(item.video_id, None, time.perf_counter() - started)
 
     def _work(self, item: PrepareItem, left: list[str]) -> None:
         """Do the stages, and take the key of each that is done from those that are left."""
+        if item.problem is not None:
+            raise ItemError(item.problem)
         context = self._context.of(item.variant)
-        with self._scratch() as folder:
+        seconds = context.config.tune.checkpoint_upload_seconds
+        checkpoint = StoredCheckpoint(self._store, item.wanted[0]["key"], seconds)
+        with self._scratch() as folder, long_work() if item.long else nullcontext():
             started = time.perf_counter()
-            for artefact in self._prepare(item, folder):
+            for artefact in self._prepare(item, folder, checkpoint):
                 self._keep(item, artefact, started, context)
                 del left[: len(left) > 1]  # the last one's is also that of what comes after
                 started = time.perf_counter()
+                if item.long and artefact.kind != item.wanted[-1]["kind"]:
+                    self._end_if_told()
         # Kept until now: a worker that dies at a later stage need not do the first again.
         if self._writer.flush_due():
-            self._store.delete(_checkpoint(item))
+            checkpoint.delete()
+
+    def _end_if_told(self) -> None:
+        """End between two stages where the worker was told to stop: another does the next one."""
+        if Notices().given():
+            self._writer.flush()
+            raise Preempted("the worker was told to stop, between two stages of a video")
 
     def _source(self, item: PrepareItem, method: Method, folder: Path) -> Source:
-        steered = controls_of(item.controls, self._store, folder)
-        return source_of(item, self._context.of(item.variant).config, method, steered)
+        config = self._context.of(item.variant).config
+        others = [
+            source_of(Member(**row), config, method, self._store, folder, group=item.group)
+            for row in item.others
+        ]
+        return source_of(item, config, method, self._store, folder, others=others)
 
-    def _prepare(self, item: PrepareItem, folder: Path) -> Iterator[Artefact]:
+    def _prepare(
+        self, item: PrepareItem, folder: Path, checkpoint: StoredCheckpoint
+    ) -> Iterator[Artefact]:
         method = self._methods.of(item.variant)
         name = self._context.of(item.variant).config.method
         source = self._source(item, method, folder)
-        prepared = {row["kind"]: self._artefacts.fetch(row, folder) for row in item.made}
+        prepared = {
+            row["kind"]: self._artefacts.fetch(item.video_id, row, folder) for row in item.made
+        }
         desk_folder = folder / "desk"
         desk_folder.mkdir()
         desk = Desk(
             folder=desk_folder,
-            checkpoint=_StoredCheckpoint(self._store, _checkpoint(item)),
+            checkpoint=checkpoint,
             progress=_progress(item.video_id),
         )
         kinds = [row["kind"] for row in item.wanted]
@@ -151,10 +174,13 @@ class PrepareWorker(ItemWorker):
         uri = f"{folder}/{digest_name(stage['key'], sha256)}.safetensors"
         self._store.write_file(uri, artefact.path)
         clip = {"video_key": item.video_row["video_key"], "source_prompt": item.source_prompt}
+        members = [item.video_id, *(row["video_id"] for row in item.others)]
         made = {**clip, "uri": uri, "sha256": sha256, "nbytes": nbytes}
         if artefact.kind == ADAPTER:
             facts = {name: artefact.facts.get(name) for name in _ADAPTER_FACTS}
-            return {"adapter_key": stage["key"], **made, **facts}
+            group = {"group_videos": members if item.group else None}
+            said = _said(artefact.path)
+            return {"adapter_key": stage["key"], **made, **group, **facts, **said}
         return {
             "artefact_key": stage["key"],
             "before_key": stage["before"],
@@ -172,6 +198,26 @@ class PrepareWorker(ItemWorker):
                 config_hash=context.config_hash, device=config.model.device, started=started
             ),
         }
+
+
+def fail(
+    writer: RowWriter, item: PrepareItem, key: str, error: ItemError, context: StepContext
+) -> Outcome:
+    """Give the failure rows of a stage to the writer, and return the item's outcome.
+
+    Args:
+        writer: Takes the rows.
+        item: What was at work.
+        key: The stage's ``work_key``.
+        error: What happened.
+        context: Of the step.
+    """
+    own, *others = item.failing(key)
+    outcome = record_failure(writer, "tune", own, error, context)
+    for other in others:
+        told = type(error)(f"the group {item.group!r} could not be tuned: {error}")
+        record_failure(writer, "tune", other, told, context)
+    return outcome
 
 
 def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
@@ -208,6 +254,16 @@ def _checked(method: str, artefact: Any, kind: str, folder: Path) -> Artefact:
     return dataclasses.replace(artefact, facts=facts)
 
 
+def _said(path: Path) -> Row:
+    """What an adapter's file says of its encoding (see ``tav_model.adapter``) and its tuning."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        said: dict[str, str] = file.metadata() or {}
+    names = ("decoded_sha256", "stopped")
+    return {"encoding": said.get("encoding", "fp32"), **{name: said.get(name) for name in names}}
+
+
 def _number(value: Any) -> float | int:
     """A number of NumPy's or PyTorch's as Python's own."""
     own = value.item() if hasattr(value, "item") else value
@@ -223,10 +279,11 @@ class Artefacts:
         self._store = store
         self._latents = LatentsReader(store)
 
-    def fetch(self, row: Row, folder: Path) -> Any:
+    def fetch(self, video_id: str, row: Row, folder: Path) -> Any:
         """What ``methods.method.Prepared`` holds of one artefact.
 
         Args:
+            video_id: Whose it is.
             row: As in ``PrepareItem.made``.
             folder: Where its file is put.
 
@@ -234,32 +291,10 @@ class Artefacts:
             TransientError: the object or the row is gone, or is not what the row says.
         """
         if row["kind"] == LATENTS:
-            return self._latents.read(row["part"], row["key"], row["name"])
+            return self._latents.read(row["part"], video_id, row["key"], row["name"])
         path = folder / f"{row['key']}.safetensors"
         self._store.fetch_checked(row["uri"], path, row["sha256"])
         return path
-
-
-class _StoredCheckpoint:
-    """A long stage's state as an object of the run; see ``methods.method.Checkpoint``."""
-
-    def __init__(self, store: Store, path: str) -> None:
-        self._store = store
-        self._path = path
-
-    def read(self, path: Path) -> bool:
-        try:
-            self._store.fetch(self._path, path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def write(self, path: Path) -> None:
-        self._store.write_file(self._path, path)
-
-
-def _checkpoint(item: PrepareItem) -> str:
-    return f"checkpoints/{item.wanted[0]['key']}.safetensors"
 
 
 def table_of(kind: str) -> str:
@@ -268,6 +303,7 @@ def table_of(kind: str) -> str:
 
 
 def _progress(video_id: str) -> Callable[[int, int, float], None]:
+    """Tell at a pace how far a tuning is; that it has ended is a detail, as of every item."""
     log = VideoLog(logger, step="tune", video_id=video_id)
     last = time.monotonic()
 
@@ -275,6 +311,7 @@ def _progress(video_id: str) -> Callable[[int, int, float], None]:
         nonlocal last
         if time.monotonic() - last >= _LOG_SECONDS or step == steps:
             last = time.monotonic()
-            log.info("step %d/%d loss %.4f", step, steps, loss)
+            level = logging.DEBUG if step == steps else logging.INFO
+            log.log(level, "step %d/%d loss %.4f", step, steps, loss)
 
     return on_step

@@ -67,7 +67,8 @@ class SampleWorker(ItemWorker):
             try:
                 with expected_errors():
                     prepared = {
-                        row["kind"]: self._artefacts.fetch(row, folder) for row in item.made
+                        row["kind"]: self._artefacts.fetch(item.video_id, row, folder)
+                        for row in item.made
                     }
             except ItemError as error:
                 yield from (self._failed(edit, error) for edit in edits)
@@ -82,7 +83,7 @@ class SampleWorker(ItemWorker):
                     yield self._failed(edit, problem)
             for first in range(0, len(sound), method.batch):
                 batch = sound[first : first + method.batch]
-                log.info("editing %s", ", ".join(edit.edit_id for edit in batch))
+                log.debug("editing %s", ", ".join(edit.edit_id for edit in batch))
                 yield from self._edit(video, batch)
 
     def _edit(self, video: VideoEdits, batch: Sequence[EditWork]) -> Iterator[Outcome]:
@@ -115,6 +116,7 @@ class SampleWorker(ItemWorker):
         """Write the edit's mp4 (and PNG frames on request), then the row that names them."""
         item, context = video.item, video.context
         config = context.config
+        maps = [*item.controls, *([] if item.mask is None else [item.mask])]
         origin = video.origin(edit)
         key = edit.item_key
         if edit.given is not None:
@@ -126,7 +128,7 @@ class SampleWorker(ItemWorker):
             "video_key": item.video_key,
             "method": config.method,
             **item.stages,
-            "control_keys": [row["control_key"] for row in item.controls] or None,
+            "control_keys": [row["control_key"] for row in maps] or None,
             **origin,
             "source_prompt": item.source_prompt,
             "prompt": edit.prompt,

@@ -57,7 +57,7 @@ class ScoreItem:
     sha256: str
     protocol: str
     source: Row | None = None
-    """What leads back to the source clip's frames (see ``plan.clip_reference``) and its
+    """What leads back to the source clip's frames (see ``clips.clip_reference``) and its
     ``source_prompt``; none where the protocol asks for neither."""
     attempt: int = 1
 
@@ -200,7 +200,7 @@ class ScoreWorker(ItemWorker):
         log = VideoLog(logger, step="score", video_id=item.video_id, edit_id=item.edit_id)
         for name, reason in scores.reasons.items():
             log.debug("protocol=%s no %s: %s", item.protocol, name, reason)
-        log.info(
+        log.debug(
             "protocol=%s %s",
             item.protocol,
             " ".join(f"{name}={value:.2f}" for name, value in scores.values.items()),

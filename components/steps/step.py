@@ -43,6 +43,10 @@ class StepContext:
     """Of nets and of what makes their maps, by ``controls.maker.model_name``."""
     nets: tuple[ControlConfig, ...] = ()
     """All that steer edits of any video."""
+    maps: tuple[str, ...] = ()
+    """Kinds of all control maps that are needed."""
+    verbose: bool = False
+    """Whether workers tell of each item."""
     variants: Mapping[str, StepContext] = field(default_factory=dict)
     """By name, where a run has several: each with its own configuration, hash and base."""
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-_COLUMNS = ("adapter_key", "inversion", "latents", "latents_shape")
+_COLUMNS = ("video_id", "adapter_key", "inversion", "latents", "latents_shape")
+
+
+Key = tuple[str, str, str]
+"""Video, adapter and inversion."""
 
 
 def latents_columns(latents_CFHW: NDArray[np.floating[Any]]) -> Row:
@@ -38,20 +42,23 @@ class LatentsReader:
         self._store = store
         self._part = ""
         self._rows: pa.Table | None = None
-        self._places: dict[tuple[str, str], int] = {}
+        self._places: dict[Key, int] = {}
 
-    def read(self, part: str, adapter_key: str, inversion: str) -> NDArray[np.float16]:
+    def read(
+        self, part: str, video_id: str, adapter_key: str, inversion: str
+    ) -> NDArray[np.float16]:
         """Read one clip's inverted latents, float16 (C, F, H, W).
 
         Args:
             part: The part that held them when the tables were read.
+            video_id: The clip's; clips of a group share their adapter.
             adapter_key: The adapter's key.
             inversion: The inversion's name.
 
         Raises:
             TransientError: the part holds no such row, or it is gone and so is the row.
         """
-        key = (adapter_key, inversion)
+        key = (video_id, adapter_key, inversion)
         try:
             found = self._find(part, key)
         except FileNotFoundError as error:
@@ -61,7 +68,7 @@ class LatentsReader:
             raise TransientError(f"{part} holds no latents of {adapter_key} {inversion}: run again")
         return found
 
-    def _find(self, part: str, key: tuple[str, str]) -> NDArray[np.float16] | None:
+    def _find(self, part: str, key: Key) -> NDArray[np.float16] | None:
         """The latents of the last row of a key, unless it withdraws them."""
         rows = self._read(part)
         place = self._places.get(key)
@@ -74,15 +81,15 @@ class LatentsReader:
         if self._rows is None or self._part != part:
             self._rows = None  # two parts at once would double the memory
             self._rows = read_part(self._store, "latents", part, _COLUMNS).rows
-            keys = (self._rows[name].to_pylist() for name in _COLUMNS[:2])
+            keys = (self._rows[name].to_pylist() for name in _COLUMNS[:3])
             self._places = {key: place for place, key in enumerate(zip(*keys, strict=True))}
             self._part = part
         return self._rows
 
-    def _moved(self, part: str, key: tuple[str, str], error: FileNotFoundError) -> str:
+    def _moved(self, part: str, key: Key, error: FileNotFoundError) -> str:
         """Where compaction has moved a row."""
-        rows = read_table(self._store, "latents", _COLUMNS[:2], with_part=True)
-        found = [row["part"] for row in rows if (row["adapter_key"], row["inversion"]) == key]
+        rows = read_table(self._store, "latents", _COLUMNS[:3], with_part=True)
+        found = [row["part"] for row in rows if tuple(row[name] for name in _COLUMNS[:3]) == key]
         if not found:
             raise TransientError(
                 f"{self._store.root}/{part} is gone: run again to invert anew"

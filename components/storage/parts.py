@@ -109,10 +109,15 @@ def read_part(
             f"{', '.join(READ_VERSIONS)}: use the release that wrote it, or another run root"
         ) from error
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
-            "move it away and run again; its rows are then computed anew"
-        ) from error
+        raise unreadable(store, table, path, error) from error
+
+
+def unreadable(store: Store, table: str, path: str, error: Exception) -> UserError:
+    """What to tell of a part that is damaged."""
+    return UserError(
+        f"{store.root}/{path} is no readable part of table {table!r} ({error}): "
+        "move it away and run again; its rows are then computed anew"
+    )
 
 
 class _OtherVersionError(Exception):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError, IncompleteReadError
 from typing_extensions import override
@@ -191,14 +191,33 @@ def list_objects(bucket: str, prefix: str) -> Iterator[ObjectInfo]:
         pages = client().get_paginator("list_objects_v2")
         size = {"PageSize": PAGE_SIZE}
         for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig=size):
-            for item in page.get("Contents", []):
-                if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers
-                    yield ObjectInfo(
-                        item["Key"],
-                        item["Size"],
-                        item["ETag"].strip('"'),
-                        _whole_seconds(item["LastModified"]),
-                    )
+            yield from _infos(page)
+
+
+def list_page(bucket: str, prefix: str, after: str) -> tuple[list[ObjectInfo], str]:
+    """The first objects of a prefix whose key sorts behind one, by one request.
+
+    Returns:
+        The objects, and the key that the page ends at; none where nothing comes after it.
+    """
+    with explained(f"s3://{bucket}/{prefix}"):
+        page = client().list_objects_v2(
+            Bucket=bucket, Prefix=prefix, StartAfter=after, MaxKeys=PAGE_SIZE
+        )
+    contents = page.get("Contents", [])
+    end: str = contents[-1]["Key"] if contents and page.get("IsTruncated") else ""
+    return list(_infos(page)), end
+
+
+def _infos(page: Mapping[str, Any]) -> Iterator[ObjectInfo]:
+    for item in page.get("Contents", []):
+        if not item["Key"].endswith("/"):  # pyarrow leaves empty folder markers
+            yield ObjectInfo(
+                item["Key"],
+                item["Size"],
+                item["ETag"].strip('"'),
+                _whole_seconds(item["LastModified"]),
+            )
 
 
 def _whole_seconds(time: dt.datetime) -> dt.datetime:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import json
 import json.decoder
 import json.scanner
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from components.syntax.tree import MAX_DEPTH, Node, Problems, to_node
+from components.syntax.tree import MAX_DEPTH, LazyNodes, Node, Problems, to_node
 
 # The parser's own parts, which have no types.
 _scanner: Any = json.scanner
@@ -31,17 +33,27 @@ def json_tree(text: str, problems: Problems) -> Node:
 
 
 def jsonl_tree(text: str, problems: Problems) -> Node:
-    """Read a video from each line that is not blank, going on after bad ones."""
-    videos = []
-    for line, row in enumerate(text.split("\n"), start=1):
-        if not row.strip():
-            continue
-        try:
-            value = json.loads(row, object_pairs_hook=_distinct, parse_constant=_constant)
-            videos.append(to_node(value, line))
-        except (ValueError, RecursionError) as error:
-            problems.add(line, f"is no JSON of a video: {error}")
-    return Node({"videos": Node(videos, 1)}, 1)
+    """Read a video from each line that is not blank, as they are asked for.
+
+    What is wrong with a line is noted in its turn, and reading goes on after it.
+    """
+    return Node({"videos": Node(LazyNodes(_rows(text, problems)), 1)}, 1)
+
+
+def _rows(text: str, problems: Problems) -> Iterator[Node]:
+    start = 0
+    for line in itertools.count(1):
+        end = text.find("\n", start)
+        row = text[start : None if end < 0 else end]
+        if row.strip():
+            try:
+                value = json.loads(row, object_pairs_hook=_distinct, parse_constant=_constant)
+                yield to_node(value, line)
+            except (ValueError, RecursionError) as error:
+                problems.add(line, f"is no JSON of a video: {error}")
+        if end < 0:
+            return
+        start = end + 1
 
 
 class _Decoder(json.JSONDecoder):

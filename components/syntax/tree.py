@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from components.errors import UserError
 
@@ -19,14 +21,27 @@ class ManifestError(UserError):
     """The manifest is refused. The message lists every problem with its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):  # a million videos have ten million, and no dataclass is made as fast
     """A value of the manifest and where it stands."""
 
     value: Any
     """A scalar, a ``list[Node]`` or a ``dict[str, Node]``."""
     line: int
     """Line or row, counted from 1. A mapping's value has the line of its key."""
+
+
+class LazyNodes:
+    """A list whose nodes are made one by one, to be gone through once: few are there at a time."""
+
+    def __init__(self, nodes: Iterable[Node]) -> None:
+        self._nodes = iter(nodes)
+        self._first = next(self._nodes, None)
+
+    def __bool__(self) -> bool:
+        return self._first is not None
+
+    def __iter__(self) -> Iterator[Node]:
+        return itertools.chain([] if self._first is None else [self._first], self._nodes)
 
 
 @dataclass(slots=True)

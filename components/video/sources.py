@@ -12,13 +12,12 @@ import json
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from components.config import VideoLimits
-from components.errors import DeniedError, ItemError, RefusedError, SourceError, UserError
+from components.errors import RefusedError, SourceError, UserError
 from components.records.keys import content_key
 from components.redact import redacted
 from components.storage.address import Address, parse_uri, s3_prefix
@@ -30,8 +29,6 @@ from components.video.names import missing
 
 MAX_NAME_BYTES = 200
 """UTF-8 bytes of the name of one image of a folder on S3 (local file systems take 255)."""
-_THREADS = 16
-_CHUNK = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,57 +89,14 @@ def stat_source(uri: str | Address, limits: VideoLimits = DEFAULT_LIMITS) -> Sou
         return _info(_members(address, limits)[0], limits)
 
 
-def stat_sources(uris: Sequence[str], limits: VideoLimits) -> list[SourceInfo | ItemError]:
-    """``stat_source`` for many, several at a time; what it raises of one is returned.
+def listed_source(uri: str, info: ObjectInfo, limits: VideoLimits = DEFAULT_LIMITS) -> SourceInfo:
+    """What ``stat_source`` says of an object that a listing shows.
 
     Raises:
-        RefusedError: S3 refuses the account or a bucket, or all the sources in one.
+        SourceError: it is over a limit.
     """
-
-    def ask(some: Sequence[str]) -> list[SourceInfo | ItemError]:
-        found: list[SourceInfo | ItemError] = []
-        for uri in some:
-            try:
-                found.append(stat_source(uri, limits))
-            except ItemError as error:
-                found.append(error)
-        return found
-
-    # Many at once: handing one to a thread costs more than asking a local file system.
-    chunks = [uris[first : first + _CHUNK] for first in range(0, len(uris), _CHUNK)]
-    with ThreadPoolExecutor(_THREADS) as threads:
-        answers = [info for found in threads.map(ask, chunks) for info in found]
-    _check_denied(uris, answers)
-    return answers
-
-
-def _check_denied(uris: Sequence[str], answers: Sequence[SourceInfo | ItemError]) -> None:
-    """Stop where a bucket's sources are all denied: that is about the keys, not about one object.
-
-    A source that is alone in its bucket is an object's own case if the bucket can be listed.
-    """
-    denied: dict[str, list[ItemError]] = {}
-    readable: set[str] = set()
-    for uri, answer in zip(uris, answers, strict=True):
-        bucket = uri.partition("://")[2].partition("/")[0]
-        if isinstance(answer, SourceInfo):
-            readable.add(bucket)
-        elif isinstance(answer.__cause__, DeniedError):
-            denied.setdefault(bucket, []).append(answer)
-    for bucket in denied.keys() - readable:
-        first, *others = denied[bucket]
-        if others or not _can_list(bucket):
-            raise RefusedError(f"none of the sources in s3://{bucket} can be read: {first}")
-
-
-def _can_list(bucket: str) -> bool:
-    from components.storage.s3 import list_objects
-
-    try:
-        next(list_objects(bucket, ""), None)
-    except DeniedError:
-        return False
-    return True
+    with _explained(uri):
+        return _info([info], limits)
 
 
 def fetch_source(

@@ -4,5 +4,14 @@ from __future__ import annotations
 
 from eval.report.data import Media, ReportData, ReportFailure, ReportRow, ReportScore
 from eval.report.render import render
+from eval.report.tables import table_pages
 
-__all__ = ["Media", "ReportData", "ReportFailure", "ReportRow", "ReportScore", "render"]
+__all__ = [
+    "Media",
+    "ReportData",
+    "ReportFailure",
+    "ReportRow",
+    "ReportScore",
+    "render",
+    "table_pages",
+]

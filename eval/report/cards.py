@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from eval.report.data import Media, ReportData, ReportRow, ReportScore
@@ -28,8 +28,16 @@ class Card:
 
     tiles: tuple[Tile, ...]
     """In the order of the variants; those that lack the edit are left out."""
-    before: list[Span]
-    after: list[Span]
+
+    @property
+    def before(self) -> list[Span]:
+        """The source's prompt, with the words that the edit's lacks."""
+        return compare_prompts(self.first.source_prompt, self.first.prompt)[0]
+
+    @property
+    def after(self) -> list[Span]:
+        """The edit's prompt, with the words that the source's lacks."""
+        return compare_prompts(self.first.source_prompt, self.first.prompt)[1]
 
     @property
     def first(self) -> ReportRow:
@@ -77,10 +85,13 @@ def cards(data: ReportData) -> list[Card]:
             count += 1
         scores = {score_id(score): score for score in row.scores}
         found.setdefault((*key, count), []).append(Tile(place[row.variant], row, scores))
-    return [
-        Card(
-            tuple(sorted(tiles, key=lambda tile: tile.variant)),
-            *compare_prompts(tiles[0].row.source_prompt, tiles[0].row.prompt),
-        )
-        for tiles in found.values()
-    ]
+    return [Card(tuple(sorted(tiles, key=lambda tile: tile.variant))) for tiles in found.values()]
+
+
+def newest(every: Sequence[Card], most: int | None) -> list[Card]:
+    """The edits that were made last, in their order; none is all."""
+    if most is None or len(every) <= most:
+        return list(every)
+    times = [max(tile.row.created_at for tile in card.tiles) for card in every]
+    chosen = sorted(range(len(every)), key=times.__getitem__)[-most:]
+    return [every[index] for index in sorted(chosen)]

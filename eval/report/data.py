@@ -59,6 +59,8 @@ class ReportRow:
     """Of sampling this edit."""
     adapter_key: str | None
     """Of what was tuned on the video; edits of equal keys share it."""
+    group: tuple[str, ...] = ()
+    """The videos that were tuned together, if several were."""
     tune_seconds: float | None
     """Of tuning and inverting the video; shared by its edits."""
     tune_steps: int | None

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eval.report.cards import Card, ScoreId, Tile, cards
+from eval.report.cards import Card, ScoreId, Tile, cards, newest
 from eval.report.data import ReportData, ReportRow
 from eval.report.means import Column, aggregates, score_columns, variant_means
 from eval.report.pages import environment, own_file
@@ -46,7 +46,14 @@ class Dot:
     title: str
 
 
-def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> str:
+def render(
+    data: ReportData,
+    media: Mapping[str, str],
+    *,
+    now: dt.datetime,
+    most: int | None = None,
+    pages: Sequence[str] = (),
+) -> str:
     """Render the page.
 
     Args:
@@ -54,13 +61,16 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         media: The address, relative to the page, of each mp4 by its SHA-256. A video that is
             absent here is said to be missing.
         now: The report's date, in UTC.
+        most: Edits and failures that are shown, the newest ones; none is all. Means are over all.
+        pages: Addresses of the pages that list every edit (see ``tables.table_pages``).
     """
     from markupsafe import Markup  # noqa: PLC0415
 
     style = own_file(_PACKAGE, "base.css") + own_file(_PACKAGE, "style.css")
     script = own_file(_PACKAGE, "players.js") + own_file(_PACKAGE, "gallery.js")
     columns = score_columns(data.rows)
-    groups = cards(data)
+    every = cards(data)
+    groups = newest(every, most)
     means = [
         (index, one)
         for index, name in enumerate(data.variants)
@@ -74,6 +84,9 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         # By label, as the aggregates have them.
         measures_of={column.label: column.measures for column in columns.values()},
         cards=groups,
+        edits=len(every),
+        pages=pages,
+        failures=data.failures if most is None else data.failures[-most:],
         variants=data.variants,
         several=len(data.variants) > 1,
         methods=[_methods(data, name) for name in data.variants],
@@ -88,20 +101,25 @@ def render(data: ReportData, media: Mapping[str, str], *, now: dt.datetime) -> s
         # Our own files, and hashes of them: nothing here comes from a row.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
+        style_hash=csp_hash(style),
+        script_hash=csp_hash(script),
     )
 
 
 @functools.cache
 def _template() -> jinja2.Template:
-    found = environment(_PACKAGE)
+    return with_filters(environment(_PACKAGE)).get_template("page.html.jinja")
+
+
+def with_filters(found: jinja2.Environment) -> jinja2.Environment:
+    """What a report's templates write numbers, times and colours with."""
     found.filters |= {"number": _number, "duration": _duration, "tone": _tone}
     found.filters["colour"] = _colour
-    return found.get_template("page.html.jinja")
+    return found
 
 
-def _csp_hash(text: str) -> str:
+def csp_hash(text: str) -> str:
+    """A source of the page's content security policy: this text alone."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -143,10 +161,10 @@ def _dot(card: int, tile: Tile, place: tuple[float, float], variants: Sequence[s
 
 def _compute_seconds(rows: Iterable[ReportRow]) -> float:
     """Tuning and sampling, each once where several edits or variants share it."""
-    tuned: dict[tuple[str, str | None], float] = {}
+    tuned: dict[tuple[str | tuple[str, ...], str | None], float] = {}
     sampled: dict[tuple[str, str], float] = {}
     for row in rows:
-        tuned[row.video_id, row.adapter_key] = row.tune_seconds or 0.0
+        tuned[row.group or row.video_id, row.adapter_key] = row.tune_seconds or 0.0
         sampled[row.edit_id, row.edit_key] = row.seconds
     return sum(sampled.values()) + sum(tuned.values())
 

@@ -1,4 +1,4 @@
-"""Watches the checkpoints of a run in a folder: how far each tuning got, and never back."""
+"""Watches the checkpoints in a folder: how far each tuning got, and never back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from safetensors import SafetensorError, safe_open
 class Watch:
     """Notes the steps of all checkpoints as they come, inside ``with``."""
 
-    def __init__(self, root: str, on_step: Callable[[str, int], None] | None = None) -> None:
+    def __init__(self, folder: Path, on_step: Callable[[str, int], None] | None = None) -> None:
         """Prepare.
 
         Args:
-            root: The run's folder.
+            folder: A run's ``checkpoints``, or a node's own.
             on_step: Called with a tuning's key and its step whenever a checkpoint was written.
         """
-        self._folder = Path(root) / "checkpoints"
+        self._folder = folder
         self._on_step = on_step
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)

@@ -69,8 +69,8 @@ def test_tuning_spreads_over_nodes_and_outlives_one(
             for name in names
         ],
     )
-    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY}
-    tiny_run["ray"] = {"address": cluster.address, "workers": 3}
+    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
+    tiny_run["ray"] = {"address": cluster.address, "workers": 3, "warm_videos": 0}
     nodes = [cluster.head_node, *cluster.worker_nodes]
     seen: set[int] = set()
     killed: dict[str, int] = {}
@@ -86,7 +86,7 @@ def test_tuning_spreads_over_nodes_and_outlives_one(
                 cluster.remove_node(nodes.pop(), allow_graceful=False)
             time.sleep(0.05)
 
-    with Watch(tiny_run["run"]) as watch:
+    with Watch(Path(tiny_run["run"]) / "checkpoints") as watch:
         killer = threading.Thread(target=kill_one, daemon=True)
         killer.start()
         runner = Runner(run_config(tiny_run))

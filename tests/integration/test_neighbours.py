@@ -24,7 +24,8 @@ def test_a_lost_controller_gives_its_place_back(
 ) -> None:
     document = tiny_document(tmp_path, tiny_models)
     # One CPU: where the lost controller's worker group still holds it, nothing goes on.
-    document |= {"ray": {"num_cpus": 1}, "tune": {"steps": 60, "checkpoint_every": EVERY}}
+    tune = {"steps": 60, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
+    document |= {"ray": {"num_cpus": 1, "warm_videos": 0}, "tune": tune}
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(document, [video])
     killed: list[int] = []
@@ -36,7 +37,7 @@ def test_a_lost_controller_gives_its_place_back(
                     os.kill(process.pid, signal.SIGKILL)
                     killed.append(process.pid)
 
-    with Watch(document["run"], kill_controller):
+    with Watch(Path(document["run"]) / "checkpoints", kill_controller):
         result = Runner(run_config(document)).run()
 
     assert killed, "no controller was killed, so nothing was shown"

@@ -78,7 +78,8 @@ def observed_run(tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path) -> 
 def test_json_lines_and_metrics(observed_run: Path, tiny_run: dict[str, Any]) -> None:
     scraper = Scraper(metrics_port(tiny_run["ray"]["address"]), tiny_run["run"])
     scraper.start()
-    command = [sys.executable, "-m", "components.cli", "run", "--config", str(observed_run)]
+    command = [sys.executable, "-m", "components.cli", "--verbose", "run"]
+    command += ["--config", str(observed_run)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300, env=dict(os.environ)
     )
@@ -95,9 +96,9 @@ def test_json_lines_and_metrics(observed_run: Path, tiny_run: dict[str, Any]) ->
     records = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert {record["run"] for record in records} == {tiny_run["run"]}
     said = [(one.get("step"), one.get("video"), one["level"], one["message"]) for one in records]
-    assert ("ingest", "fish", "info", "8 of 24 frames") not in said  # 4 frames are asked for
-    assert ("ingest", "fish", "info", "4 of 24 frames") in said  # of a Ray Data worker
-    assert ("tune", "fish", "info") in [one[:3] for one in said if "step 400/400" in one[3]]
+    assert ("ingest", "fish", "debug", "8 of 24 frames") not in said  # 4 frames are asked for
+    assert ("ingest", "fish", "debug", "4 of 24 frames") in said  # of a Ray Data worker
+    assert ("tune", "fish", "debug") in [one[:3] for one in said if "step 400/400" in one[3]]
     (failure,) = [one for one in said if one[2] == "warning" and one[0] == "ingest"]
     assert failure[1] == "damaged"
     assert "Reporting training result" not in done.stderr

@@ -1,13 +1,18 @@
-"""A tuning whose worker is killed goes on from its checkpoint and ends with the same bits."""
+"""A tuning whose worker is killed or told to stop goes on and ends with the same bits."""
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -20,10 +25,76 @@ EVERY = 10
 STEPS = 60
 
 
-def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clips: Path) -> None:
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A node's disk; its name is short, as Ray has sockets there."""
+    with tempfile.TemporaryDirectory(prefix="n", dir="/tmp") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield Path(folder)
+
+
+TUNERS = {16: "WarmProcess", 0: "RayTrainWorker"}
+"""Who tunes where ``ray.warm_videos`` is so many."""
+EACH_TUNER = pytest.mark.parametrize("warm", [0, pytest.param(16, marks=pytest.mark.soak)])
+
+
+def signal_workers(number: signal.Signals, warm: int) -> bool:
+    """Send a signal to the processes that tune; say whether there was one."""
+    found = False
+    for process in psutil.process_iter(["cmdline"]):
+        if any(TUNERS[warm] in part for part in process.info["cmdline"] or ()):
+            os.kill(process.pid, number)
+            found = True
+    return found
+
+
+@EACH_TUNER
+def test_a_worker_that_is_told_to_stop_loses_no_step(
+    tiny_run: dict[str, Any],
+    tiny_clips: Path,
+    node: Path,
+    caplog: pytest.LogCaptureFixture,
+    warm: int,
+) -> None:
+    """Its state is in the store alone: the node's disk is gone with it."""
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
-    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY}
+    # No death is forgiven: this is none.
+    tiny_run |= {"tune": {"steps": 300, "checkpoint_every": 1}}
+    tiny_run["ray"] = {"max_restarts": 0, "warm_videos": warm}
+    local = node / f"tav-checkpoints-{os.getuid()}"
+    told: list[int] = []
+
+    def tell(_: str, step: int) -> None:
+        if not told and step >= EVERY and signal_workers(signal.SIGTERM, warm):
+            told.append(step)
+
+    def lose_the_disk(_: str, step: int) -> None:
+        saved.append(step)
+        shutil.rmtree(local, ignore_errors=True)
+
+    saved: list[int] = []
+    stored = Path(tiny_run["run"]) / "checkpoints"
+    with Watch(local, tell), Watch(stored, lose_the_disk):
+        runner = Runner(run_config(tiny_run))
+        with caplog.at_level(logging.INFO, logger="components"):
+            result = runner.run(("ingest", "caption", "tune"))
+    assert told, "no worker was told, so nothing was shown"
+    assert result.failed_fraction == 0
+    assert len(saved) == 1, "uploaded once"
+    assert told[0] <= saved[0] < 300
+    assert "the worker was told to stop" in caplog.text
+    assert not list(stored.glob("*"))
+
+
+@EACH_TUNER
+def test_a_killed_worker_resumes_bit_for_bit(
+    tiny_run: dict[str, Any], tiny_clips: Path, warm: int
+) -> None:
+    video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
+    write_manifest(tiny_run, [video])
+    tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
+    tiny_run["ray"]["warm_videos"] = warm
 
     undisturbed = tiny_run | {"run": tiny_run["run"] + "-undisturbed"}
     runner = Runner(run_config(undisturbed))
@@ -33,13 +104,10 @@ def test_a_killed_worker_resumes_bit_for_bit(tiny_run: dict[str, Any], tiny_clip
     killed_at: list[int] = []
 
     def kill_tuning_worker(_: str, step: int) -> None:
-        if not killed_at and step >= 2 * EVERY:
-            for process in psutil.process_iter(["cmdline"]):
-                if any("RayTrainWorker" in part for part in process.info["cmdline"] or ()):
-                    os.kill(process.pid, signal.SIGKILL)
-                    killed_at.append(step)
+        if not killed_at and step >= 2 * EVERY and signal_workers(signal.SIGKILL, warm):
+            killed_at.append(step)
 
-    with Watch(tiny_run["run"], kill_tuning_worker) as watch:
+    with Watch(Path(tiny_run["run"]) / "checkpoints", kill_tuning_worker) as watch:
         runner = Runner(run_config(tiny_run))
         result = runner.run()
 

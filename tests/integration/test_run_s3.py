@@ -18,8 +18,8 @@ import yaml
 from PIL import Image
 
 from benchmarks.chaos.plain import PlainRunner
+from components.run.clips import clip_reference
 from components.run.current import State
-from components.run.plan import clip_reference
 from components.run.runner import Runner
 from components.steps.ingest import load_mask
 from components.storage.open import open_store

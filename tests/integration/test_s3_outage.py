@@ -70,7 +70,7 @@ def run_on_s3(
                 "control": {
                     "nets": [{"kind": "controlnet", "model": str(net), "map": "canny"}],
                 },
-                "tune": {"steps": 2, "checkpoint_every": 1},
+                "tune": {"steps": 2, "checkpoint_every": 1, "checkpoint_upload_seconds": 0},
                 "invert": {"steps": 2},
                 "sample": {"steps": 2},
                 "score": {"model": str(tiny_models / "clip")},

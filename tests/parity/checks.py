@@ -9,7 +9,7 @@ from tav_model.invert import invert
 from tav_model.load import BaseModel
 from tav_model.sample import denoise
 from tav_model.text import encode_prompts
-from tav_model.tune import Trainer
+from tav_model.trainer import Trainer
 from tav_model.unet import ClipUNet, tuned_parameters
 from tav_model.vae import decode_video, encode_moments
 from tests.parity.golden import Golden

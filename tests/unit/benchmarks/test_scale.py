@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.scale import plot, summary, table
 from benchmarks.scale_run import Shape, compute, noted, scan
+from components.run.portions import PORTION
 from components.run.record import load_run
 from components.storage.schemas import SCHEMAS
 from components.storage.tables import read_commits
@@ -15,7 +16,12 @@ from components.storage.tables import read_commits
 SHAPE = Shape(rows=12, edits=2, items_per_task=5, ray=False)
 
 
-def test_a_run_in_pieces_is_the_whole_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("portion", [PORTION, 5], ids=["whole", "in portions"])
+def test_a_run_in_pieces_is_the_whole_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portion: int
+) -> None:
+    monkeypatch.setattr("components.run.portions.PORTION", portion)
+    monkeypatch.setattr("benchmarks.scale_run.WINDOW", portion)
     first = compute(tmp_path, SHAPE, ("ingest", "caption"))
     assert first["left"] > 0
     with pytest.raises(RuntimeError, match="compute them first"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+from functools import partial
 
 import pytest
 
 from components.config import RunConfig, parse
-from components.log import VideoLog, setup_logging
+from components.log import VideoLog, is_verbose, setup_logging, setup_worker_logging
 
 LOGGER = logging.getLogger("components.a_test")
 
@@ -60,9 +61,10 @@ def test_json_holds_exceptions(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_details_on_request(capsys: pytest.CaptureFixture[str]) -> None:
-    setup_logging()
-    LOGGER.debug("a detail")
-    assert not last_line(capsys)
-    setup_logging(verbose=True)
-    LOGGER.debug("a detail")
-    assert last_line(capsys).endswith("DEBUG a detail")
+    for verbose in (False, True):
+        setup_logging(verbose=verbose)
+        assert is_verbose() == verbose
+        for setup in (setup_logging, partial(setup_worker_logging, config("text"))):
+            setup(verbose=verbose)
+            LOGGER.debug("a detail")
+            assert last_line(capsys).endswith("DEBUG a detail") == verbose

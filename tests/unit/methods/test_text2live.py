@@ -212,6 +212,9 @@ class Kept:
         if self.dies == 0:
             raise KilledError
 
+    def due(self) -> bool:
+        return False
+
 
 def desk_of(folder: Path, checkpoint: Kept | None = None, told: list[int] | None = None) -> Desk:
     folder.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ from benchmarks.sizes import SIZES, Sizes, random_base
 from tav_model import attention
 from tav_model.config import AttentionMode, ModelConfig, TunedSet
 from tav_model.cost import UNetCost, unet_cost
-from tav_model.cost_control import controlnet_cost
+from tav_model.cost_control import adapter_cost, controlnet_cost
 from tav_model.cost_vae import vae_cost
 from tav_model.cost_walk import ClipSize
 from tav_model.load import BaseModel
@@ -139,6 +139,22 @@ def test_a_controlnets_flops_and_parameters(*, linear: bool) -> None:
     assert counter.get_total_flops() == cost.forward
     assert sum(one.numel() for one in skips) == cost.given
     assert middle.numel() < cost.working
+
+
+@pytest.mark.parametrize("kind", ["full_adapter", "light_adapter"])
+def test_a_t2i_adapter_is_counted_as_it_computes(kind: str) -> None:
+    from diffusers import T2IAdapter
+
+    net = T2IAdapter(
+        in_channels=3, channels=[8, 16, 16], num_res_blocks=2, downscale_factor=8, adapter_type=kind
+    )
+    cost = adapter_cost(net.config, ClipSize(frames=3, height=9, width=16), factor=8)
+    assert sum(p.numel() for p in net.parameters()) == cost.parameters
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        features = net(torch.randn(3, 3, 72, 128))
+    assert counter.get_total_flops() == cost.forward
+    assert sum(one.numel() for one in features) == cost.given
+    assert max(one.numel() for one in features) < cost.working
 
 
 @pytest.mark.parametrize("tuned", ["paper", "attention", "all"])

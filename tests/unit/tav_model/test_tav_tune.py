@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from tav_model.errors import CheckpointError, NonFiniteLossError, PromptError
 from tav_model.frames import to_model_range
 from tav_model.load import BaseModel, load_base
 from tav_model.state import TuneState
-from tav_model.tune import Trainer, TuneResult, tune
+from tav_model.trainer import Trainer
+from tav_model.tune import TunedClip, TuneResult, tune
 from tav_model.vae import encode_moments
 
 Frames = NDArray[np.uint8]
@@ -124,3 +126,26 @@ def test_bad_prompts_and_states(base: BaseModel, frames: Frames, tmp_path: Path)
     path.write_bytes(path.read_bytes()[:-4])
     with pytest.raises(CheckpointError, match="cannot read checkpoint state"):
         tune(base, frames, PROMPT, CONFIG, seed=7, resume=path)
+
+
+def test_several_clips_are_drawn_from_step_by_step_and_resumed_to_the_bit(
+    base: BaseModel, frames: Frames
+) -> None:
+    other = TunedClip(clip=frames[:2, :, ::-1].copy(), prompt="a blue star")
+    config = TuneConfig(steps=6, checkpoint_every=3)
+    states: list[TuneState] = []
+    seen: list[int] = []
+
+    def look(_: object, args: tuple[Any, ...]) -> None:
+        seen.append(args[0].shape[2])
+
+    hook = base.unet.register_forward_pre_hook(look)
+    whole = tune(base, frames, PROMPT, config, seed=3, others=[other], on_checkpoint=states.append)
+    hook.remove()
+    assert len(seen) == 6
+    assert set(seen) == {len(frames), 2}, "each step is on one clip, and both have theirs"
+    resumed = tune(base, frames, PROMPT, config, seed=3, others=[other], resume=states[0])
+    assert resumed.losses == whole.losses
+    assert all(torch.equal(resumed.adapter[n], whole.adapter[n]) for n in whole.adapter)
+    with pytest.raises(CheckpointError, match="prompt is"):
+        tune(base, frames, PROMPT, config, seed=3, resume=states[0])

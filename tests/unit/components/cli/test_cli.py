@@ -123,12 +123,12 @@ def test_status_tells_when_the_last_row_was_committed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = LocalStore(tmp_path)
-    status = Status(dict.fromkeys(("ingest", "tune"), StepStatus(3, 1, 0)), 0.0)
+    status = Status(dict.fromkeys(("ingest", "tune"), StepStatus(3, 1, 0)), 0)
     everything = Status(
         dict.fromkeys(
             ("ingest", "caption", "control", "tune", "sample", "score"), StepStatus(3, 1, 0)
         ),
-        0.0,
+        0,
     )
     print_status(status, run_pace(store, everything))
     assert "last row" not in capsys.readouterr().out

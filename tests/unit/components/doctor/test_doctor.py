@@ -19,7 +19,9 @@ from transformers import CLIPTextModel
 
 from components.cli.main import main
 from components.config import JudgeConfig, RunConfig
+from components.config.control import DepthConfig, MaskConfig
 from components.doctor.clips import TrialSource, chosen_clip
+from components.doctor.controls import controls
 from components.doctor.finding import Finding
 from components.doctor.machine import attention, devices, disks, dtype
 from components.doctor.meaning import meaning
@@ -27,10 +29,13 @@ from components.doctor.models import base, judges, resolved
 from components.doctor.place import place
 from components.doctor.trial import TrialClip, drawn_clip, trial
 from components.errors import UserError
+from components.manifest.edits import VideoEntry
+from components.manifest.load import Manifest
 from components.records.revisions import resolve_revision
 from components.storage import s3_client
-from tav_model.config import ModelConfig
+from tav_model.config import ControlConfig, ModelConfig
 from tav_model.load import BaseModel, load_base
+from tests.random_controls import build_adapter, build_controlnet, build_sam2
 from tests.runs import run_config, tiny_document
 from tests.s3_answers import Answers, Request, s3_answers
 from tests.unit.components.storage.test_s3_client import clean
@@ -293,3 +298,35 @@ def test_the_command_finds_the_tiny_world_sound_and_random_weights_not(
     assert "clip fish comes back with" in output
     assert "all is well" in output
     assert not Path(document["run"]).exists()
+
+
+def test_nets_and_makers_of_maps_are_tried(
+    config: RunConfig, tiny_models: Path, tmp_path: Path
+) -> None:
+    base = load_base(ModelConfig(base=str(tiny_models / "base")))
+    adapter = build_adapter(tmp_path / "adapter", tiny_models / "base", seed=1)
+    good = ControlConfig(kind="t2i_adapter", model=str(adapter), map="canny")
+    whole = build_controlnet(tmp_path / "net", tiny_models / "base", seed=2)
+    fitting = ControlConfig(kind="controlnet", model=str(whole), map="mask")
+    torn = shutil.copytree(whole, tmp_path / "torn")
+    (torn / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
+    damaged = dataclasses.replace(fitting, model=str(torn), map="depth")
+    section = dataclasses.replace(
+        config.control,
+        nets=(good, fitting, damaged),
+        mask=MaskConfig(model=str(build_sam2(tmp_path / "sam2"))),
+        depth=DepthConfig(model=str(tmp_path / "gone")),
+    )
+    asked = dataclasses.replace(config, control=section)
+    entry = VideoEntry(video_id="v", uri="/v.mp4", prompt="a fish")
+    manifest = Manifest(name="m", videos=(entry,))
+    frames = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3)).astype(np.uint8)
+    found = {one.check: one for one in controls(base, asked, frames, manifest, {})}
+    assert {check: one.level for check, one in found.items()} == {
+        f"net {adapter}": "ok",
+        f"net {whole}": "ok",
+        f"net {torn}": "fail",
+        "maps: mask": "ok",
+        "maps: depth": "fail",
+    }
+    assert found[f"net {adapter}"].found == "t2i_adapter, loads and fits the base"

@@ -94,6 +94,10 @@ def test_checkpointing_trades_memory_for_flops() -> None:
 def test_storage() -> None:
     cost = paper()
     assert cost.adapter_bytes() == pytest.approx(297e6, rel=0.005)
+    for encoding, megabytes in (("fp16", 148.8), ("low_rank", 9.8), ("sign", 9.7), ("int4", 39.6)):
+        config = run_config(video={"num_frames": 32}, adapter={"encoding": encoding})
+        stored = VideoCost(config, SD14, config.video).adapter_bytes()
+        assert stored == pytest.approx(megabytes * 1e6, rel=0.03), encoding
     # 1 MB of latents and 1 MB of preview beside the adapter.
     assert cost.video_bytes() == pytest.approx(297e6 + 1.05e6 + 1.05e6, rel=0.005)
 

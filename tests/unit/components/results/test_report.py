@@ -15,6 +15,7 @@ from components.results.scored import Selection
 from components.storage.local import LocalStore
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
+from eval.report import render
 from tests.finished_run import (
     AT,
     drawn_clip,
@@ -108,6 +109,45 @@ def test_a_second_report_copies_nothing_and_drops_what_is_not_shown(store: Local
     assert {name: before[name] for name in after if name != mine.name} == {
         name: stamp for name, stamp in after.items() if name != mine.name
     }
+
+
+def test_of_many_edits_the_newest_are_shown_and_a_table_has_every_one(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edits = write_run(store)
+    prompt, later = "<b>a new</b> car", AT + LATER_BY
+    write_edit(store, "car", "newest", prompt, drawn_clip(0.9), created_at=later)
+    monkeypatch.setattr("components.results.report.SHOWN", 1)
+    monkeypatch.setattr("components.results.report.PAGE_SIZE", 2)
+    data = collect(store, failures=read_table(store, "failures") * 2)
+    page = Path(write_report(store, data)).read_text(encoding="utf-8")
+    whole = render(data, {}, now=AT)
+    count = len(edits) + 1
+    assert f"The 1 newest of {count} edits" in page
+    assert "The 1 newest of 2; <code>tav failures</code>" in page
+    assert page.count('<article class="card"') == 1
+    assert 'id="edit-0"' in page
+    assert 'aria-label="car/newest"' in page
+    means = re.compile(r'<table class="means">.*?</table>', re.DOTALL)
+    assert means.findall(page) == means.findall(whole), "means are over all edits"
+    media = list(Path(store.root, "report/media").iterdir())
+    assert len(media) == 2, "the source and the edit that are shown"
+
+    pages = sorted(Path(store.root, "report/edits").iterdir())
+    assert [file.name for file in pages] == [f"{n:04}.html" for n in range(1, -(-count // 2) + 1)]
+    assert all(f'href="edits/{file.name}"' in page for file in pages)
+    listed = "".join(file.read_text(encoding="utf-8") for file in pages)
+    assert all(f"<bdi>{row.edit_id}</bdi>" in listed for row in data.rows)
+    assert listed.count("<tr>") == count + len(pages)
+    assert "&lt;b&gt;a new&lt;/b&gt; car" in listed
+    assert "<b>" not in listed
+    assert "script" not in listed
+    assert 'href="0002.html"' in pages[0].read_text(encoding="utf-8")
+
+    monkeypatch.setattr("components.results.report.SHOWN", count)
+    again = Path(write_report(store, collect(store))).read_text(encoding="utf-8")
+    assert "newest of" not in again
+    assert not list(Path(store.root, "report/edits").iterdir()), "what was a page is none any more"
 
 
 @pytest.mark.parametrize("harm", ["remove", "change"])

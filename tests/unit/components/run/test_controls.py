@@ -18,16 +18,18 @@ from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
 from components.controls.keeping import read_maps_file
 from components.errors import UserError
+from components.plan.devices import find_device
 from components.results.report import collect
+from components.run.costs import VariantCosts, VariantWork
 from components.run.current import State
-from components.run.estimate import plan_run
+from components.run.estimate import RunPlan, plan_run
 from components.run.record import load_run
 from components.run.runner import RunResult
 from components.run.status import run_status
 from components.storage.garbage import remove, survey, withdraw
 from components.storage.tables import read_table
 from components.video.io import probe
-from tests.random_controls import build_adapter, build_controlnet
+from tests.random_controls import build_adapter, build_controlnet, build_sam2
 from tests.runs import counts, tiny_document, write_manifest
 from tests.whole_run import NOW, paths
 
@@ -308,3 +310,33 @@ def test_nets_of_the_manifest_are_held_to_what_those_of_the_run_are(a_run: Run) 
         a_run.own["fish"] = {"control": own}
         with pytest.raises(UserError, match=words):
             a_run()
+
+
+def test_a_plan_counts_every_net_and_what_makes_maps(a_run: Run, tmp_path: Path) -> None:
+    def planned() -> RunPlan:
+        return plan_run(a_run.runner().state())
+
+    def bytes_of(step: str) -> float:
+        return planned().steps[step].peak_bytes or 0.0
+
+    bare = bytes_of("sample")
+    weights = (a_run.nets["t2i_adapter"] / "diffusion_pytorch_model.safetensors").stat().st_size
+    a_run.own["fish"] = {"control": {"nets": [a_run.net(kind="t2i_adapter")]}}
+    alone = bytes_of("sample")
+    assert alone > bare + 0.9 * weights, "one video's own net counts"
+    a_run.own["fish"] = {"control": {"nets": [a_run.net(), a_run.net(kind="t2i_adapter")]}}
+    assert bytes_of("sample") > alone
+    assert planned().steps["control"].peak_bytes is None, "no model makes edges"
+
+    sam2 = build_sam2(tmp_path / "sam2")
+    a_run.own = {}
+    a_run.document["control"] = {"mask": {"model": str(sam2)}}
+    a_run.document["sample"]["keep_outside"] = "sam2"
+    plan = planned()
+    assert plan.steps["control"].todo == 2
+    side, frames = 128, 4
+    least = (sam2 / "model.safetensors").stat().st_size * 0.9 + 3 * 4 * frames * side**2
+    assert (plan.steps["control"].peak_bytes or 0) > least
+    state = a_run.runner().state()
+    costs = VariantCosts(VariantWork(state.first), find_device(state.config, None), None)
+    assert any("maps of kind 'mask' of 4 frames take" in one for one in costs.problems(1e6))

@@ -35,7 +35,7 @@ def test_the_documented_example_runs(
     runner = PlainRunner(run_config(document, "test"))
     result = runner.run()
     assert result.failed_fraction == 0, read_table(runner.store, "failures")
-    assert counts(result) == {"ingest": 1, "control": 2, "tune": 1, "sample": 6, "score": 6}
+    assert counts(result) == {"ingest": 1, "control": 2, "tune": 1, "sample": 8, "score": 8}
     state = runner.state()
     edits = {name: view.edits for name, view in state.views.items()}
     digests = {row["edit_key"]: row["sha256"] for row in read_table(state.store, "edits")}
@@ -43,6 +43,7 @@ def test_the_documented_example_runs(
         plain = digests[row["edit_key"]]
         assert plain == digests[edits["canny"][edit]["edit_key"]], "untrained, it changes nothing"
         assert plain != digests[edits["soft"][edit]["edit_key"]]
+        assert row["edit_key"] != edits["kept"][edit]["edit_key"]
     write_report(state.store, collect(state.store, state.selection()))
     page = Path(document["run"], INDEX).read_text("utf-8")
     assert page.count('aria-label="Control map: ') == 4, "two maps for each of two edits"

@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
+from components.run.status import run_status
+from components.storage.garbage import survey
 from components.storage.tables import read_table
 from components.video.io import write_png_frames
+from tests.random_controls import build_sam2
 from tests.runs import counts, tiny_document, write_manifest
 
 
@@ -59,3 +63,50 @@ def test_another_mask_makes_the_kept_edits_anew_and_no_others(
     write_png_frames(tmp_path / "mask", masks)
     done, _ = run(document)
     assert {step: done.get(step, 0) for step in ("tune", "sample")} == {"tune": 0, "sample": 1}
+
+
+def test_attention_to_the_edits_words_needs_no_mask_but_words(document: dict[str, Any]) -> None:
+    document["video"] |= {"width": 128, "height": 128}  # smaller ones are a neighbourhood whole
+    run(document)
+    kept = {"sample": {"keep_outside": "attention", "mask_threshold": 0.99}}
+    document["variants"] = {"full": {}, "kept": kept}
+    manifest = yaml.safe_load(Path(document["manifest"]).read_text())["videos"]
+    manifest[1]["edits"] = [*manifest[1]["edits"], {"id": "less", "prompt": "fish"}]
+    write_manifest(document, manifest)
+    done, runner = run(document)
+    # The new edit of both variants, and the former ones of one.
+    assert {step: done.get(step, 0) for step in ("tune", "sample")} == {"tune": 0, "sample": 4}
+    (failure,) = read_table(runner.store, "failures")
+    assert failure["edit_id"] == "bare/less"
+    assert "'fish' has 0 words that the source's prompt 'a fish' has not" in failure["message"]
+    rows = read_table(runner.store, "edits")
+    cartoons = [row for row in rows if row["edit_id"] == "bare/cartoon"]
+    assert len({row["edit_key"] for row in cartoons}) == len({r["sha256"] for r in cartoons}) == 2
+    kept["sample"]["mask_threshold"] = 0.5
+    done, _ = run(document)
+    assert {step: done.get(step, 0) for step in ("tune", "sample")} == {"tune": 0, "sample": 3}
+
+
+def test_masks_by_sam2_are_made_once_and_named_by_edits(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    run(document)
+    sam2 = {"mask": {"model": str(build_sam2(tmp_path / "sam2")), "point": [0.5, 0.5]}}
+    kept = {"sample": {"keep_outside": "sam2"}, "control": sam2}
+    more = kept | {"sample": {"keep_outside": "sam2", "guidance_scale": 3.0}}
+    document["variants"] = {"full": {}, "kept": kept, "more": more}
+    done, runner = run(document)
+    steps = ("control", "tune", "sample")
+    assert {step: done.get(step, 0) for step in steps} == {"control": 2, "tune": 0, "sample": 4}
+    assert not read_table(runner.store, "failures")
+    maps = {row["video_id"]: row for row in read_table(runner.store, "controls")}
+    rows = [row for row in read_table(runner.store, "edits") if row["control_keys"]]
+    assert {row["video_id"] for row in rows} == {"fish", "bare"}
+    assert all(row["control_keys"] == [maps[row["video_id"]]["control_key"]] for row in rows)
+    # Another point is another mask, and nothing is tuned for it.
+    sam2["mask"]["point"] = [0.1, 0.1]
+    done, runner = run(document)
+    assert {step: done.get(step, 0) for step in steps} == {"control": 2, "tune": 0, "sample": 4}
+    status = run_status(runner.state()).steps
+    assert (status["control"].total, status["control"].done) == (2, 2)
+    assert not survey(runner.store).dangling

@@ -18,7 +18,7 @@ STEPS = ("ingest", "caption", "control", "tune", "sample", "score")
 
 
 def measured(store: LocalStore, step: str = "sample", left: int = 0) -> Pace:
-    status = Status({name: StepStatus(left, 0, 0) for name in STEPS}, 0.0)
+    status = Status({name: StepStatus(left, 0, 0) for name in STEPS}, 0)
     return run_pace(store, status)[step]
 
 

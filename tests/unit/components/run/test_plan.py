@@ -212,7 +212,7 @@ def test_latents_are_read_back_in_their_shape(a_run: Run) -> None:
     a_run.commit("latents", adapter_key="a", inversion="i", **latents_columns(latents))
     (part,) = [info.path for info in a_run.store.list("tables/latents")]
     assert np.array_equal(
-        LatentsReader(a_run.store).read(part, "a", "i"), latents.astype(np.float16)
+        LatentsReader(a_run.store).read(part, "v", "a", "i"), latents.astype(np.float16)
     )
 
 

@@ -78,6 +78,41 @@ def test_an_adapter_serves_all_variants_that_differ_in_inversion_and_sampling(
     assert len(read_table(state.store, "artefacts")) == 1
 
 
+def test_an_encoding_is_made_of_the_exact_adapter_without_tuning_again(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document["variants"] = {"exact": {}}
+    run(document)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("tuned again")
+
+    monkeypatch.setattr("tav_model.tune.tune", refuse)
+    document["variants"]["sign"] = {"adapter": {"encoding": "sign"}}
+    result, state = run(document)
+    assert counts(result) == {"tune": 1, "sample": 1, "score": 1}
+    exact, sign = read_table(state.store, "adapters")
+    assert (exact["encoding"], exact["decoded_sha256"]) == ("fp32", None)
+    assert sign["encoding"] == "sign"
+    assert len(sign["decoded_sha256"]) == 64
+    assert sign["nbytes"] < exact["nbytes"] / 2  # of matrices this small the scales are much
+    assert counts(run(document)[0]) == {}
+
+
+def test_an_encoding_tuned_at_once_is_what_is_encoded_later(document: dict[str, Any]) -> None:
+    """Its tuning has the same draws, and what is sampled is what is stored."""
+    document["variants"] = {"sign": {"adapter": {"encoding": "sign"}}}
+    _, state = run(document)
+    (at_once,) = read_table(state.store, "adapters")
+    document |= {"run": f"{document['run']}-later", "variants": {"exact": {}}}
+    run(document)
+    document["variants"]["sign"] = {"adapter": {"encoding": "sign"}}
+    _, state = run(document)
+    later = read_table(state.store, "adapters")[-1]
+    for name in ("adapter_key", "decoded_sha256", "sha256"):
+        assert later[name] == at_once[name], name
+
+
 def test_a_lost_artefact_is_found_withdrawn_and_prepared_anew(document: dict[str, Any]) -> None:
     own = {"inversion_steps": 2, "steps": 2}
     document |= {"method": "frame_by_frame", "frame_by_frame": own}

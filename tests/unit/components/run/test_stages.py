@@ -24,7 +24,7 @@ from methods.text2live import Text2Live
 from methods.text2live_config import AtlasConfig, Text2LiveConfig
 from methods.tune_a_video import TuneAVideo
 from methods.wan_vace import WanVACE
-from tav_model.config import InvertConfig, ModelConfig, SampleConfig, TuneConfig
+from tav_model.config import AdapterConfig, InvertConfig, ModelConfig, SampleConfig, TuneConfig
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Keys:
         own = changes.pop("own", kind.Config())
         model = ModelConfig(base="x")
         config = RunConfig(run="r", manifest="m", model=model, method=name, **changes)
-        sections = {one: getattr(config, one) for one in ("tune", "invert", "sample")}
+        sections = {one: getattr(config, one) for one in ("tune", "adapter", "invert", "sample")}
         settings = Settings(own=own, model=model, revisions=models or {}, **sections)
         method = kind(settings)
         self._keys = StageKeys(method, config, base, "")
@@ -193,6 +193,34 @@ def test_an_adapter_of_other_settings_is_another(kind: type[Method], name: str) 
         {"seed": 7},
     ]
     assert all(usual.isdisjoint(Keys(kind, name, **change).all) for change in changes)
+
+
+@ON_A_TUNED_MODEL
+def test_an_encoding_is_in_all_keys_and_in_no_seed(kind: type[Method], name: str) -> None:
+    for method, its_name in ((kind, name), (TuneAVideo, "tune_a_video")):
+        exact = Keys(method, its_name)
+        assert exact.stages[0].seed_key == exact.stages[0].key
+        encoded = [
+            Keys(method, its_name, adapter=AdapterConfig(**form))
+            for form in (
+                {"encoding": "sign"},
+                {"encoding": "low_rank"},
+                {"encoding": "low_rank", "rank": 8},
+            )
+        ]
+        for one in encoded:
+            assert one.all.isdisjoint(exact.all)
+            assert one.stages[0].seed_key == exact.stages[0].key
+        assert (
+            len({one.stages[0].key for one in encoded}) == len({one.edit for one in encoded}) == 3
+        )
+
+
+def test_what_is_not_tuned_has_no_encoding() -> None:
+    none = TuneConfig(steps=0)
+    sign = AdapterConfig(encoding="sign")
+    plain = Keys(TuneAVideo, "tune_a_video", tune=none)
+    assert Keys(TuneAVideo, "tune_a_video", tune=none, adapter=sign).all == plain.all
 
 
 def test_on_the_image_model_tuning_does_not_matter() -> None:

@@ -15,6 +15,7 @@ from ray.train.v2.api.exceptions import ControllerError
 
 from components.errors import SourceError, TransientError, UserError
 from components.steps.losses import is_loss, is_worker_death, refusal
+from components.steps.notice import Preempted
 
 DEATH = exceptions.RayActorError(error_msg="its worker process has died: connection error")
 NODE_DEATH = exceptions.RayActorError(error_msg="The actor died because its node has died.")
@@ -36,6 +37,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
     [
         (DEATH, True, True),
         (of_worker(DEATH), True, True),
+        (of_worker(UserExceptionWithTraceback(Preempted("told"), "trace")), True, False),
         (of_worker(WorkerHealthCheckFailedError("ping", DEATH)), True, True),
         (of_worker(exceptions.OutOfMemoryError("95% used")), True, True),
         (of_worker(WorkerHealthCheckFailedError("ping", NODE_DEATH)), True, False),

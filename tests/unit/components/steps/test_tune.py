@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from components.config import RunConfig, VideoConfig, parse
-from components.run.plan import clip_reference
+from components.run.clips import clip_reference
 from components.steps.ingest import IngestItem, IngestWorker
 from components.steps.preparation import PrepareItem
 from components.steps.prepare import PrepareWorker

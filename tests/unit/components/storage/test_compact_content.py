@@ -82,13 +82,25 @@ def test_latents_are_found_wherever_compaction_put_them(store: LocalStore) -> No
     }
     for name, latents in wanted.items():
         for part in (paths[name], planned[name]):
-            found = LatentsReader(store).read(part, name, "i")
+            found = LatentsReader(store).read(part, name, name, "i")
             assert found.dtype == np.float16
             assert np.array_equal(found, latents)
     with pytest.raises(TransientError, match="is gone: run again to invert anew"):
-        LatentsReader(store).read(paths["a"], "a", "another")
+        LatentsReader(store).read(paths["a"], "a", "a", "another")
     with pytest.raises(TransientError, match="holds no latents of a another"):
-        LatentsReader(store).read(planned["a"], "a", "another")
+        LatentsReader(store).read(planned["a"], "a", "a", "another")
+
+
+def test_latents_of_clips_that_share_an_adapter_are_told_apart(store: LocalStore) -> None:
+    wanted = {name: np.full((1, 2, 3, 4), number, np.float16) for number, name in enumerate("ab")}
+    keys = {"adapter_key": "both", "inversion": "i"}
+    rows = [
+        make_row("latents", video_id=name, **keys, **latents_columns(one))
+        for name, one in wanted.items()
+    ]
+    part = append_rows(store, "latents", rows)
+    for name, one in wanted.items():
+        assert np.array_equal(LatentsReader(store).read(part, name, "both", "i"), one)
 
 
 def test_a_ledger_tells_no_row_twice(store: LocalStore) -> None:

@@ -20,7 +20,8 @@ from components.storage import patience, s3_client
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.video.limits import DEFAULT_LIMITS
-from components.video.sources import fetch_source, stat_source, stat_sources
+from components.video.sources import SourceInfo, fetch_source, stat_source
+from components.video.versions import LEAST, stat_sources
 from components.video.videos_below import list_videos
 from tests.s3_answers import Answers, Request, s3_answers
 
@@ -292,6 +293,25 @@ def test_a_bucket_of_which_no_source_may_be_read_stops_the_run(server: Answers) 
     for uris in (["s3://bucket/1.mp4", "s3://bucket/2.mp4"], ["s3://bucket/1.mp4"]):
         with pytest.raises(RefusedError, match=message):
             stat_sources(uris, DEFAULT_LIMITS)
+
+
+def test_a_bucket_that_may_be_read_and_not_listed_is_asked_source_by_source(
+    server: Answers, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.refuse = lambda request: (403, "AccessDenied") if "list-type" in request.path else None
+    uris = [f"s3://bucket/{number}.mp4" for number in range(LEAST)]
+    with caplog.at_level("INFO", "components.video.versions"):
+        answers = stat_sources(uris, DEFAULT_LIMITS)
+    assert all(isinstance(answer, SourceInfo) for answer in answers)
+    assert sum(request.method == "HEAD" for request in server.seen) == LEAST
+    assert "s3://bucket/ cannot be listed" in caplog.text
+
+
+def test_a_bucket_that_may_be_listed_and_not_read_stops_the_run(server: Answers) -> None:
+    server.refuse = lambda request: None if "list-type" in request.path else (403, "AccessDenied")
+    uris = [f"s3://bucket/{number}.mp4" for number in range(LEAST)]
+    with pytest.raises(RefusedError, match="none of the sources in s3://bucket can be read"):
+        stat_sources(uris, DEFAULT_LIMITS)
 
 
 def no_keys(patch: pytest.MonkeyPatch, folder: Path) -> None:
