@@ -93,14 +93,13 @@ def export(
 
 
 def _export_table(run_uri: str, variants: tuple[str, ...], target: str) -> None:
+    from components.results.export import ScoreRows
     from components.results.export import export as write
-    from components.results.export import score_table
     from components.run.record import load_run
 
     state = load_run(run_uri, variants)
-    rows = score_table(state.store, state.selection())
-    write(rows, target)
-    click.echo(f"{len(rows)} row(s) written to {target}")
+    count = write(ScoreRows(state.store, state.selection()), target)
+    click.echo(f"{count} row(s) written to {target}")
 
 
 def _tell(what: str, lines: Iterable[str]) -> None:

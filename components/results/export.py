@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import functools
 import html
 import io
+import itertools
 import json
 import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from components.errors import TransientError, UserError
-from components.results.scored import Selection, Variants, scored_edits
+from components.results.scored import ScoredEdits, Selection, Variants
 from components.storage.address import parse_uri
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import Row
 from eval.protocols.registry import shown
 
-_Written = TypeVar("_Written")
+_Writer = TypeVar("_Writer")
 
 _FROM_SCORE = ("protocol", "score_model", "score_revision")
 _FIRST = (
@@ -41,6 +44,8 @@ _READABLE = ("category", "prompt", "protocol")
 _NUMBERS = ("seconds", "fps")
 _WHOLE_NUMBERS = ("seed", "num_frames")
 _TIMES = ("created_at",)
+_GROUP = 10_000
+"""Rows of a row group of Parquet."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -54,14 +59,23 @@ def score_table(store: Store, chosen: Selection | Variants | None = None) -> lis
         store: The run's store.
         chosen: What counts, of a run without variants or of each variant; none means every row.
     """
-    unscored: Row = {**dict.fromkeys(_FROM_SCORE), "values": {}, "reasons": {}}
-    rows = []
-    for one in scored_edits(store, Selection() if chosen is None else chosen):
-        made = one.edit | {"variant": one.variant, "method": one.method}
-        for score in one.scores or [unscored]:
-            joined = made | {name: score[name] for name in unscored}
-            rows.append({name: joined[name] for name in (*_FIRST, "values", *_LAST)})
-    return rows
+    return list(ScoreRows(store, chosen))
+
+
+class ScoreRows:
+    """The rows of ``score_table``, made anew each time they are gone through."""
+
+    def __init__(self, store: Store, chosen: Selection | Variants | None = None) -> None:
+        """See ``score_table``."""
+        self._edits = ScoredEdits(store, Selection() if chosen is None else chosen)
+
+    def __iter__(self) -> Iterator[Row]:
+        unscored: Row = {**dict.fromkeys(_FROM_SCORE), "values": {}, "reasons": {}}
+        for one in self._edits:
+            made = one.edit | {"variant": one.variant, "method": one.method}
+            for score in one.scores or [unscored]:
+                joined = made | {name: score[name] for name in unscored}
+                yield {name: joined[name] for name in (*_FIRST, "values", *_LAST)}
 
 
 def measures(rows: Iterable[Row]) -> tuple[str, ...]:
@@ -90,23 +104,49 @@ def _flat(row: Row) -> Row:
     return {**row["values"], **row, "reasons": reasons}
 
 
-def export(rows: Sequence[Row], target: str) -> None:
-    """Write a table; the suffix says how. The file appears whole or not at all.
+def export(rows: Iterable[Row], target: str) -> int:
+    """Write a table, row by row; the suffix says how. The file appears whole or not at all.
 
     Args:
-        rows: From ``score_table``.
+        rows: From ``score_table`` or a ``ScoreRows``; they are gone through more than once.
         target: A local path or ``s3://bucket/key`` that ends in .parquet, .csv, .jsonl or .md.
+
+    Returns:
+        How many rows there are.
 
     Raises:
         UserError: another suffix or scheme, or the target cannot be written.
     """
     writers = {".parquet": _parquet, ".csv": _csv, ".jsonl": _jsonl, ".md": _markdown}
-    write_whole(target, chosen_writer(writers, target, "scores")(rows))
+    write = chosen_writer(writers, target, "scores")
+    count = itertools.count()
+    table = _Table(
+        columns(rows),
+        any(row["variant"] for row in rows),
+        (_flat(row) for row, _ in zip(rows, count, strict=False)),
+    )
+    write_whole(target, functools.partial(write, table))
+    return next(count)
 
 
-def chosen_writer(
-    writers: Mapping[str, Callable[[_Written], bytes]], target: str, what: str
-) -> Callable[[_Written], bytes]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What is written."""
+
+    names: Sequence[str]
+    """Of its columns."""
+    several: bool
+    """Whether the run has variants."""
+    rows: Iterator[Row]
+    """As ``_flat`` makes them."""
+
+    @property
+    def measures(self) -> list[str]:
+        """The columns that are numbers of a protocol."""
+        return [name for name in self.names if name not in {*_FIRST, *_LAST}]
+
+
+def chosen_writer(writers: Mapping[str, _Writer], target: str, what: str) -> _Writer:
     """What makes a file of that name: the suffix says how.
 
     Args:
@@ -131,29 +171,27 @@ def number(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.2f}"
 
 
-def _parquet(rows: Sequence[Row]) -> bytes:
+def _parquet(table: _Table, sink: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     types = {
-        **dict.fromkeys((*measures(rows), *_NUMBERS), pa.float64()),
+        **dict.fromkeys((*table.measures, *_NUMBERS), pa.float64()),
         **dict.fromkeys(_WHOLE_NUMBERS, pa.int64()),
         **dict.fromkeys(_TIMES, pa.timestamp("us", tz="UTC")),
     }
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in columns(rows)])
-    table = pa.Table.from_pylist([_flat(row) for row in rows], schema=schema)
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in table.names])
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while some := list(itertools.islice(table.rows, _GROUP)):
+            writer.write_table(pa.Table.from_pylist(some, schema=schema))
 
 
-def _csv(rows: Sequence[Row]) -> bytes:
-    sink = io.StringIO(newline="")
-    writer = csv.writer(sink)
-    names = columns(rows)
-    writer.writerow(names)
-    writer.writerows([csv_cell(row.get(name)) for name in names] for row in map(_flat, rows))
-    return _utf8(sink.getvalue())
+def _csv(table: _Table, sink: BinaryIO) -> None:
+    text = io.TextIOWrapper(sink, "utf-8", errors="replace", newline="")
+    writer = csv.writer(text)
+    writer.writerow(table.names)
+    writer.writerows([csv_cell(row.get(name)) for name in table.names] for row in table.rows)
+    text.detach()  # flushes, and leaves the file open
 
 
 def csv_cell(value: Any) -> Any:
@@ -164,13 +202,10 @@ def csv_cell(value: Any) -> Any:
     return value
 
 
-def _jsonl(rows: Sequence[Row]) -> bytes:
-    names = columns(rows)
-    lines = (
-        json.dumps({name: _json_value(row.get(name)) for name in names}, allow_nan=False)
-        for row in map(_flat, rows)
-    )
-    return _utf8("".join(f"{line}\n" for line in lines))
+def _jsonl(table: _Table, sink: BinaryIO) -> None:
+    for row in table.rows:
+        document = {name: _json_value(row.get(name)) for name in table.names}
+        sink.write(_utf8(json.dumps(document, allow_nan=False) + "\n"))
 
 
 def _json_value(value: Any) -> Any:
@@ -182,17 +217,18 @@ def _json_value(value: Any) -> Any:
     return value
 
 
-def _markdown(rows: Sequence[Row]) -> bytes:
-    several = any(row["variant"] for row in rows)
-    names = ("video_id", "edit_id", *(["variant"] if several else []), *_READABLE)
-    numbers = (*measures(rows), "seconds")
+def _markdown(table: _Table, sink: BinaryIO) -> None:
+    names = ("video_id", "edit_id", *(["variant"] if table.several else []), *_READABLE)
+    numbers = (*table.measures, "seconds")
     rules = [*("---" for _ in names), *("---:" for _ in numbers)]
-    cells = [
+    cells = (
         [*(markdown_cell(row[name]) for name in names), *(number(row.get(n)) for n in numbers)]
-        for row in map(_flat, rows)
-    ]
-    lines = [[*names, *numbers], rules, *cells]
-    return _utf8("".join(f"| {' | '.join(line)} |\n" for line in lines))
+        for row in table.rows
+    )
+    sink.writelines(
+        _utf8(f"| {' | '.join(line)} |\n")
+        for line in itertools.chain([[*names, *numbers], rules], cells)
+    )
 
 
 def markdown_cell(value: Any) -> str:
@@ -207,8 +243,12 @@ def _utf8(text: str) -> bytes:
     return text.encode("utf-8", errors="replace")
 
 
-def write_whole(target: str, data: bytes) -> None:
+def write_whole(target: str, content: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file or object that appears whole or not at all.
+
+    Args:
+        target: A local path, ``file://`` or ``s3://`` address.
+        content: What it holds, or what writes that into an open file.
 
     Raises:
         UserError: another scheme than a path, file:// or s3://, or it cannot be written.
@@ -217,7 +257,7 @@ def write_whole(target: str, data: bytes) -> None:
     if address.on_s3:
         folder, _, name = target.rpartition("/")
         try:
-            open_store(folder).write_bytes(name, data)
+            _upload(open_store(folder), name, content)
         except (TransientError, ValueError) as error:
             raise UserError(f"cannot export to {target!r}: {error}") from error
         return
@@ -226,8 +266,7 @@ def write_whole(target: str, data: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(prefix=".tmp-", dir=path.parent, delete=False) as handle:
             try:
-                handle.write(data)
-                handle.flush()
+                _fill(handle, content)
                 os.fsync(handle.fileno())
                 Path(handle.name).chmod(0o644)
                 Path(handle.name).replace(path)
@@ -238,3 +277,20 @@ def write_whole(target: str, data: bytes) -> None:
         raise UserError(
             f"cannot export to {target!r} ({error.strerror}): give a path that can be written"
         ) from error
+
+
+def _fill(handle: Any, content: bytes | Callable[[BinaryIO], object]) -> None:
+    if isinstance(content, bytes):
+        handle.write(content)
+    else:
+        content(handle)
+    handle.flush()
+
+
+def _upload(store: Store, name: str, content: bytes | Callable[[BinaryIO], object]) -> None:
+    if isinstance(content, bytes):
+        store.write_bytes(name, content)
+        return
+    with tempfile.NamedTemporaryFile(prefix="tav-export-") as handle:
+        _fill(handle, content)
+        store.write_file(name, Path(handle.name))

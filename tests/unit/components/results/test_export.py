@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.errors import UserError
-from components.results.export import columns, export, score_table
+from components.results.export import ScoreRows, columns, export, score_table
 from components.results.scored import Selection
 from components.storage.local import LocalStore
 from tests.finished_run import (
@@ -184,6 +184,33 @@ def test_an_unknown_suffix_lists_the_known_ones(tmp_path: Path, name: str) -> No
     with pytest.raises(UserError, match=r"one of \.parquet, \.csv, \.jsonl, \.md"):
         export([exported_row()], str(tmp_path / name))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("some", [1, 2, 3])
+def test_a_table_that_is_made_in_parts_is_the_whole_one(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, some: int
+) -> None:
+    edits = write_run(store)
+    write_score(store, edits[0], 50, 20, protocol="another_v1", score_key="s-other")
+    write_score(store, edits[3], 51, 21)  # the last one counts
+    variants = {
+        "b": Selection(edit_keys={row["edit_key"] for row in edits[2:]}),
+        "a": Selection(),
+    }
+    whole = score_table(store, variants)
+    monkeypatch.setattr("components.results.scored._SOME", some)
+    monkeypatch.setattr("components.results.export._GROUP", some)
+    assert score_table(store, variants) == whole
+    for suffix in ("csv", "jsonl", "md"):
+        count = export(ScoreRows(store, variants), str(tmp_path / f"parts.{suffix}"))
+        assert count == export(whole, str(tmp_path / f"whole.{suffix}")) == len(whole)
+        parts, one = (tmp_path / f"{name}.{suffix}" for name in ("parts", "whole"))
+        assert parts.read_bytes() == one.read_bytes()
+    export(ScoreRows(store, variants), str(tmp_path / "parts.parquet"))
+    monkeypatch.setattr("components.results.export._GROUP", len(whole))
+    export(whole, str(tmp_path / "whole.parquet"))
+    parts, one = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("parts", "whole"))
+    assert parts.equals(one)
 
 
 def test_files_appear_whole_and_replace_what_was_there(
