@@ -67,7 +67,8 @@ def collect(
         for row in read_table(store, "videos", _VIDEO_COLUMNS)
     }
     adapters = {
-        row["adapter_key"]: row for row in read_table(store, "adapters", ("seconds", "steps"))
+        row["adapter_key"]: row
+        for row in read_table(store, "adapters", ("seconds", "steps", "group_videos"))
     }
     controls = {
         (row["video_id"], row["control_key"]): row

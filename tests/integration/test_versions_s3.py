@@ -10,8 +10,8 @@ import pytest
 from components.errors import SourceError
 from components.storage import s3_client
 from components.video.limits import DEFAULT_LIMITS
-from components.video.sources import stat_source
-from components.video.versions import SourceInfo, stat_sources
+from components.video.sources import SourceInfo, stat_source
+from components.video.versions import stat_sources
 from tests.integration.s3_server import S3Server
 
 Put = Callable[[str], None]

@@ -15,6 +15,7 @@ from components.config import load_run_config
 from components.errors import TransientError
 from components.run.cluster import Cluster
 from components.run.runner import _MAX_LOSSES
+from components.steps.packed import Packed
 from components.steps.step import Outcome
 from components.storage.tables import read_commits, read_table
 
@@ -27,7 +28,7 @@ class LossyRunner(PlainRunner):
     error: Exception = WorkerCrashedError()
     starts = 0
 
-    def _outcomes(self, step: str, items: list[Any], cluster: Cluster) -> Iterator[Outcome]:
+    def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
         self.starts += 1
         for number, outcome in enumerate(super()._outcomes(step, items, cluster)):
             yield outcome
