@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality adapters --clips 10    # encodings of one and the same tuning
     python -m benchmarks.quality stop --clips 30        # tuning that stops by itself
+    python -m benchmarks.quality profile --clips 30     # the fast profile, and what it is made of
 
 Runs the demo's configuration with a variant for each setting over so many clips, three edits each,
 and prints for each variant its cost, the PSNR of its edits against the first variant's, and how
@@ -15,9 +16,10 @@ import argparse
 import io
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from components.run.current import State
 from components.run.record import load_run
 from components.storage.tables import read_table
 from eval.compare import Cell
+from methods.method import LATENTS
 from methods.tune_a_video import psnr
 from tav_model.config import ModelConfig
 from tav_model.load import load_base
@@ -48,8 +51,10 @@ class Question:
     """Heading of the column that says what a variant costs."""
 
 
-def adapters(matrices: Mapping[str, tuple[int, ...]]) -> Question:
+def adapters() -> Question:
     """Every encoding; of the low rank that share of bytes that it has at SD 1.4's sizes."""
+    base = load_base(ModelConfig(base=str(shipped_model("base"))))
+    matrices = {name: tuple(tensor.shape) for name, tensor in base.initial.items()}
     forms: dict[str, Overrides] = {
         form: {"adapter": {"encoding": form}} for form in ("fp32", "fp16", "int4", "sign")
     }
@@ -67,18 +72,37 @@ def stop() -> Question:
     return Question(variants=found, cost="steps, mean")
 
 
+def profile() -> Question:
+    """The paper's steps, the same at 20, then with each part of `fast` that is added."""
+    few: Overrides = {"steps": 20}
+    return Question(
+        variants={
+            "paper": {"profile": "paper"},
+            "ddim_20": {"invert": few, "sample": few},
+            "dpmpp_20": {"invert": few, "sample": {**few, "solver": "dpmpp_2m"}},
+            "fast": {"profile": "fast"},
+        },
+        cost="UNet evaluations, of a video + of each edit",
+    )
+
+
+QUESTIONS: Mapping[str, Callable[[], Question]] = MappingProxyType(
+    {"adapters": adapters, "stop": stop, "profile": profile}
+)
+
+
 def main() -> None:
     """Compute what is missing, then print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("question", choices=["adapters", "stop"])
+    parser.add_argument("question", choices=list(QUESTIONS))
     parser.add_argument("--clips", type=int, default=10, help="drawn clips, three edits of each")
     parser.add_argument("--seed", type=int, default=1, help="of the clips")
     parser.add_argument("--folder", type=Path, default=Path("runs"))
     parser.add_argument("overrides", nargs="*", help="settings, such as tune.steps=20")
     options = parser.parse_args()
-    question = adapters(_base_shapes()) if options.question == "adapters" else stop()
+    question = QUESTIONS[options.question]()
     place = options.folder / f"quality-{options.question}"
     clips = place.with_name(f"{place.name}-clips") / f"{options.clips}-{options.seed}"
     _draw(clips, options.clips, options.seed)
@@ -87,11 +111,6 @@ def main() -> None:
     for narrowed in (["--variant", first], []):  # what the others are made of comes first
         _python("components.cli", "run", "--config", str(config), *options.overrides, *narrowed)
     print(report(place, question))
-
-
-def _base_shapes() -> dict[str, tuple[int, ...]]:
-    base = load_base(ModelConfig(base=str(shipped_model("base"))))
-    return {name: tuple(tensor.shape) for name, tensor in base.initial.items()}
 
 
 def _draw(folder: Path, count: int, seed: int) -> None:
@@ -132,7 +151,7 @@ def report(place: Path, question: Question) -> str:
     for name, overrides in question.variants.items():
         values = near.get(name, [])
         pair = [f"{np.mean(values):.1f}", f"{min(values):.1f}"] if values else ["", ""]
-        cost = _steps(state, name) if "steps" in question.cost else _megabytes(overrides)
+        cost = _cost(state, name, overrides)
         lines.append(f"| {name} | {cost} | {' | '.join(pair)} | {len(state.views[name].edits)} |")
     lines += ["", f"| difference | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
     for name in list(question.variants)[1:]:
@@ -153,10 +172,18 @@ def _difference(cell: Cell | None) -> str:
     return f"{-one.mean:+.3f} ({-one.high:+.3f} to {-one.low:+.3f}){mark}"
 
 
-def _megabytes(overrides: Overrides) -> str:
-    stored = overrides["adapter"]
-    # At these sizes low_rank is what its default says.
-    return f"{encoded_bytes(SD14_MATRICES, stored['encoding'], 64) / 1e6:.1f}"
+def _cost(state: State, variant: str, overrides: Overrides) -> str:
+    """What the variant's question is about."""
+    if "adapter" in overrides:
+        # At these sizes low_rank is what its default says.
+        encoding = overrides["adapter"]["encoding"]
+        return f"{encoded_bytes(SD14_MATRICES, encoding, 64) / 1e6:.1f}"
+    if "profile" in overrides or "sample" in overrides:
+        cost = state.views[variant].method.cost()
+        assert cost is not None
+        passes = cost.edit.guided + cost.edit.inversion
+        return f"{cost.stages[LATENTS].inversion:.0f} + {passes:.0f}"
+    return _steps(state, variant)
 
 
 def _steps(state: State, variant: str) -> str:

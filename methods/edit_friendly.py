@@ -270,7 +270,7 @@ class EditFriendly(TunedMethod):
         return levels[::-1]
 
     def _timesteps(self) -> list[int]:
-        from tav_model.sample import sampling_timesteps
+        from tav_model.solvers import sampling_timesteps
 
         own = self.settings.own
         return sampling_timesteps(self._base, own.steps)[own.skipped :]

@@ -247,7 +247,8 @@ class FateZero(TunedMethod):
 
         from methods.alignment import align
         from tav_model.finite import check_finite
-        from tav_model.sample import otherwise, sampling_timesteps
+        from tav_model.sample import otherwise
+        from tav_model.solvers import sampling_timesteps
         from tav_model.text import encode_prompts
 
         base, own = self._base, self.settings.own

@@ -190,7 +190,7 @@ class PlugAndPlay(ImageMethod):
 
     @override
     def load(self) -> None:
-        from tav_model.sample import sampling_timesteps
+        from tav_model.solvers import sampling_timesteps
 
         super().load()
         own, unet = self.settings.own, self._base.unet

@@ -104,7 +104,7 @@ class SDEdit(ImageMethod):
         """The clip's latents (C, F, H, W) at the noise level of the first step that is taken."""
         import torch
 
-        from tav_model.sample import sampling_timesteps
+        from tav_model.solvers import sampling_timesteps
 
         own = self.settings.own
         clean = self.encode(source)

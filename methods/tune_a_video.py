@@ -84,10 +84,10 @@ class TuneAVideo(TunedMethod):
 
     @override
     def cost(self) -> Cost:
-        settings = self.settings
-        guidance = 2 if settings.sample.guidance_scale > 1 else 1
+        settings, sample = self.settings, self.settings.sample
+        guided = sum(map(sample.guided, range(sample.steps)))
         # Once for all edits of a video, and here counted for each.
-        again = settings.sample.steps if settings.sample.keep_outside != "nothing" else 0
+        again = sample.steps if sample.keep_outside != "nothing" else 0
         return Cost(
             stages={
                 ADAPTER: self.adapter_passes(),
@@ -95,18 +95,18 @@ class TuneAVideo(TunedMethod):
                 LATENTS: Passes(inversion=2 * settings.invert.steps, encode=1, decode=1),
             },
             edit=Passes(
-                guided=guidance * settings.sample.steps,
+                guided=guided + sample.steps,
                 inversion=again,
                 encode=1 if again else 0,
                 decode=1,
-                rows=guidance * settings.sample.prompts_per_batch,
+                rows=(2 if guided else 1) * sample.at_once,
             ),
         )
 
     @property
     @override
     def batch(self) -> int:
-        return self.settings.sample.prompts_per_batch
+        return self.settings.sample.at_once
 
     @override
     def prepare(

@@ -19,6 +19,8 @@ _PARAMETERS = ("paper", "attention", "all")
 _ENCODINGS = ("fp32", "fp16", "low_rank", "sign", "int4")
 _STARTS = ("inversion", "noise")
 KeepOutside = Literal["nothing", "mask", "sam2", "attention"]
+Solver = Literal["ddim", "dpmpp_2m"]
+_SOLVERS: tuple[str, ...] = get_args(Solver)
 _KEPT: tuple[str, ...] = get_args(KeepOutside)
 MAX_STEPS = 1000
 """Of inversion and sampling."""
@@ -207,8 +209,9 @@ class TuneConfig:
     """AdamW's denominator offset."""
     max_grad_norm: float = 1.0
     """Total gradient norm above which gradients are scaled down."""
-    gradient_checkpointing: bool = field(default=False, metadata=_NOT_KEY)
-    """Recompute activations in the backward pass: a fraction of the memory, a third more time."""
+    gradient_checkpointing: bool | Literal["auto"] = field(default="auto", metadata=_NOT_KEY)
+    """Recompute activations in the backward pass: a fraction of the memory, a third more time. With
+    `auto` a run's plan has it where the device's memory needs it; without a plan it is off."""
     checkpoint_every: int = field(default=100, metadata=_NOT_KEY)
     """Steps between checkpoints that an interrupted tuning resumes from, on the node's own disk; 0
     makes none but when the worker is told to stop."""
@@ -308,7 +311,7 @@ class InvertConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleConfig:
-    """DDIM sampling with classifier-free guidance (arXiv 2207.12598).
+    """Sampling with classifier-free guidance (arXiv 2207.12598).
 
     Raises:
         ValueError: a field is out of range; the message names value, limit and remedy.
@@ -318,8 +321,14 @@ class SampleConfig:
 
     steps: int = 50
     """Denoising steps; the official configs use 50."""
+    solver: Solver = field(default="ddim", metadata=_UNLESS_DEFAULT)
+    """DDIM (arXiv 2010.02502), or DPM-Solver++(2M) (arXiv 2211.01095), which needs fewer steps and
+    does not stand at the source's noise levels, as `keep_outside` asks."""
     guidance_scale: float = 12.5
     """Weight of the prompt against the negative prompt; 1 is no guidance and half the work."""
+    guidance_interval: tuple[float, float] = field(default=(0.0, 1.0), metadata=_UNLESS_DEFAULT)
+    """Parts of the steps between which there is guidance (arXiv 2404.07724); other steps are half
+    the work."""
     negative_prompt: str = ""
     """What the guidance moves away from."""
     start: Literal["inversion", "noise"] = "inversion"
@@ -332,8 +341,9 @@ class SampleConfig:
     mask_threshold: float = field(default=0.3, metadata=_UNLESS_DEFAULT)
     """Of `attention`: share of each frame's maximum that must be exceeded; Prompt-to-Prompt's own
     default."""
-    prompts_per_batch: int = field(default=1, metadata=_NOT_KEY)
-    """Edited prompts that go through the UNet together: faster on a GPU with memory to spare."""
+    prompts_per_batch: int | Literal["auto"] = field(default="auto", metadata=_NOT_KEY)
+    """Edited prompts that go through the UNet together: faster on a GPU with memory to spare. Of
+    `auto` a run's plan makes a number by the device's memory; without a plan it is 1."""
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -345,6 +355,15 @@ class SampleConfig:
             ">= 1 and finite",
             "Use 1 for no guidance.",
         )
+        require(self.solver in _SOLVERS, "solver", self.solver, f"one of {_SOLVERS}", "Use ddim.")
+        begin, end = self.guidance_interval
+        require(
+            0 <= begin < end <= 1,
+            "guidance_interval",
+            self.guidance_interval,
+            "two parts of the steps, 0 <= begin < end <= 1",
+            "Use guidance_scale 1 for no guidance.",
+        )
         require(self.start in _STARTS, "start", self.start, f"one of {_STARTS}", "Use inversion.")
         require(
             self.keep_outside in _KEPT,
@@ -353,15 +372,32 @@ class SampleConfig:
             f"one of {_KEPT}",
             "mask needs the manifest's mask of each video.",
         )
+        require(
+            self.solver == "ddim" or self.keep_outside == "nothing",
+            "solver",
+            self.solver,
+            f"ddim with keep_outside={self.keep_outside!r}",
+            "What is kept comes from DDIM's inversion, at its noise levels.",
+        )
         threshold = self.mask_threshold
         require(0 <= threshold < 1, "mask_threshold", threshold, "in [0, 1)", "Use 0.3.")
         require(
-            self.prompts_per_batch >= 1,
+            self.prompts_per_batch == "auto" or self.prompts_per_batch >= 1,
             "prompts_per_batch",
             self.prompts_per_batch,
-            ">= 1",
-            "Use 1.",
+            ">= 1, or auto",
+            "Use auto.",
         )
+
+    @property
+    def at_once(self) -> int:
+        """Prompts that go through the UNet together."""
+        return 1 if self.prompts_per_batch == "auto" else self.prompts_per_batch
+
+    def guided(self, step: int) -> bool:
+        """Whether there is guidance at a step, counted from 0."""
+        begin, end = self.guidance_interval
+        return self.guidance_scale > 1 and begin <= step / self.steps < end
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from tav_model.config import InvertConfig
 from tav_model.errors import MaskError
 from tav_model.invert import invert
 from tav_model.load import BaseModel
-from tav_model.sample import sampling_timesteps
+from tav_model.solvers import sampling_timesteps
 from tav_model.words import WordMaps
 
 Levels = tuple[Tensor, ...]

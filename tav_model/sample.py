@@ -1,4 +1,7 @@
-"""DDIM sampling of edited prompts with classifier-free guidance (arXiv 2010.02502, 2207.12598)."""
+"""Sampling of edited prompts with classifier-free guidance (arXiv 2207.12598).
+
+The ways through the noise are those of `tav_model.solvers`.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -10,6 +13,7 @@ from tav_model.control import Steering
 from tav_model.finite import check_finite
 from tav_model.load import BaseModel
 from tav_model.residuals import Added
+from tav_model.solvers import solver_of
 from tav_model.text import check_prompt, encode_prompts
 
 
@@ -57,11 +61,11 @@ def sample(
     start = _start(start_latents_CFHW, len(prompts), config, generator).to(base.device)
     text = encode_prompts(base, [config.negative_prompt, *prompts])
     steps = config.steps - skip
-    batches = range(0, len(prompts), config.prompts_per_batch)
+    batches = range(0, len(prompts), config.at_once)
     calls = len(batches) * steps
     out = []
     for n, i in enumerate(batches):
-        batch = slice(i, i + config.prompts_per_batch)
+        batch = slice(i, i + config.at_once)
         done = n * steps
         report = None if on_step is None else (lambda k, d=done, f=on_step: f(d + k, calls))
         out.append(
@@ -91,13 +95,13 @@ def denoise(
     on_latents: Callable[[Tensor], None] | None = None,
     steering: Steering | None = None,
 ) -> Tensor:
-    """Run the DDIM loop on one batch.
+    """Run the loop of steps on one batch.
 
     Args:
         base: the tuned model.
         x_BCFHW: (B, C, F, H, W) fp32 start.
         text: (1 + B, L, C) embeddings: of what guidance moves away from, and of the prompts.
-        config: steps and guidance.
+        config: steps, solver and guidance.
         skip: steps left out at the noisy end.
         on_step: called with the number of steps done.
         on_latents: called with the latents after each step.
@@ -106,22 +110,21 @@ def denoise(
     Returns:
         (B, C, F, H, W) fp32.
     """
-    if config.guidance_scale > 1:
-        text = torch.cat([text[:1].expand(len(x_BCFHW), -1, -1), text[1:]])
-    else:
-        text = text[1:]
-    host_timesteps = sampling_timesteps(base, config.steps)[skip:]
+    both = torch.cat([text[:1].expand(len(x_BCFHW), -1, -1), text[1:]])
+    scheduler = solver_of(base, config)
+    host_timesteps: list[int] = scheduler.timesteps.tolist()[skip:]
     timesteps = torch.tensor(host_timesteps, device=base.device)
     for i, t in enumerate(host_timesteps):
+        guided = config.guided(skip + i)
         prediction = predict(
             base,
             x_BCFHW,
             timesteps[i],
-            text,
-            config.guidance_scale,
+            both if guided else text[1:],
+            config.guidance_scale if guided else 1.0,
             None if steering is None else steering.step(skip + i, config.steps),
         )
-        x_BCFHW = base.scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
+        x_BCFHW = scheduler.step(prediction, t, x_BCFHW, return_dict=False)[0]
         if steering is not None:
             x_BCFHW = steering.after(skip + i, x_BCFHW)
         if on_latents is not None:
@@ -168,12 +171,6 @@ def otherwise(base: BaseModel) -> str:
         if base.initial
         else "lower the method's guidance_scale"
     )
-
-
-def sampling_timesteps(base: BaseModel, steps: int) -> list[int]:
-    """Timesteps of sampling, descending. Sets the model's scheduler to them."""
-    base.scheduler.set_timesteps(steps)  # stays on the host: see invert()
-    return base.scheduler.timesteps.tolist()  # type: ignore[no-any-return]
 
 
 def _start(

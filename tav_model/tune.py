@@ -118,7 +118,7 @@ def tune(  # noqa: PLR0913 - one call says all of a tuning
     run = _run_of(base, [one.prompt for one in clips], seed, config)
     generator = torch.Generator().manual_seed(seed)
     reset_adapter(base)
-    _set_checkpointing(base.unet, on=config.gradient_checkpointing)
+    _set_checkpointing(base.unet, on=config.gradient_checkpointing is True)
     trainer = Trainer(base.unet, base.scheduler, config)
     losses: list[float] = []
     if state is not None:

@@ -4,6 +4,7 @@
     settings   the sections, one dataclass each, and RunConfig, which holds them
     document   YAML and overrides into dataclasses; unknown keys are errors with a suggestion
     variants   named sets of overrides, each resolved to a whole configuration
+    profiles   named sets of ordinary settings, such as `fast`
     load       a whole configuration, with its paths resolved on this machine
 
 Values are validated strictly enough that a typo never becomes a default.
@@ -12,6 +13,7 @@ Values are validated strictly enough that a typo never becomes a default.
 from components.config.control import MAPS, ControlsConfig, check_nets
 from components.config.document import parse, to_document
 from components.config.load import load_run_config, parse_run, run_config
+from components.config.profiles import PROFILES
 from components.config.settings import (
     FPS_RANGE,
     GIB,
@@ -35,6 +37,7 @@ __all__ = [
     "KEYED_UNLESS_DEFAULT",
     "MAPS",
     "NOT_KEYED",
+    "PROFILES",
     "STRICT",
     "CaptionConfig",
     "ControlsConfig",

@@ -104,17 +104,26 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
     place[last] = _parsed(text.encode(), ".yaml", f"override {override!r}")
 
 
+_PLAIN = {"float": "a number", "int": "a whole number", "bool": "true or false"}
+
+
 def _one_a_value(problems: Sequence[Any]) -> list[Any]:
     """Of a value that may be a name or a number, pydantic tells what each lacks: one line does."""
     found: dict[Any, Any] = {}
+    names = {p["loc"][:-1] for p in problems if p["loc"] and _is_name(p["loc"][-1])}
+    plain = {p["loc"][:-1]: p["loc"][-1] for p in problems if p["loc"] and p["loc"][-1] in _PLAIN}
     for problem in problems:
-        *path, kind = problem["loc"] or ("",)
-        if str(kind).startswith("literal["):
-            message = f"{problem['msg']} or a number"
-            found[tuple(path)] = problem | {"loc": tuple(path), "msg": message}
-        elif kind != "float" or tuple(path) not in found:
+        place = problem["loc"][:-1]
+        if place not in names:
             found[problem["loc"]] = problem
+        elif _is_name(problem["loc"][-1]):
+            message = f"{problem['msg']} or {_PLAIN[plain[place]]}" if place in plain else None
+            found[place] = problem | {"loc": place, "msg": message or problem["msg"]}
     return list(found.values())
+
+
+def _is_name(kind: object) -> bool:
+    return str(kind).startswith("literal[")
 
 
 def _explain(cls: type, problem: Any, known: Sequence[str]) -> str:

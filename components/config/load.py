@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from components.config.control import shipped_nets
 from components.config.document import parse, read_document
+from components.config.profiles import with_profiles
 from components.config.settings import RunConfig
 from components.config.variants import narrowed, variant_configs, whole_variants
 from components.errors import UserError
@@ -61,11 +62,12 @@ def parse_run(document: Any, where: str) -> RunConfig:
     """
     if not isinstance(document, dict):
         return parse(RunConfig, document, where)
+    document = with_profiles(document, where)
     names = [name for name in method_names() if name not in _FIELDS]
     plain = {key: value for key, value in document.items() if key not in names}
     if "own" in plain:
         raise UserError(f"{where}: unknown key 'own': a method's section stands by its own name")
-    config = parse(RunConfig, plain, where, known=names)
+    config = parse(RunConfig, plain, where, known=[*names, "profile"])
     try:
         usual = find_method(config.method).Config
         own: dict[str, Any] = {

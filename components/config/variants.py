@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from components.config.document import to_document
+from components.config.profiles import merged
 from components.config.settings import RunConfig
 from components.errors import UserError
 from methods.registry import method_names
@@ -40,7 +41,7 @@ def variant_configs(config: RunConfig, read: ReadConfig) -> dict[str, RunConfig]
     for name, overrides in config.variants.items():
         where = f"variants.{name}"
         _check(name, overrides, where, found)
-        found[name] = read(_merged(plain, overrides), where)
+        found[name] = read(merged(plain, overrides), where)
     return found
 
 
@@ -102,15 +103,6 @@ def _check(name: str, overrides: Any, where: str, former: Mapping[str, RunConfig
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
         raise UserError(f"{where}.{key}: unknown key; {hint}")
-
-
-def _merged(document: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(document)
-    for key, value in overrides.items():
-        former = merged.get(key)
-        both = isinstance(former, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(former or {}, value) if both else value
-    return merged
 
 
 def _taken(overrides: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def problems(
 
 
 def _checkpointing(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if not config.tune.gradient_checkpointing:
+    if config.tune.gradient_checkpointing is not True:
         tune = dataclasses.replace(config.tune, gradient_checkpointing=True)
         changed = dataclasses.replace(config, tune=tune)
         yield "tune.gradient_checkpointing=true", changed, video
@@ -90,7 +90,7 @@ def _fewer_parameters(config: RunConfig, video: VideoConfig) -> Iterator[Variant
 
 
 def _one_prompt(config: RunConfig, video: VideoConfig) -> Iterator[Variant]:
-    if config.sample.prompts_per_batch > 1:
+    if config.sample.at_once > 1:
         sample = dataclasses.replace(config.sample, prompts_per_batch=1)
         yield "sample.prompts_per_batch=1", dataclasses.replace(config, sample=sample), video
 

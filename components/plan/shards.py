@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from components.config import RunConfig, VideoConfig
 from components.plan.devices import find_device
+from components.plan.memory import clip_size
 from components.plan.rates import find_rates
 from components.plan.video import VideoCost, base_configs
 from components.steps.preparation import PrepareItem
@@ -65,7 +66,7 @@ def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float |
         return VideoCost(of.config, base, video)
 
     for item in items:
-        cost = costs(item.variant, _size(context.config, item))
+        cost = costs(item.variant, clip_size(context.config, item))
         config = context.of(item.variant).config
         rates = find_rates(config, find_device(config, None), cost.train_flops)
         if rates is None:
@@ -75,9 +76,3 @@ def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float |
             return None
         seconds.append(took)
     return statistics.fmean(seconds)
-
-
-def _size(config: RunConfig, item: PrepareItem) -> VideoConfig:
-    row = item.video_row
-    sizes = {name: row[name] for name in ("num_frames", "width", "height")}
-    return dataclasses.replace(config.video, **sizes)

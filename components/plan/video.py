@@ -105,7 +105,7 @@ class VideoCost:
     @property
     def train_flops(self) -> float:
         """Of one tuning step."""
-        again = self.unet.recompute if self._config.tune.gradient_checkpointing else 0.0
+        again = self.unet.recompute if self._config.tune.gradient_checkpointing is True else 0.0
         return self.unet.train + again
 
     def tune_seconds(self, rates: Rates, kinds: Collection[str] | None = None) -> float | None:
@@ -174,7 +174,7 @@ class VideoCost:
         step = (passes.rows * share * working + kept) * self._number
         if passes.train:
             numbers = unet.saved
-            if self._config.tune.gradient_checkpointing:
+            if self._config.tune.gradient_checkpointing is True:
                 numbers = unet.kept + unet.recomputed
             # Gradients and two moments of AdamW in fp32; where the compute dtype is another, the
             # tuned weights in it.

@@ -11,8 +11,9 @@ from typing import Any
 from components.config import VideoConfig
 from components.controls.maker import net_name
 from components.plan.devices import Device
-from components.plan.fit import problems
+from components.plan.fit import problems, task_memory
 from components.plan.makers import maker_bytes
+from components.plan.memory import chosen
 from components.plan.rates import Rates, find_rates
 from components.plan.shards import shard_size
 from components.plan.video import BaseConfigs, VideoCost, base_configs
@@ -118,13 +119,23 @@ class VariantCosts:
             self.uncounted = work.view.method.cost() is None
             self.weights = least_bytes(work.view.method) if self.uncounted else None
             """Bytes that weights alone take where nobody has counted the rest, if known."""
+        entries = work.view.manifest.videos
+        every = None if base is None else dataclasses.replace(base, nets=tuple(self._nets.items()))
+        self._config, self.notes = chosen(
+            config,
+            every,
+            [size for size, _ in self.clips],
+            task_memory(config, device),
+            max((len(entry.edits) for entry in entries), default=1),
+        )
+        """The variant's, with what is `auto` as the run will choose it."""
         self.rates: Rates | None = None
         if base is not None and self.clips:
             largest = max(self._of(*clip).train_flops for clip in self.clips)
             self.rates = find_rates(config, device, largest, calibration)
 
     def _counted(self, size: VideoConfig, nets: Nets = ()) -> VideoCost:
-        return VideoCost(self.view.config, self._steered(nets), size)
+        return VideoCost(self._config, self._steered(nets), size)
 
     def _steered(self, nets: Nets) -> BaseConfigs | None:
         """The base with the nets of some video."""
@@ -213,7 +224,7 @@ class VariantCosts:
                     f"(control.{kind}), fewer frames, or another control.device"
                 )
         for size, nets in sorted(self.clips, key=_size):
-            yield from problems(self.view.config, self._steered(nets), size, limit)
+            yield from problems(self._config, self._steered(nets), size, limit)
 
 
 def _size(clip: Clip) -> tuple[Any, ...]:

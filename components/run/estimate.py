@@ -140,6 +140,7 @@ def plan_run(
         for name, one in costs.items()
         if one.uncounted
     ]
+    notes += [f"{name}: {note}" for name, one in costs.items() for note in one.notes]
     notes += _unmasked(state)
     return RunPlan(
         videos=len(state.manifest.videos),

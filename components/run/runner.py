@@ -251,14 +251,19 @@ class Runner:
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]
         gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
+        context = self._context
+        if step in ("tune", "sample"):
+            from components.plan.memory import with_memory
+
+            context = with_memory(context, items)
         if long:
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            yield from run_tuning(long, with_shard_size(self._context, long), worker)
+            yield from run_tuning(long, with_shard_size(context, long), worker)
         if short:
             groups = self._groups(step, short)
-            yield from run_items(groups, worker, self._context, num_gpus=gpus)
+            yield from run_items(groups, worker, context, num_gpus=gpus)
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""

@@ -16,7 +16,8 @@ from typing_extensions import override
 from methods.method import Edit, Settings, Source
 from methods.plug_and_play import PlugAndPlay, PlugAndPlayConfig, layers
 from tav_model.config import ModelConfig, SampleConfig
-from tav_model.sample import denoise, sampling_timesteps
+from tav_model.sample import denoise
+from tav_model.solvers import sampling_timesteps
 from tav_model.text import encode_prompts
 from tav_model.vae import decode_video
 from tests.editing import desk

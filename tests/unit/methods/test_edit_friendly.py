@@ -16,7 +16,8 @@ from tav_model.config import InvertConfig, SampleConfig
 from tav_model.invert import invert
 from tav_model.load import BaseModel
 from tav_model.load_parts import load_scheduler
-from tav_model.sample import sample, sampling_timesteps
+from tav_model.sample import sample
+from tav_model.solvers import sampling_timesteps
 from tav_model.vae import mean_latents
 from tests.editing import clip, desk, edited, loaded, made, prepare
 from tinyworld.clips import CLIPS

@@ -13,7 +13,7 @@ from methods.fatezero import FateZero, FateZeroConfig
 from methods.method import ADAPTER, LATENTS, ClipSize, Edit, Frames
 from methods.tune_a_video import TuneAVideo
 from tav_model.config import SampleConfig
-from tav_model.sample import sampling_timesteps
+from tav_model.solvers import sampling_timesteps
 from tav_model.text import encode_prompts
 from tav_model.vae import sample_latents
 from tests.editing import clip, desk, edited, loaded, made, prepare

@@ -13,7 +13,8 @@ from methods.plug_and_play import Layers, PlugAndPlay, PlugAndPlayConfig, layers
 from tav_model.config import SampleConfig
 from tav_model.image import load_image_base
 from tav_model.load_parts import load_scheduler
-from tav_model.sample import sample, sampling_timesteps
+from tav_model.sample import sample
+from tav_model.solvers import sampling_timesteps
 from tests.editing import clip, edited, loaded, made, prepare
 from tinyworld.shipped import shipped_model
 

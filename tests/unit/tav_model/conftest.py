@@ -44,5 +44,10 @@ def base(loaded: BaseModel) -> BaseModel:
 
 
 @pytest.fixture(scope="session")
+def velocity_base(velocity_folder: Path) -> BaseModel:
+    return load_base(ModelConfig(base=str(velocity_folder)))
+
+
+@pytest.fixture(scope="session")
 def frames() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (4, 32, 48, 3), dtype=np.uint8)

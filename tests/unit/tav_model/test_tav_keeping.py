@@ -13,7 +13,8 @@ from tav_model.errors import MaskError
 from tav_model.invert import invert
 from tav_model.keeping import latent_mask, outside
 from tav_model.load import BaseModel
-from tav_model.sample import sample, sampling_timesteps
+from tav_model.sample import sample
+from tav_model.solvers import sampling_timesteps
 
 FRAMES = 3
 

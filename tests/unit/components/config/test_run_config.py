@@ -18,11 +18,14 @@ from components.config import (
     VideoConfig,
     load_run_config,
     parse,
+    run_config,
     to_document,
+    variant_configs,
 )
 from components.config.load import parse_run
 from components.errors import UserError
 from components.records.keys import content_key
+from tav_model.config import SampleConfig
 from tinyworld.shipped import shipped_model
 
 MINIMAL: dict[str, Any] = {"run": "runs/a", "manifest": "set.yaml", "model": {"base": "org/name"}}
@@ -280,3 +283,55 @@ def test_judges_have_names_and_leave_the_keys_of_others_as_they_were() -> None:
     ):
         with pytest.raises(UserError, match=said):
             parse(RunConfig, document | {"score": {"judges": judges}}, "test")
+
+
+def test_a_profile_is_settings_beneath_the_users_own(tmp_path: Path) -> None:
+    document = MINIMAL | {"profile": "fast", "sample": {"steps": 30}}
+    config = load_run_config(write(tmp_path, document), ("sample.guidance_scale=7",))
+    assert (config.sample.steps, config.sample.solver, config.invert.steps) == (30, "dpmpp_2m", 20)
+    assert config.sample.guidance_scale == 7
+    assert config.sample.guidance_interval == (0.0, 0.8)
+    assert "profile" not in to_document(config)
+    overridden = load_run_config(write(tmp_path, MINIMAL), ("profile=fast",))
+    assert overridden.sample.solver == "dpmpp_2m"
+
+
+def test_a_variant_may_have_a_profile(tmp_path: Path) -> None:
+    variants = {"full": {}, "fast": {"profile": "fast", "sample": {"guidance_scale": 9}}}
+    config = load_run_config(write(tmp_path, MINIMAL | {"variants": variants}))
+    found = variant_configs(config, run_config)
+    assert found["full"].sample == SampleConfig()
+    assert found["fast"].sample == SampleConfig(
+        steps=20, solver="dpmpp_2m", guidance_interval=(0.0, 0.8), guidance_scale=9
+    )
+    assert "profile" not in json.dumps(config.variants)
+    back = {"full": {"profile": "paper"}}
+    config = load_run_config(write(tmp_path, MINIMAL | {"profile": "fast", "variants": back}))
+    assert variant_configs(config, run_config)["full"].sample == SampleConfig()
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ({"profile": "fats"}, "profile 'fats' is unknown; did you mean 'fast'?"),
+        ({"profile": ["fast"]}, "profile ['fast'] is unknown; there are fast, paper"),
+        ({"variants": {"a": {"profile": "slow"}}}, "variants.a: profile 'slow' is unknown"),
+        ({"profile": "fast", "method": "sdedit"}, "has settings of tune_a_video alone"),
+        ({"variants": {"a": {"profile": "fast", "method": "identity"}}}, "method 'identity'"),
+        ({"profil": "fast"}, "profil: unknown key; did you mean 'profile'?"),
+    ],
+)
+def test_a_wrong_profile_is_told(tmp_path: Path, document: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError) as caught:
+        load_run_config(write(tmp_path, MINIMAL | document))
+    assert told in str(caught.value)
+
+
+def test_a_value_that_may_be_a_name_has_one_problem() -> None:
+    found = problems(
+        {"tune": {"gradient_checkpointing": "maybe"}, "sample": {"prompts_per_batch": "many"}}
+    )
+    assert found == [
+        "tune.gradient_checkpointing: Input should be 'auto' or true or false (got 'maybe')",
+        "sample.prompts_per_batch: Input should be 'auto' or a whole number (got 'many')",
+    ]

@@ -102,7 +102,8 @@ def test_the_words(config_file: Path) -> None:
 
 
 def test_what_cannot_fit_is_refused_with_what_would(config_file: Path) -> None:
-    refused = planned(config_file, "--device", "L4")
+    fast = "tune.gradient_checkpointing=false"
+    refused = planned(config_file, "--device", "L4", fast)
     assert refused.exit_code == 1
     assert "tuning 32 frames of 512x512 takes" in refused.stderr
     assert "but a worker has 25.8 GB" in refused.stderr
@@ -116,22 +117,36 @@ def test_what_cannot_fit_is_refused_with_what_would(config_file: Path) -> None:
     remedies = refused.stderr.partition(": set ")[2].strip().split(", or ")
     assert len(remedies) == 4
     for remedy in remedies:
-        done = planned(config_file, "--device", "L4", *remedy.split())
+        done = planned(config_file, "--device", "L4", fast, *remedy.split())
         assert done.exit_code == 0, done.output
 
 
 def test_half_a_gpu_has_half_its_memory(config_file: Path) -> None:
-    assert planned(config_file, "--device", "A100-40GB").exit_code == 0
-    refused = planned(config_file, "--device", "A100-40GB", "ray.gpus_per_worker=0.5")
+    arguments = ("--device", "A100-40GB", "tune.gradient_checkpointing=false")
+    assert planned(config_file, *arguments).exit_code == 0
+    refused = planned(config_file, *arguments, "ray.gpus_per_worker=0.5")
     assert refused.exit_code == 1
     assert "but a worker has 21.5 GB" in refused.stderr
     # Without a share Ray puts both workers on one.
-    refused = planned(config_file, "--device", "A100-40GB", "ray.gpus_per_worker=0")
+    refused = planned(config_file, *arguments, "ray.gpus_per_worker=0")
     assert "but a worker has 21.5 GB" in refused.stderr
 
 
+def test_what_is_auto_is_chosen_by_the_devices_memory(config_file: Path) -> None:
+    small, large = (document(config_file, "--device", name) for name in ("L4", "H200"))
+    assert not small["problems"]
+    (told,) = [note for note in small["notes"] if "gradient_checkpointing" in note]
+    assert told.startswith("tune_a_video: tune.gradient_checkpointing: auto is true, as tuning ")
+    assert "of 25.8 GB" in told
+    assert [note for note in large["notes"] if "auto is" in note] == [
+        "tune_a_video: sample.prompts_per_batch: auto is 2, as memory allows it"
+    ], "a video has two edits"
+    assert small["steps"]["tune"]["peak_bytes"] < 25.8e9 < large["steps"]["tune"]["peak_bytes"]
+
+
 def test_hours_by_the_clock_are_those_of_all_gpus(config_file: Path) -> None:
-    arguments = ("--device", "A100-80GB", "ray.videos_per_shard=1")
+    whole = ("tune.gradient_checkpointing=false", "ray.videos_per_shard=1")
+    arguments = ("--device", "A100-80GB", *whole)
     two = document(config_file, *arguments, "ray.gpus_per_worker=1")
     halves = document(config_file, *arguments, "ray.gpus_per_worker=0.5", "ray.workers=4")
     one = document(config_file, *arguments, "ray.gpus_per_worker=0")
