@@ -29,7 +29,7 @@ def is_small(groups: Sequence[Sequence[Any]], context: StepContext) -> bool:
     if len({item.video_id for item in items}) > settings.warm_videos:
         return False
     if long := [item for item in items if getattr(item, "long", False)]:
-        return _quick(tuning_seconds(context, long), len(long), settings)
+        return is_quick(tuning_seconds(context, long), len(long), settings)
     return min(settings.workers, len(groups)) == 1
 
 
@@ -46,12 +46,18 @@ def needs_train(state: State, context: StepContext) -> bool:
         return True
     sizes = [state.clips.video_config(entry) for entry in videos]
     clips = [(view.name, size, None) for view in views for size in sizes]
-    return not _quick(clips_seconds(context, clips), len(clips), settings)
+    return not is_quick(clips_seconds(context, clips), len(clips), settings)
 
 
-def _quick(seconds: float | None, count: int, settings: RayConfig) -> bool:
-    """Whether Ray Train, with all its workers, would be done no sooner than one warm worker."""
+def is_quick(seconds: float | None, count: int, settings: RayConfig) -> bool:
+    """Whether Ray Train, with all its workers, would be done no sooner than one warm worker.
+
+    Args:
+        seconds: Of the tunings together on one worker; none where nobody knows.
+        count: How many.
+        settings: Of the run.
+    """
     if seconds is None:
         return False
-    shared = START_SECONDS + seconds / min(settings.workers, count)
+    shared = START_SECONDS + seconds / max(min(settings.workers, count), 1)
     return seconds <= min(shared, LONGEST_SECONDS)
