@@ -249,6 +249,8 @@ class Runner:
         return True
 
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
+        if cluster.lost:
+            self._warm.forget()
         few = list(items) if len(items) <= _FEW else []
         small = bool(few) and is_small(self._groups(step, few), self._context)
         if not small:
