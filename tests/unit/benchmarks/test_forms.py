@@ -42,5 +42,5 @@ def test_each_form_is_told_beside_the_first(tmp_path: Path) -> None:
 
 def test_without_the_first_form_there_is_nothing_to_compare(tmp_path: Path) -> None:
     write(tmp_path, "compile", train_step=0.25)
-    with pytest.raises(FileNotFoundError, match="no eager.json"):
+    with pytest.raises(FileNotFoundError, match=r"no eager\.json"):
         table(tmp_path)
