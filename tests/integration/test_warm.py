@@ -16,6 +16,7 @@ from components.storage.tables import read_table
 from tests.runs import counts, run_config, tiny_videos, write_manifest
 
 STEPS = ("ingest", "caption", "tune", "sample", "score")
+COUNTS = {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
 
 
 def noting(pids: Path, deadly: str = "") -> Mapping[str, Callable[[StepContext], ItemWorker]]:
@@ -55,35 +56,48 @@ def processes(pids: Path) -> dict[str, list[str]]:
     return {step: (pids / step).read_text().split() for step in STEPS}
 
 
-def test_one_process_does_all_steps_and_pools_have_one_each(
+def test_one_process_does_all_steps(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
 ) -> None:
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     pids = tmp_path / "pids"
     pids.mkdir()
-    warm = Runner(run_config(tiny_run), workers=noting(pids)).run()
-    assert counts(warm) == {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
-    assert warm.failed_fraction == 0
+    result = Runner(run_config(tiny_run), workers=noting(pids)).run()
+    assert counts(result) == COUNTS
+    assert result.failed_fraction == 0
     assert len({pid for found in processes(pids).values() for pid in found}) == 1
 
-    pools = tmp_path / "pools"
-    pools.mkdir()
-    tiny_run |= {"run": tiny_run["run"] + "-pools", "ray": tiny_run["ray"] | {"warm_videos": 0}}
-    pooled = Runner(run_config(tiny_run), workers=noting(pools)).run()
-    assert counts(pooled) == counts(warm)
-    assert len({pid for found in processes(pools).values() for pid in found}) == len(STEPS)
-    for table, key in (("adapters", "adapter_key"), ("edits", "edit_key"), ("scores", "score_key")):
-        found = [
-            {row[key]: row.get("decoded_sha256") for row in read_table(run.state.store, table)}
-            for run in (warm, pooled)
-        ]
-        assert found[0] == found[1]
-        assert found[0]
-    edits = [
-        {row["edit_key"]: row["sha256"] for row in read_table(run.state.store, "edits")}
-        for run in (warm, pooled)
-    ]
-    assert edits[0] == edits[1]
+
+@pytest.mark.soak
+def test_pools_make_the_same_rows_in_a_process_for_each_step(
+    tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path
+) -> None:
+    write_manifest(tiny_run, tiny_videos(tiny_clips))
+    found = []
+    for warm in (16, 0):
+        pids = tmp_path / f"pids-{warm}"
+        pids.mkdir()
+        ray = tiny_run["ray"] | {"warm_videos": warm}
+        document = tiny_run | {"run": f"{tiny_run['run']}-{warm}", "ray": ray}
+        result = Runner(run_config(document), workers=noting(pids)).run()
+        assert counts(result) == COUNTS
+        used = {pid for step in processes(pids).values() for pid in step}
+        assert len(used) == (1 if warm else len(STEPS))
+        store = result.state.store
+        rows = {
+            table: {row[key]: row.get(content) for row in read_table(store, table)}
+            for table, key, content in (
+                ("videos", "video_key", "sha256"),
+                ("captions", "video_key", "caption"),
+                ("adapters", "adapter_key", "final_loss"),
+                ("latents", "adapter_key", "reconstruction_psnr"),
+                ("edits", "edit_key", "sha256"),
+                ("scores", "score_key", "values"),
+            )
+        }
+        found.append(rows)
+    assert found[0] == found[1]
+    assert all(found[0].values())
 
 
 @pytest.mark.parametrize("deadly", ["ingest", "tune", "score"])
@@ -94,7 +108,7 @@ def test_what_a_killed_process_committed_stands_and_the_rest_is_done(
     pids = tmp_path / "pids"
     pids.mkdir()
     result = Runner(run_config(tiny_run), workers=noting(pids, deadly)).run()
-    assert counts(result) == {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
+    assert counts(result) == COUNTS
     assert result.failed_fraction == 0
     assert len(set(processes(pids)[deadly])) == 2, "nobody was killed, so nothing was shown"
     store = result.state.store
