@@ -243,7 +243,7 @@ class RayConfig:
     cluster has several kinds."""
     request_resources: bool = False
     """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
-    warm_videos: int = 16
+    warm_videos: int = field(default=16, metadata=NOT_KEYED)
     """A step that concerns at most so many videos is done by one process that stays from step to
     step, instead of a pool or Ray Train, where these would be done no sooner (see ``run.small``);
     0 never does so."""

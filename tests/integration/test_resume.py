@@ -35,6 +35,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 TUNERS = {16: "WarmProcess", 0: "RayTrainWorker"}
 """Who tunes where ``ray.warm_videos`` is so many."""
+EACH_TUNER = pytest.mark.parametrize("warm", [0, pytest.param(16, marks=pytest.mark.soak)])
 
 
 def signal_workers(number: signal.Signals, warm: int) -> bool:
@@ -47,7 +48,7 @@ def signal_workers(number: signal.Signals, warm: int) -> bool:
     return found
 
 
-@pytest.mark.parametrize("warm", TUNERS)
+@EACH_TUNER
 def test_a_worker_that_is_told_to_stop_loses_no_step(
     tiny_run: dict[str, Any],
     tiny_clips: Path,
@@ -86,7 +87,7 @@ def test_a_worker_that_is_told_to_stop_loses_no_step(
     assert not list(stored.glob("*"))
 
 
-@pytest.mark.parametrize("warm", TUNERS)
+@EACH_TUNER
 def test_a_killed_worker_resumes_bit_for_bit(
     tiny_run: dict[str, Any], tiny_clips: Path, warm: int
 ) -> None:

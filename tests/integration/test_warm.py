@@ -100,7 +100,14 @@ def test_pools_make_the_same_rows_in_a_process_for_each_step(
     assert all(found[0].values())
 
 
-@pytest.mark.parametrize("deadly", ["ingest", "tune", "score"])
+@pytest.mark.parametrize(
+    "deadly",
+    [
+        pytest.param("ingest", marks=pytest.mark.soak),
+        "tune",
+        pytest.param("score", marks=pytest.mark.soak),
+    ],
+)
 def test_what_a_killed_process_committed_stands_and_the_rest_is_done(
     tiny_run: dict[str, Any], tiny_clips: Path, tmp_path: Path, deadly: str
 ) -> None:
