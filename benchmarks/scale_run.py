@@ -79,6 +79,7 @@ def prepare(folder: Path, shape: Shape) -> RunConfig:
         "ray": {
             "num_cpus": 2,
             "workers": shape.workers,
+            "warm_videos": 0,
             "items_per_task": shape.items_per_task,
             # A TorchTrainer.fit() starts and stops in about a minute: one for each worker.
             "videos_per_shard": -(-shape.rows // shape.workers),

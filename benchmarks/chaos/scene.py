@@ -38,6 +38,8 @@ class Scene:
     captioned: int
     """Of these, how many BLIP-2 describes."""
     workers: int
+    warm: bool
+    """Whether one warm worker may do all."""
     """Of each step."""
     variants: bool = False
     """Whether the run has four, of which two prepare something of their own and two share it; one
@@ -118,7 +120,12 @@ class Scene:
             "invert": {"steps": 2},
             "sample": {"steps": 2},
             "score": {"model": str(models / "clip")},
-            "ray": {"num_cpus": 2, "workers": self.workers, "videos_per_shard": 8},
+            "ray": {
+                "num_cpus": 2,
+                "workers": self.workers,
+                "videos_per_shard": 8,
+                "warm_videos": 16 if self.warm else 0,
+            },
             "max_failed_fraction": 1 / self.videos,  # the broken one
         }
 

@@ -137,7 +137,8 @@ def _lines(found: RunPlan, unit: str) -> list[str]:
     lines = [f"device   {device}"]
     if found.rates is not None and found.seconds is not None and found.wall_seconds is not None:
         hours, wall = found.seconds / _HOUR, found.wall_seconds / _HOUR
-        lanes = f"{wall:.2f} hours on {found.lanes:g} {unit}(s), tuning in {found.shards} shard(s)"
+        tuning = f"in {found.shards} shard(s)" if found.shards else "by one warm worker"
+        lanes = f"{wall:.2f} hours on {found.lanes:g} {unit}(s), tuning {tuning}"
         lines += [f"rates    {found.rates.source}", f"time     {hours:.2f} {unit} hours, {lanes}"]
     elif found.device is not None:
         lines.append("rates    unknown: give --calibration, measured on this device")

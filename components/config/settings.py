@@ -243,6 +243,10 @@ class RayConfig:
     cluster has several kinds."""
     request_resources: bool = False
     """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
+    warm_videos: int = field(default=16, metadata=NOT_KEYED)
+    """A step that concerns at most so many videos is done by one process that stays from step to
+    step, instead of a pool or Ray Train, where these would be done no sooner (see ``run.small``);
+    0 never does so."""
     items_per_task: int = 16
     """Videos (score: edits × protocols) that a worker is given at once, at most; fewer towards a
     step's end. With items of well under a second, 500 spares Ray most of its own work."""
@@ -262,6 +266,7 @@ class RayConfig:
                 f"accelerator_type is {self.accelerator_type!r}, but gpus_per_worker is 0: "
                 "give the workers a GPU, or a fraction of one"
             )
+        _at_least("warm_videos", self.warm_videos, 0, "0 has a pool for every step")
         _at_least("items_per_task", self.items_per_task, 1, "1 spreads items most evenly")
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a video one try")
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from components.config import RunConfig, VideoConfig
 from components.plan.devices import find_device
@@ -51,13 +50,28 @@ def with_shard_size(context: StepContext, items: Sequence[PrepareItem]) -> StepC
     """
     if context.config.ray.videos_per_shard is not None:
         return context
-    size = shard_size(context.config, _mean_seconds(context, items))
+    seconds = tuning_seconds(context, items)
+    size = shard_size(context.config, seconds and seconds / len(items))
     ray = dataclasses.replace(context.config.ray, videos_per_shard=size)
     return dataclasses.replace(context, config=dataclasses.replace(context.config, ray=ray))
 
 
-def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float | None:
-    seconds = []
+def tuning_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float | None:
+    """What one worker takes to tune and invert videos; none where no rate is known.
+
+    Raises:
+        UserError: configs of the base model are missing.
+    """
+    kinds = ([row["kind"] for row in item.wanted] for item in items)
+    sizes = (clip_size(context.config, item) for item in items)
+    return clips_seconds(context, zip((item.variant for item in items), sizes, kinds, strict=True))
+
+
+def clips_seconds(
+    context: StepContext, clips: Iterable[tuple[str, VideoConfig, Collection[str] | None]]
+) -> float | None:
+    """The same of clips by variant, size and the stages that are to be done, none for all."""
+    total = 0.0
 
     @functools.cache
     def costs(variant: str, video: VideoConfig) -> VideoCost:
@@ -65,14 +79,12 @@ def _mean_seconds(context: StepContext, items: Sequence[PrepareItem]) -> float |
         base = base_configs(of.config.model, of.base_revision)
         return VideoCost(of.config, base, video)
 
-    for item in items:
-        cost = costs(item.variant, clip_size(context.config, item))
-        config = context.of(item.variant).config
+    for variant, video, kinds in clips:
+        cost = costs(variant, video)
+        config = context.of(variant).config
         rates = find_rates(config, find_device(config, None), cost.train_flops)
-        if rates is None:
-            return None
-        took = cost.tune_seconds(rates, [row["kind"] for row in item.wanted])
+        took = None if rates is None else cost.tune_seconds(rates, kinds)
         if took is None:
             return None
-        seconds.append(took)
-    return statistics.fmean(seconds)
+        total += took
+    return total

@@ -43,15 +43,20 @@ class Cluster:
         self.busy = False
         """Whether the caller waits for Ray, and is to be interrupted when that is in vain."""
         self._closing = threading.Event()
+        self._serves_train = False
 
-    def start(self) -> None:
+    def start(self, *, train: bool = True) -> None:
         """Start or join Ray; a second call does nothing, unless the local instance has died.
+
+        Args:
+            train: Whether Ray Train will be used. A local instance that was started without it is
+                started anew.
 
         Raises:
             UserError: the configured address does not answer, or this machine lacks something.
             TransientError: the local instance does not come up, time and again.
         """
-        if self.lost:
+        if self.lost or (self.started and train and not self._serves_train):
             self._close()
         if self.started:
             return
@@ -65,10 +70,10 @@ class Cluster:
         logging.getLogger("ray").setLevel(logging.ERROR)
         address = self._config.address
         if address is None:
-            self._start_local()
+            self._start_local(train=train)
         else:
             _join(address)
-        self.started = True
+        self.started, self._serves_train = True, train or address is not None
         give_warning_unheard()
         if address is None:
             watch = threading.Thread(target=_watch, args=(self, self._closing, interrupter()))
@@ -77,7 +82,7 @@ class Cluster:
         if self._config.request_resources:
             self._ask_for([_worker_bundle(self._config)] * self._config.workers)
 
-    def _start_local(self) -> None:
+    def _start_local(self, *, train: bool) -> None:
         check_shared_memory()
         folder = ray_folder()
         guard()
@@ -88,8 +93,9 @@ class Cluster:
                 ray.init(
                     address="local",
                     num_cpus=self._config.num_cpus,
-                    # Ray Train's clean-up asks the dashboard's API whether its controller lives.
-                    include_dashboard=True,
+                    # Ray Train's clean-up asks the dashboard's API whether its controller lives;
+                    # its dozen processes are half of Ray's start.
+                    include_dashboard=train,
                     log_to_driver=True,
                     logging_level="error",
                     **({"_temp_dir": folder} if folder else {}),

@@ -24,6 +24,7 @@ from components.run.plan import READS_CLIPS, Plan, plan_items
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
+from components.run.small import is_small, needs_train
 from components.run.status import Status, run_status
 from components.run.tuning import StageId, stage_ids
 from components.steps import STEPS
@@ -35,6 +36,7 @@ from components.steps.packed import Packed
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.warm import WarmWorker
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
@@ -47,6 +49,8 @@ MakeWorker = Callable[[StepContext], ItemWorker]
 
 WINDOW = 100_000
 """Items that are given to Ray at once: the driver and its object store hold no more of them."""
+_FEW = 10_000
+"""Items of a step that may be small, at most."""
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
@@ -102,6 +106,8 @@ class Runner:
         self._retry_failed = retry_failed
         self._workers = workers
         self._known: State | None = None
+        self._warm = WarmWorker(config.ray)
+        self._steps: Sequence[str] = STEPS
         self._losses = 0
         state = self.state()
         self._context = state.context()
@@ -128,7 +134,8 @@ class Runner:
             LeaseLostError: another driver has taken the run over.
         """
         computed = {}
-        self._known = None
+        self._known, self._steps = None, steps
+        self._warm.forget()
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             check_models(self._context, steps)  # now, and not after a day of ingesting
@@ -227,6 +234,7 @@ class Runner:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
                 raise
+            (self._warm.forget if cluster.lost else self._warm.end)()
             self._losses = 0 if settled else self._losses + 1
             what = "Ray's node died" if cluster.lost else _last_line(error)
             if self._losses >= _MAX_LOSSES:
@@ -241,12 +249,28 @@ class Runner:
         return True
 
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
-        cluster.start()
+        if cluster.lost:
+            self._warm.forget()
+        few = list(items) if len(items) <= _FEW else []
+        small = bool(few) and is_small(self._groups(step, few), self._context)
+        if not small:
+            self._warm.end()  # others need what it holds
+        cluster.start(train=self._trains(step, small=small, begun=cluster.started))
         cluster.busy = True
+        if small:
+            return self._spread(step, few, self._warm)
         windows = items.windows(WINDOW)
         return itertools.chain.from_iterable(self._spread(step, some) for some in windows)
 
-    def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
+    def _trains(self, step: str, *, small: bool, begun: bool) -> bool:
+        """Whether Ray Train will be used, now or, as far as one can tell at the start, later."""
+        if begun or "tune" not in self._steps:
+            return step == "tune" and not small
+        return needs_train(self._state(), self._context)
+
+    def _spread(
+        self, step: str, items: list[Any], warm: WarmWorker | None = None
+    ) -> Iterator[Outcome]:
         worker = self._worker(step)
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]
@@ -260,10 +284,12 @@ class Runner:
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            yield from run_tuning(long, with_shard_size(context, long), worker)
+            sized = context if warm else with_shard_size(context, long)
+            yield from run_tuning(long, sized, worker, warm=warm)
         if short:
+            spread = warm.run_items if warm else run_items
             groups = self._groups(step, short)
-            yield from run_items(groups, worker, context, num_gpus=gpus)
+            yield from spread(groups, worker, context, num_gpus=gpus)
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""

@@ -1,4 +1,4 @@
-"""Tuning on Ray Train: shards of videos, each one TorchTrainer with one warm worker.
+"""Tuning on Ray Train: shards of videos, each one TorchTrainer with one worker.
 
 A `fit()` costs tens of seconds of start-up, so a shard tunes many videos in turn. What a shard
 whose worker died or was told to stop has not done becomes a new shard; a video that was being tuned
@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
@@ -24,6 +24,9 @@ from components.steps.prepare import PrepareWorker, fail
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.writer import RowWriter
+
+if TYPE_CHECKING:
+    from components.steps.warm import WarmWorker
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +44,8 @@ def run_tuning(
     items: Sequence[PrepareItem],
     context: StepContext,
     make_worker: Callable[[StepContext], ItemWorker] = PrepareWorker,
+    *,
+    warm: WarmWorker | None = None,
 ) -> Iterator[Outcome]:
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
 
@@ -48,6 +53,7 @@ def run_tuning(
         items: The videos.
         context: Given to ``make_worker``.
         make_worker: Called once in each shard's process.
+        warm: Does all of it in the place of Ray Train.
 
     Raises:
         UserError: a worker cannot go on, for a reason that no video is to blame for.
@@ -57,14 +63,15 @@ def run_tuning(
 
     ledger = Ledger(context.store(), items)
     ledger.poll()  # none of the rows so far is an outcome of what begins now
-    waiting = list(_shards(items, context))
+    waiting = list(_shards(items, context)) if warm is None else [list(items)]
     running: dict[Any, list[PrepareItem]] = {}
     losses = _Losses(context)
     pause = _POLL_SECONDS
     while waiting or running:
-        while waiting and len(running) < context.config.ray.workers:
+        while waiting and len(running) < (context.config.ray.workers if warm is None else 1):
             shard = waiting.pop(0)
-            running[_fit_task().remote(shard, context, make_worker)] = shard
+            start = _fit_task().remote if warm is None else warm.start_shard
+            running[start(shard, context, make_worker)] = shard
         done, _ = ray.wait(list(running), timeout=pause)
         began = time.monotonic()
         outcomes = ledger.poll()
@@ -72,7 +79,9 @@ def run_tuning(
         yield from losses.end_with(outcomes)
         for reference in done:
             shard = running.pop(reference)
-            loss = _loss(reference)
+            loss = _loss(reference, alone=warm is not None)
+            if loss is not None and warm is not None:
+                warm.end()  # told to stop, it would stop at every video
             yield from losses.end_with(ledger.poll())
             left = ledger.unsettled(shard)
             if loss is None and left:
@@ -90,7 +99,7 @@ def run_tuning(
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Loss:
+class Loss:
     """How a shard came to an early end."""
 
     message: str
@@ -111,7 +120,7 @@ class _Losses:
         self._in_a_row = 0 if outcomes else self._in_a_row
         return outcomes
 
-    def count(self, item: PrepareItem, loss: _Loss, *, alone: bool = True) -> int:
+    def count(self, item: PrepareItem, loss: Loss, *, alone: bool = True) -> int:
         """Count a loss; return how many items it is the end of: 1 when it is too much for this.
 
         Args:
@@ -139,16 +148,21 @@ class _Losses:
         return 1
 
 
-def _loss(reference: Any) -> _Loss | None:
-    """How a shard's task ended; raises what it could not go on for, and what the program did."""
+def _loss(reference: Any, *, alone: bool) -> Loss | None:
+    """How a shard's task ended; raises what it could not go on for, and what the program did.
+
+    Args:
+        reference: Of the task.
+        alone: Whether it tunes in its own process, and does not wait for Ray Train's.
+    """
     import ray
 
     try:
-        end: _Loss | UserError | None = ray.get(reference)
+        end: Loss | UserError | None = ray.get(reference)
     except Exception as error:
         if not is_loss(error):
             raise
-        return _Loss(str(error), of_worker=False)
+        return Loss(str(error), of_worker=alone and is_worker_death(error))
     if isinstance(end, UserError):
         raise end
     return end
@@ -176,7 +190,7 @@ def _fit_task() -> Any:
 
 def _fit(
     shard: list[PrepareItem], context: StepContext, make_worker: Callable[[StepContext], ItemWorker]
-) -> _Loss | UserError | None:
+) -> Loss | UserError | None:
     """Run one shard; none means that it went through.
 
     Returns:
@@ -197,7 +211,7 @@ def _fit(
     try:
         filesystem, root = context.store().arrow()
     except (UserError, TransientError) as error:
-        return error if isinstance(error, UserError) else _Loss(str(error), of_worker=False)
+        return error if isinstance(error, UserError) else Loss(str(error), of_worker=False)
     trainer = TorchTrainer(
         tune_shard,
         train_loop_config={
@@ -234,7 +248,7 @@ def _fit(
         if (refused := _refused_by_store(context)) is not None:
             return refused
         of_worker = isinstance(error, WorkerGroupError) and is_worker_death(error)
-        return _Loss(str(error), of_worker)
+        return Loss(str(error), of_worker)
     return None
 
 
@@ -257,21 +271,46 @@ def tune_shard(train_config: dict[str, Any]) -> None:
     setup_worker_logging(context.config, verbose=context.verbose)
     heed_draining(lambda: ray.train.get_preemption_info() is not None)
     items = items_from_json(train_config["items"], PrepareItem)
+    reported = time.monotonic()
+
+    def report(item: PrepareItem) -> None:
+        """Tell Ray Train's controller that the shard lives; it costs a second or two."""
+        nonlocal reported
+        if time.monotonic() - reported >= _REPORT_SECONDS:
+            ray.train.report({"video_id": item.video_id})
+            reported = time.monotonic()
+
+    work_off(items, context, train_config["make_worker"], report)
+
+
+def work_off(
+    items: Sequence[PrepareItem],
+    context: StepContext,
+    make_worker: Callable[[StepContext], ItemWorker],
+    report: Callable[[PrepareItem], None] = lambda _: None,
+) -> None:
+    """Tune those videos of a shard that have no outcome yet, in this process.
+
+    Args:
+        items: The shard.
+        context: Given to ``make_worker``.
+        make_worker: Called once.
+        report: Called with the last video of each task when that is done.
+
+    Raises:
+        UserError: it cannot go on, for a reason that no video is to blame for.
+    """
     ledger = Ledger(context.store(), items)
     ledger.poll()
     items = ledger.unsettled(items)
     if not items:
         return
-    reported = time.monotonic()
-    worker: ItemWorker = train_config["make_worker"](context)
+    worker = make_worker(context)
     if not context.config.ray.max_restarts:
         worker.commit_each()
     for task in _tasks([ledger.with_made(item) for item in items], context):
         worker(task)
-        # Tells Ray Train's controller that the shard lives; it costs a second or two.
-        if time.monotonic() - reported >= _REPORT_SECONDS:
-            ray.train.report({"video_id": task[-1].video_id})
-            reported = time.monotonic()
+        report(task[-1])
 
 
 def _tasks(items: Sequence[PrepareItem], context: StepContext) -> Iterator[Sequence[PrepareItem]]:

@@ -56,7 +56,7 @@ def run_items(
     rows = [{"items": items_to_json(task)} for task in tasks]
     pool = min(settings.workers, len(rows))
     outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        _Actor,
+        StepActor,
         fn_constructor_args=(make_worker, type(groups[0][0]), context, time.time_ns()),
         batch_size=1,
         batch_format="numpy",
@@ -68,7 +68,7 @@ def run_items(
         **({"accelerator_type": settings.accelerator_type} if num_gpus else {}),
     )
     for row in outcomes.iter_rows():
-        yield from _outcomes(row["outcomes"])
+        yield from outcomes_from_json(row["outcomes"])
 
 
 def deal(groups: Sequence[Sequence[Any]], workers: int, most: int) -> list[list[Any]]:
@@ -98,8 +98,8 @@ def deal(groups: Sequence[Sequence[Any]], workers: int, most: int) -> list[list[
     return [*tasks, task] if task else tasks
 
 
-class _Actor:
-    """Adapts a worker to Ray Data: items travel as JSON, so no type is guessed on the way.
+class StepActor:
+    """Adapts a worker to an actor: items travel as JSON, so no type is guessed on the way.
 
     What stops a worker travels so, too: as an exception it would arrive wrapped and without cause.
     """
@@ -127,20 +127,24 @@ class _Actor:
             self._stopped = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Compute a batch of Ray Data, which holds one task."""
         (task,) = batch["items"]
+        return {"outcomes": [self.compute(task)]}
+
+    def compute(self, task: str) -> str:
+        """Compute the items of a task; see ``outcomes_from_json``."""
         if self._worker is not None:
             try:
                 outcomes = self._worker(items_from_json(task, self._item_type))
             except tuple(_STOPPING.values()) as error:
                 self._stopped = error
             else:
-                return {"outcomes": [items_to_json(outcomes)]}
+                return items_to_json(outcomes)
         kind = next(name for name, kind in _STOPPING.items() if isinstance(self._stopped, kind))
-        stopped = {"stopped": kind, "message": str(self._stopped)}
-        return {"outcomes": [json.dumps(stopped)]}
+        return json.dumps({"stopped": kind, "message": str(self._stopped)})
 
 
-def _outcomes(text: str) -> list[Outcome]:
+def outcomes_from_json(text: str) -> list[Outcome]:
     """What a task returned; raises what stopped its worker."""
     found = json.loads(text)
     if isinstance(found, dict):

@@ -19,7 +19,6 @@ def test_a_control_added_to_a_finished_run_makes_maps_and_edits(
         assert result.failed_fraction == 0
         return counts(result)
 
-    tiny_run["ray"] = tiny_run.get("ray", {}) | {"workers": 2}
     videos = tiny_videos(tiny_clips)
     write_manifest(tiny_run, [video | {"prompt": "a red fish"} for video in videos])
     assert run() == {"ingest": 2, "tune": 2, "sample": 3, "score": 3}

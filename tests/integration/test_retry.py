@@ -16,6 +16,7 @@ import pytest
 
 from components.run.runner import Runner
 from components.storage.tables import read_table
+from tests.integration.test_resume import TUNERS
 from tests.runs import run_config, write_manifest
 
 pytestmark = pytest.mark.soak
@@ -25,8 +26,9 @@ KILLS = 2
 class Killer(threading.Thread):
     """SIGKILLs the tuning worker each time it has written a checkpoint, ``KILLS`` times."""
 
-    def __init__(self, checkpoints: Path) -> None:
+    def __init__(self, checkpoints: Path, title: str) -> None:
         super().__init__(daemon=True)
+        self._title = title
         self._checkpoints = checkpoints
         self.killed: list[int] = []
 
@@ -41,20 +43,21 @@ class Killer(threading.Thread):
 
     def _kill(self) -> None:
         for process in psutil.process_iter(["cmdline"]):
-            if any("RayTrainWorker" in part for part in process.info["cmdline"] or ()):
+            if any(self._title in part for part in process.info["cmdline"] or ()):
                 os.kill(process.pid, signal.SIGKILL)
                 self.killed.append(process.pid)
 
 
+@pytest.mark.parametrize("warm", TUNERS)
 def test_a_worker_that_dies_too_often_is_tried_again(
-    tiny_run: dict[str, Any], tiny_clips: Path, caplog: pytest.LogCaptureFixture
+    tiny_run: dict[str, Any], tiny_clips: Path, caplog: pytest.LogCaptureFixture, warm: int
 ) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
     tiny_run["tune"] = {"steps": 300, "checkpoint_every": 20, "checkpoint_upload_seconds": 0}
-    tiny_run["ray"]["max_restarts"] = 0  # so that each death is a failure
+    tiny_run["ray"] |= {"max_restarts": 0, "warm_videos": warm}  # each death is a failure
     tiny_run["retry_seconds"] = 1
-    killer = Killer(Path(tiny_run["run"]) / "checkpoints")
+    killer = Killer(Path(tiny_run["run"]) / "checkpoints", TUNERS[warm])
     killer.start()
     runner = Runner(run_config(tiny_run))
     with caplog.at_level(logging.INFO, logger="components"):

@@ -37,3 +37,22 @@ def test_a_raylet_that_dies_while_it_starts_is_started_again(
         assert killed
         assert cluster.started
     assert "Ray did not start, trying again" in caplog.text
+
+
+def test_a_local_ray_without_a_dashboard_gets_one_when_ray_train_is_needed(
+    tmp_path: Path, tiny_models: Path
+) -> None:
+    import ray
+    from ray.util.state import list_nodes
+
+    with Cluster(run_config(tiny_document(tmp_path, tiny_models))) as cluster:
+        addresses = []
+        for train in (False, False, True, False):
+            cluster.start(train=train)
+            addresses.append(ray.get_runtime_context().gcs_address)
+            processes = psutil.Process().children(recursive=True)
+            titles = {" ".join(one.cmdline()) for one in processes}
+            # What Ray Train's clean-up asks.
+            assert any("StateHead" in title for title in titles) is (len(set(addresses)) > 1)
+        assert addresses[0] == addresses[1] != addresses[2] == addresses[3]
+        assert [node.state for node in list_nodes()] == ["ALIVE"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class OfGaussian(nn.Module):
         self.alphas, self.kind = base.scheduler.alphas_cumprod, kind
 
     def forward(self, x: Tensor, timestep: Tensor, *_: object) -> Tensor:
-        a = self.alphas[int(timestep)]
+        a: Tensor = self.alphas[int(timestep)]
         total = a * self.variance + 1 - a
         noise = (1 - a).sqrt() / total * x
         clean = a.sqrt() * self.variance / total * x
@@ -46,7 +47,8 @@ class OfGaussian(nn.Module):
 def error(base: BaseModel, config: SampleConfig, kind: str = "epsilon") -> float:
     """Of the ODE's end, relative."""
     exact = OfGaussian(base, kind)
-    known = replace(base, unet=exact)
+    unet: Any = exact
+    known = replace(base, unet=unet)
     text = torch.zeros(2, 1, 1)
     found = denoise(known, LATENTS[None], text, config)
     expected = exact.solution(
@@ -142,9 +144,10 @@ def test_only_steps_of_the_interval_are_guided(
 
 
 def test_without_guidance_an_interval_changes_nothing(base: BaseModel) -> None:
+    config = SampleConfig(steps=3, guidance_scale=1)
     plain, inside = (
-        sample(base, LATENTS, PROMPTS[:1], SampleConfig(steps=3, guidance_scale=1, **more))
-        for more in ({}, {"guidance_interval": (0.3, 0.6)})
+        sample(base, LATENTS, PROMPTS[:1], one)
+        for one in (config, replace(config, guidance_interval=(0.3, 0.6)))
     )
     assert torch.equal(plain, inside)
 

@@ -14,7 +14,7 @@ from typing_extensions import override
 from components.config import RunConfig
 from components.errors import TransientError, UserError
 from components.steps.ingest import IngestItem, IngestWorker
-from components.steps.spread import _Actor, _outcomes, items_to_json
+from components.steps.spread import StepActor, items_to_json, outcomes_from_json
 from components.steps.step import Outcome, StepContext
 from tav_model.config import ModelConfig
 from tests.sample_videos import write_video
@@ -34,9 +34,9 @@ def context(root: Path) -> StepContext:
 
 
 def test_outcomes_reach_the_driver(tmp_path: Path) -> None:
-    actor = _Actor(IngestWorker, IngestItem, context(tmp_path / "run"), 0)
+    actor = StepActor(IngestWorker, IngestItem, context(tmp_path / "run"), 0)
     (text,) = actor(batch(write_video(tmp_path / "a.mp4", 12)))["outcomes"]
-    (outcome,) = _outcomes(text)
+    (outcome,) = outcomes_from_json(text)
     assert (outcome.video_id, outcome.error) == ("v", None)
 
 
@@ -46,13 +46,13 @@ def test_a_full_disk_stops_the_worker_and_is_no_failure_of_the_video(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    actor = _Actor(IngestWorker, IngestItem, context(tmp_path / "run"), 0)
+    actor = StepActor(IngestWorker, IngestItem, context(tmp_path / "run"), 0)
     monkeypatch.setattr(os, "fsync", full)
     (text,) = actor(batch(write_video(tmp_path / "a.mp4", 12)))["outcomes"]
     with pytest.raises(
         UserError, match=r"/run/media/.* cannot be written \(No space left .*: free"
     ):
-        _outcomes(text)
+        outcomes_from_json(text)
     assert [path for path in (tmp_path / "run").rglob("*") if path.is_file()] == []
 
 
@@ -71,10 +71,10 @@ def test_what_stops_a_worker_reaches_the_driver_as_it_was(
         def __call__(self, items: Sequence[Any]) -> list[Outcome]:
             raise kind("the bucket refuses: ask for the right")
 
-    actor = _Actor(Stopping, IngestItem, context(tmp_path), 0)
+    actor = StepActor(Stopping, IngestItem, context(tmp_path), 0)
     (text,) = actor(batch(tmp_path / "a.mp4"))["outcomes"]
     with pytest.raises(kind) as caught:
-        _outcomes(text)
+        outcomes_from_json(text)
     assert type(caught.value) is kind
     assert str(caught.value) == "the bucket refuses: ask for the right"
 
@@ -84,4 +84,4 @@ def test_defects_of_a_worker_pass(tmp_path: Path) -> None:
         raise KeyError("x")
 
     with pytest.raises(KeyError):
-        _Actor(make, IngestItem, context(tmp_path), 0)
+        StepActor(make, IngestItem, context(tmp_path), 0)

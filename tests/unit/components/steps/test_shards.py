@@ -11,7 +11,7 @@ from components.config import RunConfig, parse
 from components.errors import TransientError
 from components.steps.ledger import Ledger
 from components.steps.preparation import PrepareItem
-from components.steps.shards import _MAX_LOSSES, _Loss, _Losses, _shards, _tasks
+from components.steps.shards import _MAX_LOSSES, Loss, _Losses, _shards, _tasks
 from components.steps.step import Outcome, StepContext
 from components.storage.local import LocalStore
 from components.storage.tables import Row, append_rows, read_table
@@ -110,8 +110,8 @@ def losses(tmp_path: Path) -> _Losses:
     return _Losses(StepContext(config=parse(RunConfig, document, "test"), config_hash="h"))
 
 
-DEATH = _Loss("a worker died", of_worker=True)
-NODE_DEATH = _Loss("its node died", of_worker=False)
+DEATH = Loss("a worker died", of_worker=True)
+NODE_DEATH = Loss("its node died", of_worker=False)
 
 
 def test_the_video_that_a_worker_dies_of_is_blamed_and_no_other(
