@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -37,7 +38,8 @@ def yaml_tree(text: str, problems: Problems) -> Node:
             root = loader.get_single_node()
             if root is None:
                 return Node(None, 1)
-            return _YamlReader(loader, problems).convert(root, 1, 0)
+            _expanded(root, 1, {}, problems)
+            return _YamlReader(loader, problems).convert(root, 1)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -62,6 +64,36 @@ def _check_depth(text: str, problems: Problems) -> None:
             problems.fail(line, f"is nested deeper than {MAX_DEPTH} levels: use fewer")
 
 
+def _expanded(
+    node: Any, line: int, known: dict[Any, tuple[float, float]], problems: Problems
+) -> tuple[float, float]:
+    """Bound what a node grows to when its aliases are expanded, each node looked at once.
+
+    An alias names a node that came before it, so that this recurses no deeper than the text; one
+    that names a node around it grows for ever.
+    """
+    if node not in known:
+        known[node] = math.inf, math.inf
+        values, levels = 1.0, 0.0
+        for inner in _inner(node):
+            count, depth = _expanded(inner, inner.start_mark.line + 1, known, problems)
+            values, levels = values + count, max(levels, depth + 1)
+        known[node] = values, levels
+    if known[node][0] > MAX_NODES or known[node][1] > MAX_DEPTH:
+        problems.fail(
+            line,
+            f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
+            "are expanded: write the values out",
+        )
+    return known[node]
+
+
+def _inner(node: Any) -> list[Any]:
+    if isinstance(node, yaml.MappingNode):
+        return [one for pair in node.value for one in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []
+
+
 _PLAIN_TAGS = {
     yaml.MappingNode: "tag:yaml.org,2002:map",
     yaml.SequenceNode: "tag:yaml.org,2002:seq",
@@ -69,49 +101,38 @@ _PLAIN_TAGS = {
 
 
 class _YamlReader:
-    """Turns YAML nodes into ours; aliases are expanded within a bound."""
+    """Turns YAML nodes into ours; aliases are expanded."""
 
     def __init__(self, loader: Any, problems: Problems) -> None:
         self._loader = loader
         self._problems = problems
-        self._count = 0
 
-    def convert(self, node: Any, line: int, depth: int) -> Node:
-        self._count += 1
-        if self._count > MAX_NODES or depth > MAX_DEPTH:
-            self._problems.fail(
-                line,
-                f"grows beyond {MAX_NODES} values or {MAX_DEPTH} levels when its aliases (*name) "
-                "are expanded: write the values out",
-            )
+    def convert(self, node: Any, line: int) -> Node:
         kind = _PLAIN_TAGS.get(type(node))
         if kind is not None and node.tag != kind:
             self._problems.fail(line, f"is no YAML: the tag {node.tag!r} is not read; remove it")
         if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, line, depth)
+            return self._mapping(node, line)
         if isinstance(node, yaml.SequenceNode):
-            return Node(
-                [self.convert(item, item.start_mark.line + 1, depth + 1) for item in node.value],
-                line,
-            )
+            return Node([self.convert(n, n.start_mark.line + 1) for n in node.value], line)
         try:
             return Node(self._loader.construct_object(node), line)
         except ValueError as error:  # an integer of thousands of digits, an impossible date
             self._problems.add(line, f"holds no usable value: {error}")
             return Node(None, line)
 
-    def _mapping(self, node: Any, line: int, depth: int) -> Node:
+    def _mapping(self, node: Any, line: int) -> Node:
         found: dict[str, Node] = {}
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self._problems.fail(key_line, "merges with << are not read: write the values out")
-            key = self.convert(key_node, key_line, depth + 1).value
+            key = self.convert(key_node, key_line).value
             if not isinstance(key, str):
                 kind = type(key).__name__
                 self._problems.add(key_line, f"a key is of type {kind}, but must be text: quote it")
             elif key in found:
                 self._problems.add(key_line, f"the key {key!r} is given twice: keep one")
             else:
-                found[key] = self.convert(value_node, key_line, depth + 1)
+                found[key] = self.convert(value_node, key_line)
         return Node(found, line)

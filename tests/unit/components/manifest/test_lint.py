@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -226,14 +225,12 @@ def test_absent_and_empty_places_are_refused(tmp_path: Path) -> None:
         load_manifest("http://host/set.yaml")
 
 
-def test_alias_bombs_go_off_within_a_bound(tmp_path: Path) -> None:
+def test_alias_bombs_are_found_before_they_go_off(tmp_path: Path) -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
-    for last, name in zip("abcdefgh", "bcdefghi", strict=True):
+    for last, name in zip("abcdefghijk", "bcdefghijkl", strict=True):
         bomb += f"{name}: &{name} [{','.join([f'*{last}'] * 10)}]\n"
-    started = time.process_time()
-    (line,) = yaml_problems(tmp_path, bomb + "videos: *i\n")
-    assert "aliases" in line
-    assert time.process_time() - started < 20
+    (line,) = yaml_problems(tmp_path, bomb + "videos: *l\n")
+    assert line.startswith("line 7: grows beyond 2000000 values")
     assert "aliases" in yaml_problems(tmp_path, "videos: &v [*v]")[0]
 
 

@@ -256,7 +256,7 @@ def test_a_large_manifest_is_read_in_seconds(tmp_path: Path) -> None:
     rows = "\n".join(json.dumps({"id": f"v{i}", **row}) for i in range(20_000))
     started = time.process_time()
     assert len(load_manifest(write(tmp_path, "set.jsonl", rows)).videos) == 20_000
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 100
 
 
 def test_the_module_loads_quickly_and_without_heavy_libraries() -> None:

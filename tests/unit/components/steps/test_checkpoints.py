@@ -142,7 +142,8 @@ def test_others_cannot_look_into_it(store: LocalStore, node: Path, tmp_path: Pat
 def heeded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """SIGTERM is a notice in this process, which was given none so far."""
     monkeypatch.setattr(notice, "_given", threading.Event())
-    former = signal.getsignal(signal.SIGTERM)
+    # Another test's Ray may have left its own handler here.
+    former = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     notice.heed_sigterm()
     yield
     signal.signal(signal.SIGTERM, former)

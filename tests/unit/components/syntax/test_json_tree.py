@@ -142,7 +142,7 @@ def test_a_large_document_is_read_in_seconds(tmp_path: Path) -> None:
     assert 7 << 20 < len(text) < 8 << 20
     started = time.process_time()
     assert len(load_manifest(write(tmp_path, "set.json", text)).videos) == 33_000
-    assert time.process_time() - started < 40
+    assert time.process_time() - started < 200
 
 
 def test_a_configuration_in_json_is_json(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_many_and_endless_pieces_take_no_time(tmp_path: Path, kind: str) -> None
         check_whole(path, container)
     except SourceError as error:
         assert "truncated" in str(error) or "damaged" in str(error)  # noqa: PT017 - either will do
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 20
 
 
 def test_too_many_pieces_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
