@@ -48,7 +48,8 @@ def signal_workers(number: signal.Signals, warm: int) -> bool:
     return found
 
 
-@EACH_TUNER
+@pytest.mark.soak  # the worker alone is told in its unit tests
+@pytest.mark.parametrize("warm", [0, 16])
 def test_a_worker_that_is_told_to_stop_loses_no_step(
     tiny_run: dict[str, Any],
     tiny_clips: Path,
