@@ -58,7 +58,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     HOME=/tmp \
     USER=tav \
     PYTHONUNBUFFERED=1 \
-    RAY_USAGE_STATS_ENABLED=0
+    RAY_USAGE_STATS_ENABLED=0 \
+    GLIBC_TUNABLES=glibc.malloc.hugetlb=1
 USER 1000:1000
 WORKDIR /home/tav
 # A job refuses to run with other versions than its sender's (components/launch/versions.py).

@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CLIPS := runs/demo-clips
+# Memory in huge pages, where Linux gives them for the asking: see benchmarks/README.md.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 COUNT ?= 12
 SEED ?= 1
 

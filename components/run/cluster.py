@@ -24,6 +24,9 @@ _STARTS = 3
 """Ray gives its own start 30 s, which a busy machine may need twice."""
 _WATCH_SECONDS = 1.0
 
+HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""Lets malloc ask for huge pages, where Linux gives them for the asking: with pages of 4 kB a step
+on a CPU can take twice its time (benchmarks/README.md)."""
 _OURS = r"step=|^\{"
 """Of lines that no other worker's equal line may swallow: text with a step, or JSON."""
 _NOISE = r"core_worker\.cc|Reporting training result"
@@ -63,6 +66,8 @@ class Cluster:
         # Read when Ray is imported. Train's own progress bars and usage reports are not ours.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # For the workers: glibc reads it when a process starts.
+        os.environ.setdefault("GLIBC_TUNABLES", HUGE_PAGES)
         for name, value in _line_settings(in_colour=_in_colour()).items():
             os.environ.setdefault(name, value)
         if self._json:
