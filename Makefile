@@ -23,7 +23,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lavis demo ablation comparison test soak test-fast lint format bench lock clean
+.PHONY: help setup lavis demo ablation comparison control keep-outside long test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,13 +48,36 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 
 ablation: $(READY) ## Edit COUNT=12 drawn clips with the method, without its parts and with more tuned, and compare
 comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
-comparison: CORRELATE = --correlate tinyworld_v1
+comparison: CORRELATE = --correlate tinyworld_v2
 ablation comparison:
 	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) $(if $(EDITS),--edits $(EDITS))
 	$(BIN)/tav run --config manifests/runs/$@.yaml
 	$(BIN)/tav compare runs/$@ --to runs/$@.png
 	$(BIN)/tav compare runs/$@ $(CORRELATE) --to runs/$@.md
 	$(BIN)/tav compare runs/$@ $(CORRELATE)
+
+control: COUNT = 24
+control: $(READY) ## Edit COUNT=24 clips in which one thing hides the other, with ControlNets and a T2I-Adapter and without
+	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) --hiding --objects --maps
+	$(BIN)/tav run --config manifests/runs/$@.yaml
+	$(BIN)/tav strip runs/$@ --to runs/$@.png
+	$(BIN)/tav compare runs/$@ --to runs/$@.md
+	$(BIN)/tav compare runs/$@ --variant noise --variant noise_depth --variant noise_canny --to runs/$@-noise.md
+	$(BIN)/tav compare runs/$@
+
+keep-outside: COUNT = 24
+keep-outside: $(READY) ## Edit COUNT=24 clips' objects with all outside of their masks kept and without
+	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) --objects
+	$(BIN)/tav run --config manifests/runs/$@.yaml
+	$(BIN)/tav compare runs/$@ --to runs/$@.md
+	$(BIN)/tav compare runs/$@
+
+long: $(READY) ## Edit COUNT=12 clips of 96 frames in windows of 24, and measure seams and memory
+	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) --objects --frames 96
+	$(BIN)/tav run --config manifests/runs/$@.yaml
+	$(BIN)/tav compare runs/$@ --to runs/$@.md
+	$(BIN)/python -m benchmarks.long_clips runs/$@
+	$(BIN)/python -m benchmarks.long_clips --memory
 
 test: $(READY) ## Run all tests, in several processes
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder

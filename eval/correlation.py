@@ -47,7 +47,7 @@ def correlations(values: Iterable[Value], trusted: str) -> tuple[Correlation, ..
 
     Args:
         values: In any order.
-        trusted: The protocol, such as ``tinyworld_v1``.
+        trusted: The protocol, such as ``tinyworld_v2``.
 
     Returns:
         By measure, then by the trusted protocol's; pairs whose variants' means are all equal in one

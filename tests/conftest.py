@@ -71,7 +71,7 @@ def tiny_judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the demo's mp4 clips ``fish``, ``car``, ``star`` and ``ball``; read only."""
+    """Folder with the demo's mp4 clips ``fish``, ``car``, ``pair`` and ``ball``; read only."""
     from tinyworld.clips import write_clips
 
     folder = tmp_path_factory.mktemp("tiny") / "clips"

@@ -48,8 +48,8 @@ def tiny_videos(clips: Path) -> list[dict[str, Any]]:
             ],
         },
         {
-            "id": "star",
-            "uri": str(clips / "star.mp4"),
+            "id": "pair",
+            "uri": str(clips / "pair.mp4"),
             "edits": [{"id": "city", "category": "background", "prompt": "{caption}, in the city"}],
         },
     ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from methods.method import ClipSize
+import numpy as np
+
+from methods.method import ClipSize, Masks
 from methods.text2live_config import AtlasConfig
 from tinyworld.clips import CLIPS
 from tinyworld.draw import Clip, render
@@ -31,3 +33,8 @@ ATLAS = AtlasConfig(
 def drawn(name: str = SCENE) -> Clip:
     """The demo's scene in 8 frames, with its masks."""
     return render(CLIPS[name], SIZE.num_frames)
+
+
+def masks(clip: Clip) -> Masks:
+    """Where its things are, as one mask of what is to be edited: (F, H, W)."""
+    return np.asarray(clip.masks.any(axis=1))

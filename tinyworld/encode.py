@@ -1,4 +1,4 @@
-"""A drawn scene as files: its frames as an mp4, its object's masks as pictures."""
+"""A drawn scene as files: its frames as an mp4, masks and maps of depth as pictures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from tinyworld.draw import render
-from tinyworld.scenes import Scene
+from tinyworld.scenes import FRAMES, Scene
 
 FPS = 8
 _ENLARGED = 2
@@ -19,29 +19,44 @@ _ENLARGED = 2
 nothing."""
 
 
-def write_clip(scene: Scene, path: Path) -> None:
-    """Draw a scene's 24 frames and encode them as H.264, yuv420p, which every browser plays.
+def write_clip(scene: Scene, path: Path, frames: int = FRAMES) -> None:
+    """Draw a scene and encode it as H.264, yuv420p, which every browser plays.
 
     A file that holds these bytes already is left alone, so that its time of change stays.
+
+    Args:
+        scene: What to draw.
+        path: The mp4.
+        frames: How many, over the whole of the motion.
     """
-    frames = render(scene).frames.repeat(_ENLARGED, axis=1).repeat(_ENLARGED, axis=2)
+    drawn = render(scene, frames).frames.repeat(_ENLARGED, axis=1).repeat(_ENLARGED, axis=2)
     fresh = path.with_name(f".{path.name}")
-    _encode(frames, fresh)
+    _encode(drawn, fresh)
     if path.exists() and filecmp.cmp(path, fresh, shallow=False):
         fresh.unlink()
     else:
         fresh.replace(path)
 
 
-def write_masks(scene: Scene, folder: Path) -> None:
-    """Write where the object is in each of the 24 frames: ``00000.png`` on, white upon black.
+def write_masks(scene: Scene, folder: Path, frames: int = FRAMES) -> None:
+    """Write where things are in each frame: ``00000.png`` on, white upon black."""
+    _write_pictures(np.asarray(render(scene, frames).masks.any(axis=1)), folder)
+
+
+def write_depth(scene: Scene, folder: Path, frames: int = FRAMES) -> None:
+    """Write each frame's map of depth (`Clip.near`), for nets whose map is ``files``."""
+    _write_pictures(render(scene, frames).near, folder)
+
+
+def _write_pictures(pictures: npt.NDArray[np.bool_] | npt.NDArray[np.uint8], folder: Path) -> None:
+    """Write ``00000.png`` on.
 
     Files that hold these bytes already are left alone, so that their time of change stays.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for number, mask in enumerate(render(scene).masks):
+    for number, one in enumerate(pictures):
         picture = io.BytesIO()
-        Image.fromarray(mask).save(picture, "PNG")
+        Image.fromarray(one).save(picture, "PNG")
         path = folder / f"{number:05}.png"
         if not path.exists() or path.read_bytes() != picture.getvalue():
             path.write_bytes(picture.getvalue())

@@ -7,99 +7,71 @@ is measured on combinations of words that it never saw (``python -m tinyworld.ev
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
 
-from tinyworld.draw import render_at
-from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene
+from tinyworld.reader_net import FRAME_CLASSES, THING_CLASSES, ReaderNet, Scores
+from tinyworld.scenes import SIZE
 from tinyworld.shipped import shipped_model
 
-_WIDTHS = (32, 64, 96, 128)
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+
+Words = npt.NDArray[np.str_]
+Numbers = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What F frames show."""
+    """What F frames show. Each frame's two slots hold its things in no order."""
 
-    attributes: dict[Attribute, tuple[str, ...]]
-    """The likeliest word for each frame, by attribute, whether or not there is an object."""
-    present: npt.NDArray[np.float64]
-    """(F,), how likely it is that an object is there, 0 to 1."""
-    centers: npt.NDArray[np.float64]
-    """(F, 2), x and y of its middle, in pixels of a frame of 64×64."""
+    present: Numbers
+    """(F, 2), how likely it is that there is a thing, 0 to 1."""
+    color: Words
+    """(F, 2), the likeliest word, whether or not there is a thing; so are shape, pattern, rim."""
+    shape: Words
+    pattern: Words
+    rim: Words
+    shade: Numbers
+    """(F, 2), -1 (dark) to 1 (pale)."""
+    size: Numbers
+    """(F, 2), half of the width, in pixels of a frame of 64×64."""
+    centers: Numbers
+    """(F, 2, 2), x and y of the middle, in pixels of a frame of 64×64."""
+    background: Words
+    """(F,)."""
+    style: Words
+    """(F,)."""
+    tint: Numbers
+    """(F,), -1 (cold) to 1 (warm)."""
+    light: Numbers
+    """(F,), -1 (from the left) to 1 (from the right)."""
 
+    def ordered(self, slots: npt.NDArray[np.int64]) -> Reading:
+        """The same with things in another order: (F, K) slot numbers, 0 or 1."""
+        rows = np.arange(len(slots))[:, None]
+        of_things = (*THING_CLASSES, "present", "shade", "size", "centers")
+        parts = {
+            field.name: getattr(self, field.name)[rows, slots]
+            if field.name in of_things
+            else getattr(self, field.name)
+            for field in fields(self)
+        }
+        return Reading(**parts)
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """How well a reader reads frames whose truth is known."""
+    def at(self, frames: slice) -> Reading:
+        """Some of the frames."""
+        return Reading(**{field.name: getattr(self, field.name)[frames] for field in fields(self)})
 
-    right: dict[Attribute, float]
-    """Share of frames with the right word, by attribute."""
-    present: float
-    """Share of the frames with an object in which it is seen."""
-    absent: float
-    """Share of the frames without an object in which none is seen."""
-    miss: float
-    """Mean distance of the centre from the true one, in pixels."""
-
-
-class ReaderNet(nn.Module):
-    """Frames to scores of every word, of presence, and a map of where the object is."""
-
-    def __init__(self) -> None:
-        """Build it untrained."""
-        super().__init__()
-        blocks: list[nn.Module] = []
-        before = 3
-        for index, width in enumerate(_WIDTHS):
-            stride = 2 if index in (1, 2) else 1  # 64, 32, 16, 16
-            blocks += [_block(before, width, stride), _block(width, width, 1)]
-            before = width
-        self.body = nn.Sequential(*blocks)
-        self.where = nn.Conv2d(before, 1, 1)
-        self.heads = nn.ModuleDict(
-            {
-                name: nn.Sequential(
-                    nn.Linear(2 * before, before), nn.ReLU(), nn.Linear(before, len(words))
-                )
-                for name, words in ATTRIBUTES.items()
-            }
-        )
-        self.present = nn.Linear(2 * before, 1)
-
-    def forward(self, frames_NCHW: Tensor) -> tuple[dict[Attribute, Tensor], Tensor, Tensor]:
-        """Read frames.
-
-        Args:
-            frames_NCHW: (N, 3, 64, 64) in -1 to 1.
-
-        Returns:
-            Logits (N, words) by attribute, logits of presence (N,), centres (N, 2) in pixels.
-        """
-        features = self.body(frames_NCHW)
-        side = features.shape[-1]
-        weight = self.where(features).flatten(2).softmax(dim=-1)  # (N, 1, S)
-        flat = features.flatten(2)
-        there, everywhere = (flat * weight).sum(dim=-1), flat.mean(dim=-1)
-        both = torch.cat([there, everywhere], dim=1)
-        logits = {name: self.heads[name](both) for name in ATTRIBUTES}
-        place = (torch.arange(side, device=features.device) + 0.5) * (SIZE / side) - 0.5
-        grid = weight.view(-1, side, side)
-        centers = torch.stack([(grid.sum(dim=k) * place).sum(dim=-1) for k in (1, 2)], dim=-1)
-        return logits, self.present(both)[:, 0], centers
-
-
-def _block(before: int, width: int, stride: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(before, width, 3, stride=stride, padding=1), nn.GroupNorm(8, width), nn.ReLU()
-    )
+    @staticmethod
+    def joined(parts: Sequence[Reading]) -> Reading:
+        """Readings one after another."""
+        names = [field.name for field in fields(Reading)]
+        return Reading(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
 class Reader:
@@ -145,7 +117,9 @@ class Reader:
         from safetensors.torch import save_file  # noqa: PLC0415
 
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: value.half().cpu() for name, value in self.net.state_dict().items()}
+        state = {
+            name: value.half().cpu().contiguous() for name, value in self.net.state_dict().items()
+        }
         save_file(state, folder / _WEIGHTS)
         (folder / _CONFIG).write_text(json.dumps(_words(), indent=2) + "\n", encoding="utf-8")
 
@@ -170,47 +144,30 @@ class Reader:
                 "and video.height alike"
             )
         x = torch.from_numpy(_resized(frames_FHWC)).to(self.device).permute(0, 3, 1, 2)
-        parts = [self.net(part.float() / 127.5 - 1) for part in torch.split(x, 64)]
-        attributes = {
-            name: tuple(
-                words[i] for logits, _, _ in parts for i in logits[name].argmax(dim=1).tolist()
-            )
-            for name, words in ATTRIBUTES.items()
-        }
-        present = torch.cat([p for _, p, _ in parts]).sigmoid().double().cpu().numpy()
-        centers = torch.cat([c for _, _, c in parts]).double().cpu().numpy()
-        return Reading(attributes, present, centers)
+        return Reading.joined(
+            [_named(self.net(part.float() / 127.5 - 1)) for part in torch.split(x, 64)]
+        )
 
 
-def accuracy(
-    reader: Reader,
-    scenes: Sequence[Scene],
-    change: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]] = lambda frames: frames,
-) -> Accuracy:
-    """Measure a reader on one frame of each scene, at a time that the scene's seed decides.
+def _named(scores: Scores) -> Reading:
+    """The likeliest words of a batch."""
 
-    Args:
-        reader: whom to measure.
-        scenes: what to draw, with its object and without; at least one.
-        change: done to the frames, (N, 64, 64, 3), before they are read, such as to encode them.
-    """
-    times = [np.random.default_rng(scene.seed).uniform(size=1) for scene in scenes]
-    pairs = list(zip(scenes, times, strict=True))
-    clips = [render_at(scene, time) for scene, time in pairs]
-    backdrops = [render_at(scene, time, empty=True).frames for scene, time in pairs]
-    reading = reader.read(change(np.concatenate([clip.frames for clip in clips])))
-    empty = reader.read(change(np.concatenate(backdrops)))
-    centers = np.concatenate([clip.centers for clip in clips])
-    words = [scene.attributes for scene in scenes]
-    right = {
-        name: float(np.mean([r == w[name] for r, w in zip(read, words, strict=True)]))
-        for name, read in reading.attributes.items()
-    }
-    return Accuracy(
-        right,
-        present=float((reading.present > 0.5).mean()),  # noqa: PLR2004 - likelier than not
-        absent=float((empty.present <= 0.5).mean()),  # noqa: PLR2004
-        miss=float(np.linalg.norm(reading.centers - centers, axis=1).mean()),
+    def likeliest(logits: torch.Tensor, words: Sequence[str]) -> Words:
+        found: Words = np.array(words)[logits.argmax(dim=-1).cpu().numpy()]
+        return found
+
+    looks = scores.looks.double().cpu().numpy()
+    places = scores.places.double().cpu().numpy()
+    words = {name: likeliest(scores.things[name], THING_CLASSES[name]) for name in THING_CLASSES}
+    words |= {name: likeliest(scores.frames[name], FRAME_CLASSES[name]) for name in FRAME_CLASSES}
+    return Reading(
+        present=scores.present.sigmoid().double().cpu().numpy(),
+        shade=looks[..., 0],
+        size=looks[..., 1],
+        centers=looks[..., 2:],
+        tint=places[:, 0],
+        light=places[:, 1],
+        **words,
     )
 
 
@@ -226,4 +183,4 @@ def _resized(frames_FHWC: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _words() -> dict[str, Sequence[str]]:
-    return {name: list(words) for name, words in ATTRIBUTES.items()}
+    return {name: list(words) for name, words in (THING_CLASSES | FRAME_CLASSES).items()}

@@ -145,12 +145,12 @@ def _entry(name: str, prompt: str) -> dict[str, Any]:
 def _draw(folder: Path, count: int) -> list[Path]:
     """Draw clips that differ."""
     from tinyworld.clips import write_clips
-    from tinyworld.scenes import Scene as Drawn
+    from tinyworld.scenes import single
 
     scenes = {}
     for number in range(count):
         color, shape = COLORS[number % len(COLORS)], SHAPES[number % len(SHAPES)]
-        scenes[f"{color}-{shape}-{number}"] = Drawn(
-            color=color, shape=shape, background="sea", motion="moving right", seed=number
+        scenes[f"{color}-{shape}-{number}"] = single(
+            color=color, shape=shape, background="sea", seed=number
         )
     return write_clips(folder, scenes)

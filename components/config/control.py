@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tav_model.config import ControlConfig, require
+from tinyworld import shipped
 
 _STRICT = {"extra": "forbid"}
 _NOT_KEYED = {"key": False}
@@ -126,13 +128,25 @@ class ControlsConfig:
 
 
 def check_nets(nets: tuple[ControlConfig, ...]) -> None:
-    """Refuse a map that there is none of.
+    """Refuse a map that there is none of, and a net that the tiny world has not.
 
     Raises:
-        ValueError: names it and the nearest.
+        ValueError: names it and the nearest, or the nets that there are.
     """
     for net in nets:
         if net.map not in MAPS:
             near = difflib.get_close_matches(net.map, MAPS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(MAPS)}"
             raise ValueError(f"map is {net.map!r}, which is none: {hint}")
+        if net.model == shipped.NAME:
+            shipped.shipped_net(net.kind, net.map)
+
+
+def shipped_nets(nets: tuple[ControlConfig, ...]) -> tuple[ControlConfig, ...]:
+    """The same with the folder of the tiny world's own net where one is called ``tinyworld``."""
+    return tuple(
+        dataclasses.replace(net, model=str(shipped.shipped_net(net.kind, net.map)))
+        if net.model == shipped.NAME
+        else net
+        for net in nets
+    )

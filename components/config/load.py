@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
+from components.config.control import shipped_nets
 from components.config.document import parse, read_document
 from components.config.profiles import with_profiles
 from components.config.settings import RunConfig
@@ -133,7 +134,8 @@ def _with_absolute_paths(config: RunConfig) -> RunConfig:
         control=dataclasses.replace(
             config.control,
             nets=tuple(
-                dataclasses.replace(net, model=folder(net.model)) for net in config.control.nets
+                dataclasses.replace(net, model=folder(net.model))
+                for net in shipped_nets(config.control.nets)
             ),
             depth=dataclasses.replace(
                 config.control.depth, model=folder(config.control.depth.model)

@@ -18,7 +18,7 @@ from components.doctor.finding import Finding
 from components.doctor.models import STABLE_DIFFUSION
 from tav_model.schedule import SCHEDULER_FILE
 from tinyworld.draw import stills
-from tinyworld.scenes import SIZE, Scene
+from tinyworld.scenes import SIZE, single
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ _WORDS = (
     *(("pink", "house", "road"), ("blue", "car", "grass")),
 )
 SCENES = tuple(
-    Scene(color=color, shape=shape, background=background, seed=seed)
+    single(color=color, shape=shape, background=background, seed=seed)
     for seed, (color, shape, background) in enumerate(_WORDS)
 )
 """What is drawn."""

@@ -96,6 +96,9 @@ def portable_document(config: RunConfig) -> dict[str, Any]:
         for one in (document, *document.get("variants", {}).values()):
             if one.get(section, {}).get(key) == str(part):
                 one[section][key] = shipped.NAME
+    for one in (document, *document.get("variants", {}).values()):
+        for net in one.get("control", {}).get("nets") or ():
+            net["model"] = shipped.public_name(net["model"])
     return document
 
 

@@ -246,9 +246,10 @@ class Linter(Fields):
             if isinstance(net, dict) and isinstance(net.get("model"), str):
                 net["model"] = self._folder(net["model"])
         from components.config import ControlsConfig, parse  # see _frames
+        from components.config.control import shipped_nets
 
         try:
-            return parse(ControlsConfig, values, what).nets
+            return shipped_nets(parse(ControlsConfig, values, what).nets)
         except UserError as error:
             for line in str(error).splitlines()[1:]:
                 self.problems.add(fields["nets"].line, f"{what}: {line.strip()}")

@@ -14,6 +14,7 @@ from eval.errors import UnknownProtocolError
 from eval.measures import SECONDS, Measure
 from eval.protocols.evidence import CLIP
 from eval.protocols.protocol import Protocol
+from eval.protocols.retired import RETIRED
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*_v[1-9][0-9]*")
 
@@ -36,10 +37,12 @@ def get_protocol(name: str) -> Protocol:
     """The protocol of that name.
 
     Raises:
-        UnknownProtocolError: with the nearest name and the list of all.
+        UnknownProtocolError: with the nearest name and the list of all, or what took its place.
     """
     if name in PROTOCOLS:
         return PROTOCOLS[name]
+    if name in RETIRED:
+        raise UnknownProtocolError(f"protocol {name!r} is retired: {RETIRED[name].why}")
     near = difflib.get_close_matches(name, PROTOCOLS, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UnknownProtocolError(
@@ -50,9 +53,11 @@ def get_protocol(name: str) -> Protocol:
 def judges_of(name: str) -> tuple[str, ...]:
     """The models that a protocol asks for.
 
-    Of a protocol that this release does not have it is CLIP, as of all that other releases had: it
-    can be in the record of a run, and is refused where it is asked for (``get_protocol``).
+    Of a protocol that this release does not know it is CLIP: it can be in the record of a run, and
+    is refused where it is asked for (``get_protocol``).
     """
+    if name in RETIRED:
+        return RETIRED[name].judges
     return PROTOCOLS[name].judges if name in PROTOCOLS else (CLIP,)
 
 
@@ -65,11 +70,17 @@ def measure_of(protocol: str, name: str) -> Measure:
     """How to show a number of a protocol, or of none: one of another release by its bare name."""
     if (protocol, name) == ("", SECONDS):
         return Measure(label="Seconds", short="seconds", lower_is_better=True)
-    known = PROTOCOLS[protocol].measures if protocol in PROTOCOLS else {}
-    return known.get(name) or Measure(label=name, short=name)
+    return _measures(protocol).get(name) or Measure(label=name, short=name)
 
 
 def shown(protocol: str, found: Iterable[str]) -> tuple[str, ...]:
     """The measures to show of a protocol: all of its own in their order, then any others found."""
-    known = PROTOCOLS[protocol].measures if protocol in PROTOCOLS else {}
+    known = _measures(protocol)
     return (*known, *sorted(set(found) - known.keys()))
+
+
+def _measures(protocol: str) -> Mapping[str, Measure]:
+    """Of a protocol of this release or of one before; none of others."""
+    if protocol in RETIRED:
+        return RETIRED[protocol].measures
+    return PROTOCOLS[protocol].measures if protocol in PROTOCOLS else {}

@@ -61,7 +61,7 @@ def _tunes(raylet: psutil.Process) -> bool:
 def test_tuning_spreads_over_nodes_and_outlives_one(
     tiny_run: dict[str, Any], tiny_clips: Path, cluster: Any
 ) -> None:
-    names = ("fish", "car", "star")
+    names = ("fish", "car", "pair")
     write_manifest(
         tiny_run,
         [

@@ -251,7 +251,7 @@ def test_a_dead_process_costs_one_video_at_most(
     tmp_path: Path, tiny_models: Path, tiny_clips: Path, lavis_python: str
 ) -> None:
     document = _lavis_document(tmp_path, tiny_models, lavis_python)
-    names = ("fish", "car", "star")
+    names = ("fish", "car", "pair")
     videos: list[dict[str, Any]] = [
         {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "edits": []} for name in names
     ]

@@ -17,7 +17,7 @@ from components.run.record import load_run
 from components.storage.local import LocalStore
 from components.storage.schemas import KEYS
 from components.storage.tables import read_table
-from tinyworld.clips import write_clips
+from tinyworld.clips import CLIPS, write_clips
 
 pytestmark = pytest.mark.soak
 
@@ -151,7 +151,7 @@ def test_a_step_that_fails_midway_is_gone_on_from_to_what_tav_run_makes(demo: Pa
     assert {"frame_consistency", "edited_right", "reasons"} <= set(published.column_names)
     assert published.num_rows == 24
     summary = artifact(demo, "publish", "summary").read_text("utf-8")
-    assert "tinyworld_v1.edited_right" in summary
+    assert "tinyworld_v2.edited_right" in summary
     page = artifact(demo, "report", "gallery").read_text("utf-8")
     assert page.count("data:video/mp4;base64,") >= 4 + 12
     assert (run / "report/index.html").exists()
@@ -189,7 +189,7 @@ def test_variants_are_computed_as_tav_run_computes_them(tmp_path: Path) -> None:
         {"id": "yellow", "category": "object", "replace": {"red": "yellow"}},
         {"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"},
     ]
-    prompt = "a red fish is circling over the sea"
+    prompt = CLIPS["fish"].caption()
     video = {"id": "fish", "uri": "clips/fish.mp4", "prompt": prompt, "edits": edits}
     write_manifest(tmp_path / "m.yaml", [video])
     word = f"variants={json.dumps(VARIANTS)}"

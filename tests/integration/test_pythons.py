@@ -59,7 +59,7 @@ def test_setup_the_demo_and_the_unit_tests(checkout: tuple[Path, str]) -> None:
     run(folder, ".venv/bin/tav", "export", "runs/demo", "--to", "scores.jsonl")
     scores = [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
     assert len({(row["video_id"], row["edit_id"]) for row in scores}) == 12
-    assert {row["protocol"] for row in scores} == {"tav_paper_v1", "tinyworld_v1"}
+    assert {row["protocol"] for row in scores} == {"tav_paper_v1", "tinyworld_v2"}
     told = run(folder, ".venv/bin/python", "-m", "pytest", "-q", "tests/unit", "tests/parity")
     passed = re.search(r"(\d+) passed", told)
     assert passed, told[-2000:]

@@ -41,7 +41,7 @@ def test_a_run_from_python_as_documented_makes_everything_once(
 ) -> None:
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     done = documented(0, tiny_run, tmp_path)
-    # star has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
+    # pair has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
     assert "{'ingest': 2, 'caption': 1, 'tune': 2, 'sample': 3, 'score': 3}" in done.stdout
     assert "3 scored, 0.0 failed" in done.stdout
     assert done.stdout.count("tav_paper_v1") == 3

@@ -51,7 +51,7 @@ def run_on_s3(
         edits = [{"id": "cartoon", "category": "style", "prompt": "{caption}, cartoon style"}]
         videos = []
         for number in range(VIDEOS):
-            name = ("fish", "car", "star", "ball")[number % 4]
+            name = ("fish", "car", "pair", "ball")[number % 4]
             client.upload_file(str(tiny_clips / f"{name}.mp4"), bucket, f"in/{number}.mp4")
             videos.append({"id": f"v{number}", "uri": f"{number}.mp4", "edits": edits})
         manifest = yaml.safe_dump({"videos": videos}).encode()

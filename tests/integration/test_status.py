@@ -47,7 +47,7 @@ def test_a_run_at_work_and_after_a_sigkill(
 ) -> None:
     videos = [
         {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "prompt": "a thing"}
-        for name in ("fish", "car", "star")
+        for name in ("fish", "car", "pair")
     ]
     write_manifest(tiny_run, videos)
     tiny_run["tune"] = {"steps": 300, "checkpoint_every": 0}

@@ -3,8 +3,9 @@
     python -m tinyworld.train --out runs/tinyworld
     torchrun --nproc-per-node 2 -m tinyworld.train --out runs/tinyworld --threads 1 --parts vae
 
-Parts, in the order in which they need each other: vae, diffusion; and reader, clip, blip2, which
-need nothing but the stills.
+Parts, in the order in which they need each other: vae, diffusion, and the nets that steer it
+(controlnet_depth, controlnet_canny, t2i_adapter_canny); reader, clip and blip2 need nothing but the
+stills.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import logging
 import os
 from pathlib import Path
 
-PARTS = ("vae", "diffusion", "reader", "clip", "blip2")
+from tinyworld.shipped import NETS
+
+PARTS = ("vae", "diffusion", "reader", "clip", "blip2", *NETS)
 
 
 def main() -> None:
@@ -26,7 +29,7 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads of torch")
-    parser.add_argument("--stills", type=int, default=40_000)
+    parser.add_argument("--stills", type=int, default=60_000)
     parser.add_argument("--steps", type=int, help="in place of each part's own")
     parser.add_argument("--batch", type=int, help="in place of each part's own")
     args = parser.parse_args()

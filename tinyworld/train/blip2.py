@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from tinyworld.draw import stills
-from tinyworld.scenes import ATTRIBUTES, SIZE, Attribute, Scene, read_caption
+from tinyworld.scenes import SIZE
 from tinyworld.train.data import Stills
+from tinyworld.train.lessons import Lessons
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn
 from tinyworld.train.vae import pixels
@@ -22,6 +20,8 @@ from tinyworld.vocabulary import opt_tokenizer
 _QUERIES = 8
 """Tokens that the language model sees of an image."""
 _WIDTH = 96
+_LESSONS = 0.2
+"""Weight of the lessons' loss."""
 
 
 def new_blip2(tokenizer: Any, image_token: int) -> Any:
@@ -99,16 +99,19 @@ def train_blip2(data: Stills, settings: Settings, folder: Path, device: torch.de
     processor = new_processor()
     image_token = int(processor.tokenizer.convert_tokens_to_ids("<image>"))
     model = new_blip2(processor.tokenizer, image_token).to(device)
+    taught = nn.ModuleDict({"blip2": model, "lessons": Lessons(_WIDTH)})
 
     def loss(step: Step) -> Tensor:
         index = torch.randint(len(data), (step.batch,), generator=step.generator)
         x = worn(pixels(data, index, torch.device("cpu")), step.generator)
-        captions = [data.scene(i).caption(motion=False) for i in index.tolist()]
+        captions = [data.caption(i) for i in index.tolist()]
         batch = training_batch(processor, x, captions)
-        value: Tensor = model(**{name: part.to(device) for name, part in batch.items()}).loss
+        out = model(**{name: part.to(device) for name, part in batch.items()})
+        seen = out.vision_outputs.last_hidden_state.mean(dim=1)
+        value: Tensor = out.loss + _LESSONS * taught["lessons"](seen, data, index)
         return value
 
-    fit("blip2", model, loss, settings, folder, device)
+    fit("blip2", taught, loss, settings, folder, device)
     return model
 
 
@@ -148,23 +151,3 @@ def save_blip2(model: Any, folder: Path) -> None:
     """Write model and processor, in fp16."""
     model.half().save_pretrained(folder)
     new_processor().save_pretrained(folder)
-
-
-def caption_accuracy(
-    caption: Callable[[Sequence[npt.NDArray[np.uint8]]], list[str]], scenes: Sequence[Scene]
-) -> dict[Attribute | Literal["all words"], float]:
-    """Percent of stills whose caption names each attribute rightly, and all four.
-
-    Args:
-        caption: stills (64, 64, 3) uint8 to their captions.
-        scenes: what the stills show.
-    """
-    read = [read_caption(text) for text in caption(list(stills(scenes)))]
-    right = {
-        name: np.array([r[name] == getattr(s, name) for r, s in zip(read, scenes, strict=True)])
-        for name in ATTRIBUTES
-    }
-    found: dict[Attribute | Literal["all words"], float] = {
-        name: 100 * float(hits.mean()) for name, hits in right.items()
-    }
-    return found | {"all words": 100 * float(np.all(list(right.values()), axis=0).mean())}

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tinyworld.draw import stills
+from tinyworld.edits import one_word_off, swapped
 from tinyworld.layout import write_json
-from tinyworld.scenes import ATTRIBUTES, MOTIONS, SIZE, Attribute, Scene, random_scene
-from tinyworld.train.data import Stills
+from tinyworld.scenes import SIZE, Scene
+from tinyworld.train.data import Stills, said
+from tinyworld.train.lessons import Lessons
 from tinyworld.train.loop import Settings, Step, fit
 from tinyworld.train.reader import worn
 from tinyworld.train.vae import pixels
@@ -25,7 +23,9 @@ from tinyworld.vocabulary import clip_tokenizer
 
 _TEXT_LENGTH = 32
 _WRONG = 2
-"""Captions per still that are wrong in one word: what an edit changes."""
+"""Captions per still that are wrong in one word, what an edit changes; one more swaps colours."""
+_LESSONS = 0.3
+"""Weight of the lessons' loss."""
 _SHARPEST = 4.6052
 """Logarithm of the largest scale of a cosine, 100 as in CLIP."""
 
@@ -52,8 +52,20 @@ def model_config(vocabulary: int) -> dict[str, Any]:
     }
 
 
+class _Taught(nn.Module):
+    """The model and the lessons of its images, so that one optimiser trains both."""
+
+    def __init__(self, vocabulary: int) -> None:
+        import open_clip  # noqa: PLC0415 - seconds that the other parts need not pay
+
+        super().__init__()
+        config = model_config(vocabulary)
+        self.clip = open_clip.CLIP(**config)
+        self.lessons = Lessons(config["embed_dim"])
+
+
 def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.device) -> nn.Module:
-    """Train on stills and captions, each with captions that are wrong in one word.
+    """Train on stills and captions, each with captions that are nearly right.
 
     Args:
         data: the stills.
@@ -61,35 +73,51 @@ def train_clip(data: Stills, settings: Settings, folder: Path, device: torch.dev
         folder: for checkpoint and log.
         device: where to train.
     """
-    import open_clip  # noqa: PLC0415 - seconds that the other parts need not pay
-
     torch.manual_seed(settings.seed)
     tokenizer = clip_tokenizer(max_length=_TEXT_LENGTH)
-    model = open_clip.CLIP(**model_config(len(tokenizer))).to(device)
+    model = _Taught(len(tokenizer)).to(device)
+    clip: Any = model.clip
 
     def loss(step: Step) -> Tensor:
         index = torch.randint(len(data), (step.batch,), generator=step.generator)
-        x = worn(pixels(data, index, torch.device("cpu")), step.generator)
-        right = data.classes[index.numpy()]
-        wrong = [_one_word_off(right, step.generator) for _ in range(_WRONG)]
-        classes = np.concatenate([right, *wrong])
-        texts = _captions(classes, step.generator)
+        x = worn(pixels(data, index, torch.device("cpu")), step.generator).to(device)
+        scenes, texts = _captions([data.scene(i) for i in index.tolist()], step.rng())
         ids = tokenizer(texts, padding="max_length", max_length=_TEXT_LENGTH, return_tensors="pt")
-        image = model.encode_image(x.to(device), normalize=True).float()
-        text = model.encode_text(ids.input_ids.to(device), normalize=True).float()
-        logits = model.logit_scale.clamp(max=_SHARPEST).exp() * image @ text.T
+        image = clip.encode_image(x).float()
+        text = clip.encode_text(ids.input_ids.to(device), normalize=True).float()
+        scale = clip.logit_scale.clamp(max=_SHARPEST).exp()
+        logits = scale * functional.normalize(image, dim=-1) @ text.T
         # Two stills of equal words are no mistake of each other.
-        words = torch.from_numpy(classes)
-        same = (words[: step.batch, None] == words[None]).all(dim=-1)
-        same.fill_diagonal_(fill_value=False)
+        same = _equal(scenes, step.batch).fill_diagonal_(fill_value=False)
         logits = logits.masked_fill(same.to(device), -torch.inf)
         target = torch.arange(step.batch, device=device)
         both: Tensor = functional.cross_entropy(logits, target) + functional.cross_entropy(
             logits[:, : step.batch].T, target
         )
-        return both / 2
+        lessons: Tensor = model.lessons(image, data, index)
+        return both / 2 + _LESSONS * lessons
 
-    return fit("clip", model, loss, settings, folder, device)
+    fit("clip", model, loss, settings, folder, device)
+    trained: nn.Module = clip
+    return trained
+
+
+def _captions(scenes: list[Scene], rng: np.random.Generator) -> tuple[list[Scene], list[str]]:
+    """What is said of N stills: N right captions, then those that are wrong in a word or swap."""
+    wrong = [one_word_off(scene, rng) for _ in range(_WRONG) for scene in scenes]
+    everything = [*scenes, *wrong, *(swapped(scene, rng) for scene in scenes)]
+    return everything, [said(scene, rng) for scene in everything]
+
+
+def _equal(scenes: Sequence[Scene], first: int) -> Tensor:
+    """Whether each of the first scenes has the words of each of all: (first, all) bool."""
+    numbers: dict[Hashable, int] = {}
+    keys = torch.tensor([numbers.setdefault(_key(scene), len(numbers)) for scene in scenes])
+    return keys[:first, None] == keys[None]
+
+
+def _key(scene: Scene) -> Hashable:
+    return frozenset(scene.words.things), scene.background, scene.style
 
 
 def save_clip(model: nn.Module, folder: Path) -> None:
@@ -104,92 +132,3 @@ def save_clip(model: nn.Module, folder: Path) -> None:
     half = {"mean": [0.5] * 3, "std": [0.5] * 3}
     document = {"model_cfg": model_config(len(tokenizer)), "preprocess_cfg": half}
     write_json(folder / "open_clip_config.json", document)
-
-
-EncodeFrames = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating[Any]]]
-"""(N, 64, 64, 3) to embeddings (N, D) of length 1."""
-EncodeText = Callable[[str], npt.NDArray[np.floating[Any]]]
-"""A caption to its embedding (D,) of length 1."""
-
-
-def retrieval_accuracy(
-    encode_frames: EncodeFrames,
-    encode_text: EncodeText,
-    scenes: Sequence[Scene],
-    *,
-    among: int = 32,
-    seed: int = 0,
-) -> float:
-    """Percent of stills whose own caption is the likeliest of `among` different ones.
-
-    Args:
-        encode_frames: embeds stills.
-        encode_text: embeds a caption.
-        scenes: what the stills show; the wrong captions are of any scenes.
-        among: captions to choose from, without motion words.
-        seed: of the choice of the wrong captions.
-    """
-    images_ND = encode_frames(stills(scenes))
-    encode = functools.cache(encode_text)
-    rng = np.random.default_rng(seed)
-    hits = 0
-    for image_D, scene in zip(images_ND, scenes, strict=True):
-        captions = {scene.caption(motion=False): None}
-        while len(captions) < among:
-            captions[random_scene(rng, held_out=None).caption(motion=False)] = None
-        hits += _is_best(image_D, [encode(caption) for caption in captions])
-    return 100 * hits / len(scenes)
-
-
-def edit_accuracy(
-    encode_frames: EncodeFrames, encode_text: EncodeText, scenes: Sequence[Scene]
-) -> dict[Attribute, float]:
-    """Percent of stills whose own caption beats every one that differs in one attribute's word.
-
-    Args:
-        encode_frames: embeds stills.
-        encode_text: embeds a caption.
-        scenes: what the stills show.
-    """
-    images_ND = encode_frames(stills(scenes))
-    encode = functools.cache(encode_text)
-    found = {}
-    for name, words in ATTRIBUTES.items():
-        hits = 0
-        for image_D, scene in zip(images_ND, scenes, strict=True):
-            own = getattr(scene, name)
-            ordered = (own, *(word for word in words if word != own))
-            edits = [dataclasses.replace(scene, **{name: word}) for word in ordered]
-            hits += _is_best(image_D, [encode(edit.caption(motion=False)) for edit in edits])
-        found[name] = 100 * hits / len(scenes)
-    return found
-
-
-def _is_best(
-    image_D: npt.NDArray[np.floating[Any]], texts: Sequence[npt.NDArray[np.floating[Any]]]
-) -> bool:
-    """Whether the first text is nearer than all others (a tie is none)."""
-    own, *others = (float(text_D @ image_D) for text_D in texts)
-    return own > max(others)
-
-
-def _one_word_off(classes_N4: npt.NDArray[np.int64], g: torch.Generator) -> npt.NDArray[np.int64]:
-    """The same words but for one, which is another of its kind."""
-    out = classes_N4.copy()
-    sizes = [len(words) for words in ATTRIBUTES.values()]
-    which = torch.randint(len(sizes), (len(out),), generator=g).tolist()
-    chance = torch.rand(len(out), generator=g).tolist()
-    for row, (k, part) in enumerate(zip(which, chance, strict=True)):
-        out[row, k] = (out[row, k] + 1 + int(part * (sizes[k] - 1))) % sizes[k]
-    return out
-
-
-def _captions(classes_N4: npt.NDArray[np.int64], generator: torch.Generator) -> list[str]:
-    """Captions, half of them with some motion, which a frame does not show."""
-    chance = torch.rand(len(classes_N4), 2, generator=generator).tolist()
-    out = []
-    for row, (moves, which) in zip(classes_N4.tolist(), chance, strict=True):
-        words = {name: ATTRIBUTES[name][k] for name, k in zip(ATTRIBUTES, row, strict=True)}
-        scene = Scene(**words, motion=MOTIONS[int(which * len(MOTIONS))])
-        out.append(scene.caption(motion=moves < 0.5))  # noqa: PLR2004
-    return out

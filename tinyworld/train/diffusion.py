@@ -7,28 +7,23 @@ from.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from tinyworld.layout import noise_scheduler, write_index
-from tinyworld.train.data import Stills
-from tinyworld.train.loop import Settings, Step, fit, world
-from tinyworld.train.vae import encode
+from tinyworld.train.data import Stills, said
+from tinyworld.train.loop import Settings, Step, fit
+from tinyworld.train.noising import Noising
 from tinyworld.vocabulary import clip_tokenizer
 
 TEXT_LENGTH = 32
-"""Tokens of a prompt; the longest caption takes 14."""
+"""Tokens of a prompt; the longest caption takes 17."""
 _WIDTH = 96
 _DROPPED = 0.1
 """Captions left out."""
-_SNR_LIMIT = 20.0
-"""Signal-to-noise ratio above which a step's loss counts less (arXiv 2303.09556)."""
 
 
 class TextToImage(nn.Module):
@@ -90,61 +85,37 @@ def train_diffusion(
     tokenizer = clip_tokenizer(max_length=TEXT_LENGTH)
     model = TextToImage(tokenizer).to(device)
     model.unet.to(memory_format=torch.channels_last)
-    means, deviations = _latents(vae, data, folder, device)
-    scale = float(vae.config.scaling_factor)
-    signal = noise_scheduler().alphas_cumprod
-    weight = (_SNR_LIMIT * (1 - signal) / signal).clamp(max=1.0)
+    noising = Noising(vae, data, folder, device)
 
     def loss(step: Step) -> Tensor:
-        g = step.generator
-        index = torch.randint(len(data), (step.batch,), generator=g)
-        mean, deviation = (torch.from_numpy(x[index.numpy()]).float() for x in (means, deviations))
-        clean = scale * (mean + deviation * torch.randn(mean.shape, generator=g))
-        noise = torch.randn(mean.shape, generator=g)
-        t = torch.randint(len(signal), (step.batch,), generator=g)
-        a = signal[t][:, None, None, None]
-        noisy = (a.sqrt() * clean + (1 - a).sqrt() * noise).to(device)
-        text = model.text_encoder(_tokens(data, index, tokenizer, step.generator).to(device))
-        out = model.unet(
-            noisy.contiguous(memory_format=torch.channels_last), t.to(device), text[0]
-        ).sample
-        error = ((out.float() - noise.to(device)) ** 2).mean(dim=(1, 2, 3))
-        weighted: Tensor = weight[t].to(device) * error
-        return weighted.mean()
+        index = torch.randint(len(data), (step.batch,), generator=step.generator)
+        noised = noising(index, step.generator)
+        ids = tokens(data, index, tokenizer, step, dropped=_DROPPED)
+        text = model.text_encoder(ids.to(device))
+        return noising.loss(model.unet(noised.latents, noised.times, text[0]).sample, noised)
 
     fit("diffusion", model, loss, settings, folder, device)
     return model
 
 
-def _tokens(data: Stills, index: Tensor, tokenizer: Any, generator: torch.Generator) -> Tensor:
-    """Captions of stills, half of them with the motion, some left out: (B, L) token ids."""
-    chance = torch.rand(len(index), 2, generator=generator).tolist()
-    captions = [
-        "" if dropped < _DROPPED else data.scene(i).caption(motion=motion < 0.5)  # noqa: PLR2004
-        for i, (dropped, motion) in zip(index.tolist(), chance, strict=True)
-    ]
+def tokens(data: Stills, index: Tensor, tokenizer: Any, step: Step, *, dropped: float) -> Tensor:
+    """Captions of stills, said in several ways.
+
+    Args:
+        data: all stills.
+        index: (B,) which they are.
+        tokenizer: the base's.
+        step: what it draws from.
+        dropped: share of the captions that is left out.
+
+    Returns:
+        (B, L) token ids.
+    """
+    rng = step.rng()
+    captions = ["" if rng.uniform() < dropped else said(data.scene(i), rng) for i in index.tolist()]
     out = tokenizer(captions, padding="max_length", max_length=TEXT_LENGTH, return_tensors="pt")
     ids: Tensor = out.input_ids
     return ids
-
-
-def _latents(
-    vae: Any, data: Stills, folder: Path, device: torch.device
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
-    """Posterior means and deviations of all stills, (N, 4, 16, 16), computed once for each VAE."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(vae.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-    path = folder / f"latents-{len(data)}-{digest.hexdigest()[:12]}.npy"
-    if not path.is_file() and world()[0] == 0:
-        both = torch.stack(encode(vae, data, range(len(data)), device)).half().numpy()
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, both)
-        partial.replace(path)
-    if world()[1] > 1:
-        torch.distributed.barrier()
-    means, deviations = np.load(path, mmap_mode="r")
-    return means, deviations
 
 
 def save_base(model: TextToImage, folder: Path) -> None:

@@ -12,19 +12,27 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 logger = logging.getLogger(__name__)
 
 _KINDS = ("parameter", "average", "exp_avg", "exp_avg_sq")
 SAVE_SECONDS = 60.0
 """Between checkpoints."""
+_ATTENTION = {
+    # On CPUs the backward pass of the fused kernel takes most of a step at these sizes.
+    "cpu": [SDPBackend.MATH],
+    "cuda": [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH],
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,6 +65,11 @@ class Step:
     generator: torch.Generator
     """On the CPU; seeded by seed, step and process."""
 
+    def rng(self) -> np.random.Generator:
+        """numpy's, for draws that are no tensors; seeded by the next draw of the other."""
+        seed = torch.randint(2**31, (1,), generator=self.generator)
+        return np.random.default_rng(int(seed))
+
 
 def world() -> tuple[int, int]:
     """This process's number, and how many there are; joins them at the first call."""
@@ -88,6 +101,7 @@ def fit(
         The model with its averaged weights, which are those of the checkpoint if that has seen as
         many steps or more.
     """
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=True)  # CPUs heed it as well
     rank, count = world()
     state = _State(model, settings)
     checkpoint = folder / f"{name}.safetensors"
@@ -97,7 +111,10 @@ def fit(
     losses: list[float] = []
     for number in range(first, settings.steps):
         generator = torch.Generator().manual_seed(_mix(settings.seed, number, rank))
-        with torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16):
+        with (
+            torch.autocast(device.type, torch.bfloat16, enabled=settings.bf16),
+            sdpa_kernel(_ATTENTION[device.type]),
+        ):
             value = loss(Step(number, settings.batch // count, generator))
         state.step(value, number, count)
         losses.append(float(value.detach()))
@@ -117,11 +134,26 @@ def fit(
 
 def steps_done(folder: Path, name: str) -> int:
     """How many steps a part's checkpoint has seen; 0 without one."""
-    path = folder / f"{name}.safetensors"
+    return int(_metadata(folder / f"{name}.safetensors").get("step", 0))
+
+
+def courses(folder: Path, name: str) -> list[dict[str, Any]]:
+    """With which settings a part was trained, and from which step on: one course, or several.
+
+    A training that goes on with other settings, such as more steps, is no longer what its last
+    settings alone would give.
+    """
+    found: list[dict[str, Any]] = json.loads(
+        _metadata(folder / f"{name}.safetensors").get("courses", "[]")
+    )
+    return found
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if not path.is_file():
-        return 0
+        return {}
     with safe_open(path, framework="pt") as file:
-        return int(file.metadata()["step"])
+        return dict(file.metadata())
 
 
 class _State:
@@ -129,12 +161,14 @@ class _State:
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self.settings = settings
+        self.courses: list[dict[str, Any]] = []
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         self.optimizer = torch.optim.AdamW(
             self.parameters.values(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
 
     def step(self, loss: Tensor, number: int, processes: int) -> None:
@@ -147,8 +181,8 @@ class _State:
         nn.utils.clip_grad_norm_(self.parameters.values(), 1.0)
         self.optimizer.step()
         decay = min(self.settings.decay, (1 + number) / (10 + number))
-        for n, p in self.parameters.items():
-            self.average[n].lerp_(p.detach(), 1 - decay)
+        weights = [p.detach() for p in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
 
     def save(self, path: Path, step: int) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -158,21 +192,30 @@ class _State:
             values = (p.detach(), self.average[n], moments["exp_avg"], moments["exp_avg_sq"])
             tensors |= {f"{k}:{n}": v.contiguous() for k, v in zip(_KINDS, values, strict=True)}
         partial = path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"step": str(step)})
+        metadata = {"step": str(step), "courses": json.dumps(self.courses)}
+        save_file(tensors, partial, metadata=metadata)
         partial.replace(path)
 
     def load(self, path: Path) -> int:
         """Restore everything, if it is there; returns the number of steps that are done."""
         step = steps_done(path.parent, path.stem)
+        former, now = courses(path.parent, path.stem), asdict(self.settings)
+        same = bool(former) and former[-1]["settings"] == now
+        self.courses = former if same else [*former, {"from_step": step, "settings": now}]
         if step == 0:
             return 0
         tensors = load_file(path)
         for n, p in self.parameters.items():
             p.data.copy_(tensors[f"parameter:{n}"])
             self.average[n].copy_(tensors[f"average:{n}"])
+            # Moments in the parameter's own layout: the fused kernel goes through them in the order
+            # of memory, and a file is contiguous where weights are channels_last.
             self.optimizer.state[p] = {
                 "step": torch.tensor(float(step)),
-                **{k: tensors[f"{k}:{n}"].to(p.device) for k in ("exp_avg", "exp_avg_sq")},
+                **{
+                    k: torch.empty_like(p.detach()).copy_(tensors[f"{k}:{n}"])
+                    for k in ("exp_avg", "exp_avg_sq")
+                },
             }
         return step
 

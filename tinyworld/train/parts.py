@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import torch
 
+from tinyworld.shipped import NETS, Net
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, steps_done, world
 from tinyworld.train.record import write_record
 
 SETTINGS = {
-    "vae": Settings(steps=2400, batch=32, learning_rate=1e-3, seed=11, bf16=True),
-    "diffusion": Settings(steps=5400, batch=32, learning_rate=6e-4, seed=12, bf16=True),
-    "reader": Settings(steps=1200, batch=64, learning_rate=2e-3, seed=13, bf16=True),
-    "clip": Settings(steps=4500, batch=64, learning_rate=1e-3, seed=14),
-    "blip2": Settings(steps=5000, batch=64, learning_rate=1e-3, seed=15),
+    "vae": Settings(steps=4000, batch=32, learning_rate=1e-3, seed=11, bf16=True),
+    "diffusion": Settings(steps=8000, batch=32, learning_rate=6e-4, seed=12, bf16=True),
+    "reader": Settings(steps=5000, batch=64, learning_rate=2e-3, seed=13, bf16=True),
+    "clip": Settings(steps=6000, batch=64, learning_rate=1e-3, seed=14, bf16=True),
+    "blip2": Settings(steps=5000, batch=64, learning_rate=1e-3, seed=15, bf16=True),
+    "controlnet_depth": Settings(steps=3000, batch=32, learning_rate=3e-4, seed=16, bf16=True),
+    "controlnet_canny": Settings(steps=3000, batch=32, learning_rate=3e-4, seed=17, bf16=True),
+    "t2i_adapter_canny": Settings(steps=3000, batch=32, learning_rate=6e-4, seed=18, bf16=True),
 }
 """Chosen for two CPU cores. Everyone's seed differs: the scorer's words are not the generator's."""
 
@@ -89,10 +94,18 @@ def _blip2(data: Stills, settings: Settings, out: Path, device: torch.device) ->
     return lambda weights: save_blip2(blip2, weights / "blip2")
 
 
+def _net(net: Net, data: Stills, settings: Settings, out: Path, device: torch.device) -> Save:
+    from tinyworld.train.controls import train_net
+
+    model = train_net(net, out / "weights/base", data, settings, out, device)
+    return lambda weights: model.half().save_pretrained(weights / net)
+
+
 _TRAIN: dict[str, Callable[[Stills, Settings, Path, torch.device], Save]] = {
     "vae": _vae,
     "diffusion": _diffusion,
     "reader": _reader,
     "clip": _clip,
     "blip2": _blip2,
+    **{net: functools.partial(_net, net) for net in NETS},
 }

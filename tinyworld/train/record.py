@@ -19,8 +19,13 @@ from typing import Any
 
 from tinyworld.layout import MANIFEST, file_digests, write_json
 from tinyworld.shipped import WEIGHTS
-from tinyworld.train.loop import Settings, world
+from tinyworld.train.loop import Settings, courses, world
 
+_SOURCES = (
+    *("scenes.py", "details.py", "paths.py", "backdrops.py", "things.py", "draw.py"),
+    *("edits.py", "maps.py", "reader_net.py", "vocabulary.py", "layout.py"),
+)
+"""Besides ``train/``: what decides what is trained."""
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "numpy", "pillow")
 
 
@@ -44,6 +49,7 @@ def write_record(
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "steps_done": steps,
         "settings": dataclasses.asdict(settings),
+        "courses": courses(out, part),
         "code": code_version(),
         "device": device if device != "cpu" else f"cpu ({platform.machine()})",
         "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
@@ -55,7 +61,7 @@ def code_version() -> str:
     """The package's version and the digest of the sources that decide what is trained."""
     folder = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for name in ("scenes.py", "draw.py", "vocabulary.py", "layout.py"):
+    for name in _SOURCES:
         digest.update((folder / name).read_bytes())
     for path in sorted((folder / "train").glob("*.py")):
         digest.update(path.read_bytes())
@@ -77,9 +83,15 @@ def ship(out: Path, weights: Path = WEIGHTS) -> dict[str, Any]:
     parts = json.loads(old.read_text(encoding="utf-8"))["parts"] if old.is_file() else {}
     for record in sorted(out.glob("*.record.json")):
         parts[record.name.removesuffix(".record.json")] = json.loads(record.read_text("utf-8"))
-    for folder in sorted((out / "weights").iterdir()):
-        shutil.rmtree(weights / folder.name, ignore_errors=True)
-        shutil.copytree(folder, weights / folder.name)
+    made = [path for path in sorted((out / "weights").rglob("*")) if path.is_file()]
+    for folder in {path.parent.relative_to(out / "weights") for path in made}:
+        for path in (weights / folder).glob("*"):  # of the same part, but for folders below
+            if path.is_file():
+                path.unlink()
+    for path in made:
+        target = weights / path.relative_to(out / "weights")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
     manifest = {"parts": parts, "files": file_digests(weights)}
     write_json(weights / MANIFEST, manifest)
     return manifest

@@ -14,7 +14,7 @@ from eval.compare import Cell, Comparison, compare
 from eval.errors import EvalError
 from eval.values import Value
 
-CONSISTENCY, FLICKER = "tav_paper_v1.frame_consistency", "tinyworld_v1.flicker"
+CONSISTENCY, FLICKER = "tav_paper_v1.frame_consistency", "tinyworld_v2.flicker"
 TWO = {"full": None, "other": "full"}
 Scores = Mapping[str, float | None]
 """By ``video/edit``."""

@@ -99,7 +99,7 @@ def test_an_unknown_protocol_names_the_nearest_and_all() -> None:
 
 
 def test_every_protocol_is_versioned_and_says_what_its_numbers_depend_on() -> None:
-    assert {"tav_paper_v1", "rave_v1", "tinyworld_v1"} <= PROTOCOLS.keys()
+    assert {"tav_paper_v1", "rave_v1", "tinyworld_v2"} <= PROTOCOLS.keys()
     told = [
         "Source",
         "Model",

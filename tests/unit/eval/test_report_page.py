@@ -250,7 +250,7 @@ def varied(*names: str, **scores: list[float | None]) -> ReportData:
 def test_the_best_of_each_measure_is_marked_by_what_is_better() -> None:
     data = varied("a", "b", "c", edited_right=[1.0, 3.0, None], flicker=[2.0, 5.0, 2.0])
     truth = [
-        changed(row, scores=(dataclasses.replace(row.scores[0], protocol="tinyworld_v1"),))
+        changed(row, scores=(dataclasses.replace(row.scores[0], protocol="tinyworld_v2"),))
         for row in data.rows
     ]
     data = dataclasses.replace(data, rows=tuple(truth))

@@ -10,7 +10,7 @@ from methods.atlas_losses import Footage
 from methods.atlas_training import TrainedAtlas, train_atlas
 from methods.method import Frames
 from tests.random_models import build_base_model
-from tests.tiny_atlas import ATLAS, drawn
+from tests.tiny_atlas import ATLAS, drawn, masks
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def frames() -> Frames:
 def tiny_atlas() -> TrainedAtlas:
     """The drawn clip's atlas: the longest of these, so it is trained once."""
     clip = drawn()
-    footage = Footage.of(clip.frames, clip.masks, torch.device("cpu"))
+    footage = Footage.of(clip.frames, masks(clip), torch.device("cpu"))
     return train_atlas(
         footage, ATLAS, seed=7, on_step=lambda *_: None, on_checkpoint=lambda _: None
     )

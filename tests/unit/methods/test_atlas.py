@@ -18,7 +18,7 @@ from methods.method import ClipSize
 from methods.text2live_config import AtlasConfig
 from tav_model.errors import CheckpointError, NonFiniteLossError
 from tav_model.state import TuneState
-from tests.tiny_atlas import ATLAS, SCENE, SIZE, drawn
+from tests.tiny_atlas import ATLAS, SCENE, SIZE, drawn, masks
 from tinyworld.clips import CLIPS
 from tinyworld.draw import render_at
 
@@ -38,7 +38,7 @@ FEW = AtlasConfig(
 
 def footage(name: str = SCENE) -> Footage:
     clip = drawn(name)
-    return Footage.of(clip.frames, clip.masks, CPU)
+    return Footage.of(clip.frames, masks(clip), CPU)
 
 
 def trained(
@@ -311,7 +311,7 @@ def check(result: TrainedAtlas, name: str) -> None:
     frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255
     assert result.psnr == pytest.approx(psnr(rendered.whole, frames), abs=0.01)
     assert result.psnr >= 26
-    inside = torch.from_numpy(clip.masks)
+    inside = torch.from_numpy(masks(clip))
     opaque = rendered.alpha[:, 0] > 0.5
     assert float((opaque & inside).sum() / (opaque | inside).sum()) > 0.8
     times = np.linspace(0, 1, len(clip.frames))

@@ -255,7 +255,7 @@ def test_tinyworlds_own_base_finds_its_words(tmp_path: Path) -> None:
     seen = (
         words[5:, :, :, 2:4].float().sum(-1).mean(0).view(4, 8, 8)
     )  # "red fish", in the late half
-    centres = scene.track(np.linspace(0, 1, 24))[::6] / 8
+    centres = drawn.centers[::6, 0] / 8
     for frame, (x, y) in zip(seen, centres, strict=True):
         rows, columns = np.mgrid[0:8, 0:8] + 0.5
         near = torch.tensor(np.hypot(rows - y, columns - x) < 2)

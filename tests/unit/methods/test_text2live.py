@@ -23,7 +23,7 @@ from tav_model.errors import MaskError, PromptError, TavModelError
 from tav_model.frames import to_uint8
 from tests import tiny_atlas as tiny
 from tests.editing import desk, made
-from tests.tiny_atlas import SCENE, SIZE, drawn
+from tests.tiny_atlas import SCENE, SIZE, drawn, masks
 from tinyworld.clips import CLIPS
 from tinyworld.scenes import COLORS
 from tinyworld.shipped import shipped_model
@@ -96,8 +96,8 @@ def check_edit(method: Text2Live, prepared: dict[str, Path]) -> Frames:
     clip = drawn()
     (out,) = edited(method, prepared, BLUE)
     assert out.shape == clip.frames.shape
-    assert psnr(out, clip.frames, ~clip.masks) >= 30
-    assert psnr(out, clip.frames, clip.masks) < 15
+    assert psnr(out, clip.frames, ~masks(clip)) >= 30
+    assert psnr(out, clip.frames, masks(clip)) < 15
     judge = ClipEncoder(str(shipped_model("clip")))
     target, source_text = (judge.encode_text(text) for text in (BLUE, PROMPT))
     before, after = (judge.encode_frames(x).mean(0) for x in (clip.frames, out))
@@ -118,7 +118,7 @@ def test_a_blue_fish_becomes_blue(loaded: Text2Live, prepared: dict[str, Path]) 
     method = settled(loaded, steps=120, border=30, channels=16, scales=4, views=2)
     out = check_edit(method, prepared)
     blue = np.array(COLORS["blue"])
-    was, now = (np.linalg.norm(x[clip.masks].mean(0) - blue) for x in (clip.frames, out))
+    was, now = (np.linalg.norm(x[masks(clip)].mean(0) - blue) for x in (clip.frames, out))
     assert now < was / 2
 
 
@@ -128,12 +128,12 @@ def test_an_edit_may_be_laid_upon_the_reconstruction(
     clip = drawn()
     whole = to_uint8(render(tiny_atlas.atlas, "foreground", torch.device("cpu")).whole)
     (out,) = edited(settled(loaded, onto="reconstruction"), prepared, BLUE)
-    outside = ~clip.masks
+    outside = ~masks(clip)
     assert psnr(out, whole, outside) >= 30
     assert psnr(out, clip.frames, outside) == pytest.approx(
         psnr(whole, clip.frames, outside), abs=1
     )
-    assert psnr(out, whole, clip.masks) < 20
+    assert psnr(out, whole, masks(clip)) < 20
 
 
 def test_a_background_s_edit_leaves_the_object_alone(
@@ -142,9 +142,9 @@ def test_a_background_s_edit_leaves_the_object_alone(
     clip = drawn()
     method = settled(loaded, layer="background", steps=12)
     (out,) = edited(method, prepared, PROMPT.replace("sea", "snow"))
-    middle = np.stack([m & np.roll(m, 2, 0) & np.roll(m, -2, 0) for m in clip.masks])
+    middle = np.stack([m & np.roll(m, 2, 0) & np.roll(m, -2, 0) for m in masks(clip)])
     assert psnr(out, clip.frames, middle) >= 30
-    assert psnr(out, clip.frames, ~clip.masks) < 25
+    assert psnr(out, clip.frames, ~masks(clip)) < 25
 
 
 def test_equal_edits_are_equal_and_others_are_not(
@@ -177,7 +177,7 @@ def test_few_frames_and_odd_sizes_are_edited_too(
     frames: int, loaded: Text2Live, prepared: dict[str, Path], tmp_path: Path
 ) -> None:
     clip = drawn()
-    few, mask = clip.frames[:frames, :40, :24], clip.masks[:frames, :40, :24]
+    few, mask = clip.frames[:frames, :40, :24], masks(clip)[:frames, :40, :24]
     method, clipped = settled(loaded, atlas=FEW), source(mask, frames=few)
     (atlas,) = method.prepare(clipped, {}, [ATLAS], desk_of(tmp_path))
     assert (atlas.facts["psnr"] or 0) > 0
@@ -225,7 +225,7 @@ def desk_of(folder: Path, checkpoint: Kept | None = None, told: list[int] | None
 
 
 def test_a_killed_training_goes_on_in_another_worker(loaded: Text2Live, tmp_path: Path) -> None:
-    method, clip = settled(loaded, atlas=FEW), source(drawn().masks)
+    method, clip = settled(loaded, atlas=FEW), source(masks(drawn()))
 
     def run(name: str, checkpoint: Kept, told: list[int]) -> bytes:
         work = desk_of(tmp_path / name, checkpoint, told)
@@ -249,7 +249,7 @@ def test_a_killed_training_goes_on_in_another_worker(loaded: Text2Live, tmp_path
 
 
 def test_a_damaged_checkpoint_costs_time_alone(loaded: Text2Live, tmp_path: Path) -> None:
-    method, clip = settled(loaded, atlas=FEW), source(drawn().masks)
+    method, clip = settled(loaded, atlas=FEW), source(masks(drawn()))
     (tmp_path / "kept").write_bytes(b"\0" * 64)
     told: list[int] = []
     work = desk_of(tmp_path / "desk", Kept(tmp_path / "kept"), told)

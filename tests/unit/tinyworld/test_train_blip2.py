@@ -14,9 +14,10 @@ from components.captioning.blip2 import Blip2Captioner
 from components.config import CaptionConfig
 from tests.trained import few_steps
 from tinyworld.draw import stills as drawn
+from tinyworld.measures import caption_accuracy, visible_scenes
 from tinyworld.scenes import random_scene
 from tinyworld.shipped import shipped_model
-from tinyworld.train.blip2 import caption_accuracy, new_processor, training_batch
+from tinyworld.train.blip2 import new_processor, training_batch
 
 SHIPPED = shipped_model("blip2")
 
@@ -30,7 +31,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained: Path) -> None:
     lines = (trained / "losses.jsonl").read_text().splitlines()
     first, last = (json.loads(line)["loss"] for line in lines)
-    assert last < 0.6 * first
+    assert last < 0.8 * first
     folder = trained / "weights/blip2"
     assert {path.suffix for path in folder.iterdir()} == {".json", ".safetensors"}
     captioner = Blip2Captioner(CaptionConfig(model=str(folder)))
@@ -40,14 +41,14 @@ def test_a_few_steps_lower_the_loss_and_the_folder_loads_as_a_captioner(trained:
         # The grammar is learned long before the images are; the newline ends it.
         assert caption.startswith(("a ", "an "))
         assert " over the " in caption
-        assert len(caption.split()) <= 9
+        assert len(caption.split()) <= 15
 
 
 def test_it_trains_on_what_the_captioner_gives_it() -> None:
     processor = new_processor()
     frames = drawn([random_scene(np.random.default_rng(k)) for k in range(2)])
     x = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
-    captions = ["a red fish over the sea, cartoon style", "a blue car over the road"]
+    captions = ["a red fish and a pink car over the sea, cartoon style", "a blue car over the road"]
     batch = training_batch(processor, x, captions)
     images = [Image.fromarray(frame) for frame in frames]
     asked = processor(images=images, text=["", ""], return_tensors="pt")
@@ -59,9 +60,10 @@ def test_it_trains_on_what_the_captioner_gives_it() -> None:
         assert processor.tokenizer.decode(row[row != -100]) == f" {caption}\n"
 
 
-def test_the_shipped_captioner_names_combinations_that_no_training_saw() -> None:
-    rng = np.random.default_rng(5)
-    scenes = [random_scene(rng, held_out=True) for _ in range(100)]
+@pytest.mark.parametrize("things", [1, 2])
+def test_the_shipped_captioner_names_combinations_that_no_training_saw(things: int) -> None:
+    scenes = visible_scenes(100, seed=5, things=things)
     captioner = Blip2Captioner(CaptionConfig(model=str(SHIPPED)))
     right = caption_accuracy(captioner, scenes)
-    assert min(right[name] for name in ("color", "shape", "background", "style")) >= 90, right
+    assert right["things"] >= 75, right
+    assert min(right["background"], right["style"]) >= 90, right

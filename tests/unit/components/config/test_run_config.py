@@ -254,6 +254,19 @@ def test_a_method_s_own_model_may_be_tinyworld_s_where_its_field_says_so(
     assert own["text2live"].clip == str(tmp_path / "gone")
 
 
+def test_a_net_may_be_tinyworld_s_where_it_has_one_for_that_map(tmp_path: Path) -> None:
+    def nets(*pairs: tuple[str, str]) -> dict[str, Any]:
+        own = [{"kind": kind, "model": "tinyworld", "map": shown} for kind, shown in pairs]
+        return MINIMAL | {"control": {"nets": own}}
+
+    pairs = (("controlnet", "files"), ("controlnet", "canny"), ("t2i_adapter", "canny"))
+    found = load_run_config(write(tmp_path, nets(*pairs))).control.nets
+    folders = ("controlnet_depth", "controlnet_canny", "t2i_adapter_canny")
+    assert [net.model for net in found] == [str(shipped_model(name)) for name in folders]  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="has no controlnet for the map pose: it has controlnet_d"):
+        load_run_config(write(tmp_path, nets(("controlnet", "pose"))))
+
+
 def test_judges_have_names_and_leave_the_keys_of_others_as_they_were() -> None:
     document = {"run": "r", "manifest": "m", "model": {"base": "x"}}
     plain = parse(RunConfig, document, "test")

@@ -17,6 +17,7 @@ from components.launch.__main__ import main
 from components.launch.job import decode, encode, make_job
 from components.launch.versions import installed
 from components.run import PERFORMED
+from tinyworld.shipped import shipped_model
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -112,6 +113,21 @@ def test_a_variants_shipped_model_is_the_clusters_own(tmp_path: Path) -> None:
     sent = decode(make_job("run", load_run_config(tmp_path / "run.yaml")).text)["config"]
     assert sent["model"]["base"] == "org/one"
     assert sent["variants"]["drawn"]["model"]["base"] == "tinyworld"
+
+
+def test_a_shipped_net_is_the_clusters_own_and_another_stays(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "{run: out, manifest: m.yaml, model: {base: tinyworld}, variants: {plain: {}, edges: {"
+        "control: {nets: [{kind: controlnet, model: tinyworld, map: canny},"
+        " {kind: controlnet, model: org/depth, map: depth}]}}}}",
+        encoding="utf-8",
+    )
+    config = load_run_config(tmp_path / "run.yaml")
+    own, _ = config.variants["edges"]["control"]["nets"]
+    assert own["model"] == str(shipped_model("controlnet_canny"))
+    sent = decode(make_job("run", config).text)["config"]
+    nets = sent["variants"]["edges"]["control"]["nets"]
+    assert [net["model"] for net in nets] == ["tinyworld", "org/depth"]
 
 
 def test_a_method_that_the_cluster_lacks_is_one_clear_message(

@@ -25,6 +25,7 @@ from components.storage.local import LocalStore
 from components.storage.tables import Row
 from eval.compare import Cell, Comparison
 from eval.protocols.registry import PROTOCOLS
+from eval.protocols.retired import RETIRED
 from tests.finished_run import exported_row, write_run
 
 RECORDED = Path(__file__).parents[2] / "eval"
@@ -225,9 +226,7 @@ def test_a_terminal_has_no_line_that_is_longer_than_it_is_wide() -> None:
         assert text.count("+0.00, +0.00]") == 2 * (len(values) + 3)
 
 
-NAMED = [
-    name for protocol in ("tav_paper_v1", "tinyworld_v1") for name in PROTOCOLS[protocol].measures
-]
+NAMED = [*PROTOCOLS["tav_paper_v1"].measures, *RETIRED["tinyworld_v1"].measures]
 NAMES = {
     "full": "full",
     "no_st_attn": "w/o ST-Attn",
@@ -282,15 +281,15 @@ def test_correlations_with_a_trusted_protocol_are_a_table_of_their_own() -> None
                 video_id=video,
                 edit_id=f"{video}/e",
                 variant=name,
-                protocol="tinyworld_v1",
+                protocol="tinyworld_v2",
                 values={"frame_consistency": None, "textual_alignment": None}
                 | {"edited_right": 10.0 * at, "jitter": 1.0 * at},
             ),
         )
     ]
     runs = {"run": RunScores(variants=names, rows=rows)}
-    found = compare_runs(runs, trusted="tinyworld_v1")
-    told = markdown(found).partition("## Rank correlation with tinyworld\\_v1")[2]
+    found = compare_runs(runs, trusted="tinyworld_v2")
+    told = markdown(found).partition("## Rank correlation with tinyworld\\_v2")[2]
     assert "| Measure | Edited right ↑ | Jitter, px ↓ |" in told
     line = "tav\\_paper\\_v1.frame\\_consistency"
     assert f"| {line} | -1.00 [-1.00, -1.00] | 1.00 [1.00, 1.00] |" in told
@@ -307,6 +306,6 @@ def test_correlations_with_a_trusted_protocol_are_a_table_of_their_own() -> None
     console = Console(file=io.StringIO(), width=140)
     print_comparison(found, console)
     assert isinstance(console.file, io.StringIO)
-    assert "rank correlation with tinyworld_v1" in console.file.getvalue()
+    assert "rank correlation with tinyworld_v2" in console.file.getvalue()
     with pytest.raises(UserError, match="no score is of protocol 'rave_v1'"):
         compare_runs(runs, trusted="rave_v1")

@@ -48,10 +48,11 @@ def test_a_long_table_says_what_it_leaves_out() -> None:
     assert "and 7 more: `tav export RUN --to scores.csv`" in text
 
 
-def test_every_protocol_has_its_own_table_and_measures() -> None:
+@pytest.mark.parametrize("name", ["tinyworld_v2", "tinyworld_v1"])
+def test_every_protocol_has_its_own_table_and_measures(name: str) -> None:
     truth = {"frame_consistency": None, "textual_alignment": None, "flicker": 14.0}
-    text = printed([exported_row(), exported_row(protocol="tinyworld_v1", values=truth)])
-    paper, tiny = text.split("tinyworld_v1")
+    text = printed([exported_row(), exported_row(protocol=name, values=truth)])
+    paper, tiny = text.split(name)
     assert ("alignment" in paper, "flicker" in paper) == (True, False)
     assert ("alignment" in tiny, "flicker" in tiny) == (False, True)
 
@@ -98,9 +99,9 @@ def test_a_run_of_many_variants_ends_in_a_screenful() -> None:
 
 def test_numbers_of_several_variants_are_whole_at_80_columns() -> None:
     nothing = dict.fromkeys(PROTOCOLS["tav_paper_v1"].measures)
-    names = PROTOCOLS["tinyworld_v1"].measures
+    names = PROTOCOLS["tinyworld_v2"].measures
     truth = nothing | dict.fromkeys(names, 123.45)
-    row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v1", values=truth)
+    row = exported_row(prompt="a jeep is moving " * 5, protocol="tinyworld_v2", values=truth)
     text = printed([row | {"variant": name} for name in ("no_inversion", "no_tuning")], width=80)
     assert text.count("123.45") == len(names) * 2
     assert "no_inversion" in text

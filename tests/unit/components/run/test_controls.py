@@ -77,7 +77,7 @@ class Run:
             {"id": name, "uri": str(self.clips / f"{name}.mp4"), "prompt": f"a {name}"}
             | {"edits": EDITS}
             | self.own.get(name, {})
-            for name in ("fish", "star")
+            for name in ("fish", "pair")
         ]
         write_manifest(self.document, videos)
         return PlainRunner(run_config(self.document, "test"))
@@ -113,7 +113,7 @@ def test_a_control_that_is_added_computes_maps_and_edits_alone(a_run: Run, tmp_p
     assert not {*bare.values()} & {*steered.values()}
     rows = read_table(state.store, "controls")
     assert {(row["video_id"], row["map"]) for row in rows} == {
-        (video, kind) for video in ("fish", "star") for kind in ("canny", "softedge")
+        (video, kind) for video in ("fish", "pair") for kind in ("canny", "softedge")
     }
     edits = {row["edit_key"]: row for row in read_table(state.store, "edits")}
     for row in state.first.edits.values():
@@ -128,7 +128,7 @@ def test_a_control_that_is_added_computes_maps_and_edits_alone(a_run: Run, tmp_p
         assert shown.shape == (4, 64, 64, 3)
         assert 0 < shown.mean() < 255
     assert a_run((*STEPS, "score"))[0] == {}
-    assert load_run(a_run.document["run"]).first.edits.keys() == {"fish/snow", "star/snow"}
+    assert load_run(a_run.document["run"]).first.edits.keys() == {"fish/snow", "pair/snow"}
     (card, *_) = collect(state.store, state.selection()).rows
     assert [name for name, _ in card.maps] == ["canny", "softedge"]
 
@@ -200,7 +200,7 @@ def test_variants_share_maps_and_methods_that_cannot_be_steered_refuse(a_run: Ru
 
 def test_a_videos_own_nets_take_the_place_of_the_runs(a_run: Run) -> None:
     a_run.steer(a_run.net())
-    a_run.own["star"] = {"control": {"nets": []}}
+    a_run.own["pair"] = {"control": {"nets": []}}
     did, _, state = a_run()
     assert did == {"ingest": 2, "control": 1, "tune": 2, "sample": 2}
     first = keys(state)
@@ -219,7 +219,7 @@ def test_a_videos_own_nets_take_the_place_of_the_runs(a_run: Run) -> None:
     indices = state.first.videos["fish"]["frame_indices"]
     assert [int(one[0, 0, 0]) for one in maps] == [10 + index for index in indices]
     assert a_run()[0] == {}
-    assert load_run(a_run.document["run"]).first.edits.keys() == {"fish/snow", "star/snow"}
+    assert load_run(a_run.document["run"]).first.edits.keys() == {"fish/snow", "pair/snow"}
 
     # Copied elsewhere it is read, and its edits are there; with other content they are made anew.
     shutil.copytree(folder, a_run.folder / "elsewhere")
@@ -230,7 +230,7 @@ def test_a_videos_own_nets_take_the_place_of_the_runs(a_run: Run) -> None:
 
 
 def test_a_bad_map_is_its_videos_failure_and_the_rest_goes_on(a_run: Run) -> None:
-    a_run.own["star"] = {"control": {"nets": [a_run.net()]}}
+    a_run.own["pair"] = {"control": {"nets": [a_run.net()]}}
     a_run.own["fish"] = {"control": {"nets": [a_run.net("files")]}}
     did, result, state = a_run()
     assert did == {"ingest": 2, "control": 2, "tune": 2, "sample": 1}
@@ -303,6 +303,7 @@ def test_nets_of_the_manifest_are_held_to_what_those_of_the_run_are(a_run: Run) 
     for own, words in (
         ({"nets": [a_run.net("cany")]}, "did you mean 'canny'"),
         ({"nets": [a_run.net(wait=1)]}, "wait: unknown key; did you mean 'weight'"),
+        ({"nets": [a_run.net("pose", model="tinyworld")]}, "tinyworld has no controlnet for the"),
         ({"nets": "all"}, "nets"),
         ({"tune": True}, "unknown key 'tune' in the control of video 'fish'"),
         ({}, "names no nets: list them"),

@@ -1,4 +1,5 @@
-"""The example of docs/control.md, run as it stands there but for fewer steps and one clip."""
+"""The examples of docs/control.md, as they stand there but for fewer steps, one clip and untrained
+nets: what these do tells whether each variant was steered by the net that it asks for."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from diffusers import UNet2DConditionModel
 
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
@@ -14,6 +16,10 @@ from components.results.report import INDEX, collect, write_report
 from components.storage.tables import read_table
 from tests.checkout import REPOSITORY
 from tests.runs import counts, tiny_videos, write_manifest
+from tinyworld.clips import CLIPS
+from tinyworld.encode import write_depth
+from tinyworld.shipped import shipped_model
+from tinyworld.train.controls import new_net
 
 PAGE = REPOSITORY / "docs/control.md"
 
@@ -29,20 +35,31 @@ def test_the_documented_example_runs(
     monkeypatch.chdir(tmp_path)
     exec(blocks("python")[0], {})
     document = yaml.safe_load(blocks("yaml")[0])
+    unet = UNet2DConditionModel.from_pretrained(shipped_model("base") / "unet")
+    new_net("t2i_adapter_canny", unet).save_pretrained("nets/adapter")
+    untrained = {"controlnet": "nets/controlnet", "t2i_adapter": "nets/adapter"}
+    for variant in document["variants"].values():
+        for net in variant.get("control", {}).get("nets", ()):
+            assert net["model"] == "tinyworld"
+            net["model"] = untrained[net["kind"]]
+    write_depth(CLIPS["fish"], tmp_path / "depth")
     document["manifest"] = str(tmp_path / "manifest.yaml")
-    write_manifest(document, [tiny_videos(tiny_clips)[0]])
+    (video, *_) = tiny_videos(tiny_clips)
+    write_manifest(document, [video | {"maps": "depth"}])
     document |= {"tune": {"steps": 2}, "invert": {"steps": 2}, "sample": {"steps": 2}}
     runner = PlainRunner(run_config(document, "test"))
     result = runner.run()
     assert result.failed_fraction == 0, read_table(runner.store, "failures")
-    assert counts(result) == {"ingest": 1, "control": 2, "tune": 1, "sample": 8, "score": 8}
+    assert counts(result) == {"ingest": 1, "control": 2, "tune": 1, "sample": 10, "score": 10}
     state = runner.state()
     edits = {name: view.edits for name, view in state.views.items()}
     digests = {row["edit_key"]: row["sha256"] for row in read_table(state.store, "edits")}
     for edit, row in edits["plain"].items():
         plain = digests[row["edit_key"]]
-        assert plain == digests[edits["canny"][edit]["edit_key"]], "untrained, it changes nothing"
-        assert plain != digests[edits["soft"][edit]["edit_key"]]
+        for name in ("depth", "canny"):
+            same = digests[edits[name][edit]["edit_key"]]
+            assert plain == same, "an untrained ControlNet changes nothing"
+        assert plain != digests[edits["adapter"][edit]["edit_key"]]
         assert row["edit_key"] != edits["kept"][edit]["edit_key"]
     write_report(state.store, collect(state.store, state.selection()))
     page = Path(document["run"], INDEX).read_text("utf-8")

@@ -41,7 +41,7 @@ def config_file(tmp_path: Path) -> Path:
             "dtype": "bf16",
         },
         "video": {"num_frames": 32},
-        "score": {"protocols": ["tinyworld_v1"]},
+        "score": {"protocols": ["tinyworld_v2"]},
         "ray": {"gpus_per_worker": 1, "workers": 2},
     }
     path = tmp_path / "run.yaml"

@@ -29,7 +29,7 @@ class Run:
         self.document = tiny_document(folder, models)
         self.videos: dict[str, dict[str, Any]] = {
             name: {"uri": str(clips / f"{clip}.mp4"), "prompt": f"a {clip}"}
-            for name, clip in (("one", "fish"), ("two", "star"), ("three", "fish"))
+            for name, clip in (("one", "fish"), ("two", "pair"), ("three", "fish"))
         }
         self.videos["three"]["prompt"] = "a whale"
 

@@ -121,7 +121,7 @@ class Run:
             {"id": name, "uri": str(self.clips / f"{name}.mp4"), "prompt": f"a {name}"}
             | {"edits": EDITS}
             | ({"mask": str(self.masks[name])} if name in self.masks else {})
-            for name in ("fish", "star")
+            for name in ("fish", "pair")
         ]
         write_manifest(self.document, videos)
         runner = PlainRunner(run_config(self.document, "test"))
@@ -166,7 +166,7 @@ def test_a_mask_moves_the_keys_of_what_uses_it_and_of_nothing_else(a_run: Run) -
     assert {row["video_key"] for row in state.first.videos.values()} == clips
     assert (row["mask_uri"], row["mask_sha256"]) == (str(mask), source_sha256(mask))
     assert row["mask_version"] is not None
-    assert state.first.videos["star"]["mask_uri"] is None
+    assert state.first.videos["pair"]["mask_uri"] is None
 
     # The method saw it frame for frame: the clip has some of the source's frames alone.
     seen = frames_of(state, first["cut/fish"])
@@ -227,7 +227,7 @@ def test_scores_that_read_masks_follow_them_and_others_stay(a_run: Run) -> None:
     kept = rows[masked["fish/snow", "structure_v1"]]
     assert kept["score_revision"] == resolve_revision(str(a_run.folder / "dino"))
     assert 0 < kept["values"]["structure_distance"] < 4000
-    without = rows[masked["star/snow", "background_v1"]]
+    without = rows[masked["pair/snow", "background_v1"]]
     assert without["values"] == {}
     assert "the video has no mask" in without["reasons"]["psnr"]
     a_run.mask("mask", 20)
@@ -250,7 +250,7 @@ def test_a_score_whose_mask_changed_is_a_failure_until_it_is_read_again(a_run: R
     (failure,) = runner.state().open_failures
     assert (failure["step"], failure["edit_id"]) == ("score", "fish/snow")
     assert re.search(r"mask: .*mask has sha256 .* it changed; run again", failure["message"])
-    assert {edit_id for edit_id, _ in runner.state().first.scores} == {"star/snow"}
+    assert {edit_id for edit_id, _ in runner.state().first.scores} == {"pair/snow"}
     did, result, _ = a_run((*STEPS, "score"))
     assert (did, result.failed_fraction) == ({"ingest": 1, "score": 1}, 0)
 
@@ -262,7 +262,7 @@ def test_a_plan_says_what_will_have_no_value(a_run: Run) -> None:
     state = a_run(())[2]
     (note,) = plan_run(state).notes
     assert note.startswith("1 of 2 video(s) have no mask, so that background_v1 will have no value")
-    a_run.masks["star"] = a_run.mask("other", 4)
+    a_run.masks["pair"] = a_run.mask("other", 4)
     assert plan_run(a_run(())[2]).notes == []
     a_run.masks.clear()
     a_run.document["score"] = {"protocols": ["warp_error_dis_v1"]}
@@ -300,7 +300,7 @@ def test_a_bad_mask_is_its_videos_failure_and_the_rest_goes_on(a_run: Run) -> No
     words = rf"mask: .*mask has {count} frames, but its video has {count + 1}: give one"
     assert re.search(words, failure["message"])
     assert result.failed_fraction == 0.5
-    assert {name.partition("/")[2] for name in keys(state)} == {"star"}
+    assert {name.partition("/")[2] for name in keys(state)} == {"pair"}
     assert a_run()[0] == {}, "what failed for good is not tried again"
 
     a_run.mask("mask", 4)  # mended: only what uses it is made

@@ -31,7 +31,7 @@ def test_a_rerun_computes_only_what_changed(document: dict[str, Any], tiny_clips
     videos = tiny_videos(tiny_clips)
     write_manifest(document, videos)
     result, state = run(document)
-    # star has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
+    # pair has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
     assert counts(result) == {"ingest": 2, "caption": 1, "tune": 2, "sample": 3, "score": 3}
     assert result.failed_fraction == 0
 

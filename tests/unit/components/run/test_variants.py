@@ -51,7 +51,7 @@ EDITS = [
 def document(tmp_path: Path, tiny_models: Path, tiny_clips: Path) -> dict[str, Any]:
     videos = [
         {"id": name, "uri": str(tiny_clips / f"{name}.mp4"), "prompt": f"a {name}", "edits": EDITS}
-        for name in ("fish", "star")
+        for name in ("fish", "pair")
     ]
     for video in videos:
         folder = tmp_path / "edits" / str(video["id"])

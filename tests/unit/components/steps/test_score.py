@@ -32,7 +32,7 @@ from eval.protocols.protocol import score
 from tav_model.config import ModelConfig
 from tests.random_models import build_lpips, build_raft
 from tinyworld.encode import write_clip
-from tinyworld.scenes import FRAMES, Scene
+from tinyworld.scenes import FRAMES, single
 
 REVISION = "sha256:" + "0" * 64
 
@@ -225,7 +225,7 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
 ) -> None:
     store = LocalStore(context.config.run)
     source, edited = (
-        Scene(color=color, shape="fish", background="sea", motion="rising", seed=2)
+        single(color=color, shape="fish", background="sea", motion="rising", seed=2)
         for color in ("red", "blue")
     )
     reader_revision = "sha256:" + "1" * 64
@@ -244,11 +244,11 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
     truth = item(
         "edits/x.mp4",
         file_sha256(tmp_path / "edited.mp4"),
-        protocol="tinyworld_v1",
+        protocol="tinyworld_v2",
         prompt=edited.caption(),
         source=clip,
     )
-    both = dataclasses.replace(context.config.score, protocols=("tav_paper_v1", "tinyworld_v1"))
+    both = dataclasses.replace(context.config.score, protocols=("tav_paper_v1", "tinyworld_v2"))
     worker = ScoreWorker(
         dataclasses.replace(
             context,
@@ -261,8 +261,10 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
     outcomes = worker([truth, alien, same])
     assert [outcome.error is None for outcome in outcomes] == [True, False, True]
     row, unchanged = read_table(store, "scores")
+    one = "the edit does not change one of two things"
     assert unchanged["reasons"] == {
-        "edited_right": "the prompts differ in no word of the tiny world"
+        "edited_right": "the prompts differ in no word of the tiny world",
+        "wrong_object_changed": one,
     }
     assert unchanged["values"].keys() == values_but(row, "edited_right")
     assert (row["score_model"], row["score_revision"]) == ("tinyworld/reader", reader_revision)
@@ -270,7 +272,9 @@ def test_ground_truth_compares_an_edit_with_its_source_clip(
     assert (values["edited_right"], values["unedited_kept"], values["flicker"]) == (100, 100, 0)
     assert values["motion_correlation"] == pytest.approx(1, abs=0.01)
     assert values["jitter"] < 1
-    assert row["reasons"] == {}
+    assert values["identity_kept"] > 90
+    assert values["identity_drift"] < 10
+    assert row["reasons"] == {"wrong_object_changed": one}
     (failure,) = read_table(store, "failures")
     assert "names nothing of the tiny world" in failure["message"]
 

@@ -16,7 +16,7 @@ from eval.study.votes import Vote
 from eval.values import Value
 from tests.ballots import mirrored, of_edits
 
-CLIP, JITTER = "tav_paper_v1.textual_alignment", "tinyworld_v1.jitter"
+CLIP, JITTER = "tav_paper_v1.textual_alignment", "tinyworld_v2.jitter"
 RISING = {"v0/e": "RRRRR", "v1/e": "RRRRL", "v2/e": "LLRR=", "v3/e": "LLLLR", "v4/e": "LLLLL"}
 
 
