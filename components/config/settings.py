@@ -247,6 +247,9 @@ class RayConfig:
     """A step that concerns at most so many videos is done by one process that stays from step to
     step, instead of a pool or Ray Train, where these would be done no sooner (see ``run.small``);
     0 never does so."""
+    flow: bool = field(default=True, metadata=NOT_KEYED)
+    """`tav run` takes each video on to its next step as soon as its rows are there, with workers
+    that do every step; false ends each step before it begins the next."""
     items_per_task: int = 16
     """Videos (score: edits × protocols) that a worker is given at once, at most; fewer towards a
     step's end. With items of well under a second, 500 spares Ray most of its own work."""

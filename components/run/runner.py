@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from components.config import RunConfig
 from components.errors import TransientError, UserError
@@ -40,12 +41,18 @@ from components.steps.warm import WarmWorker
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
-from components.storage.tables import read_table
+from components.storage.tables import ReadArrow, read_table
+
+if TYPE_CHECKING:
+    from components.flow.flow import Flow
 
 logger = logging.getLogger(__name__)
 
 MakeWorker = Callable[[StepContext], ItemWorker]
 """Called in each of a step's processes."""
+
+Compute = Callable[..., dict[str, int]]
+"""Computes what steps lack, and says how much of each."""
 
 WINDOW = 100_000
 """Items that are given to Ray at once: the driver and its object store hold no more of them."""
@@ -133,37 +140,41 @@ class Runner:
             LeaseHeldError: another driver is at work on the run.
             LeaseLostError: another driver has taken the run over.
         """
-        computed = {}
+        computed: dict[str, int] = {}
         self._known, self._steps = None, steps
         self._warm.forget()
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             check_models(self._context, steps)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
-            for step in steps:
-                computed[step] = self._run_step(
-                    step, cluster, lease, retry_failed=self._retry_failed
-                )
-                self._try_again(step, cluster, lease)
-                if computed[step]:
+            flows = self.config.ray.flow and len(steps) > 1
+            compute = self._run_flow if flows else self._run_step
+            for some in [steps] if flows else [[step] for step in steps]:
+                computed |= compute(some, cluster, lease, retry_failed=self._retry_failed)
+                self._try_again(compute, some, cluster, lease)
+                if any(computed[step] for step in some):
                     compact_grown(self.store)
                     self._known = None  # it names parts
             used_ray = cluster.started
         state = self._state()
         return RunResult(state, run_status(state), computed, used_ray, changed)
 
-    def _try_again(self, step: str, cluster: Cluster, lease: Lease) -> None:
+    def _try_again(
+        self, compute: Compute, steps: Sequence[str], cluster: Cluster, lease: Lease
+    ) -> None:
         """Compute once more what failed for a passing reason, after growing delays."""
         delay = self.config.retry_seconds
         for _ in range(1, self.config.max_attempts):
-            if not (waiting := self._retries(step)):
+            waiting = {step: count for step in steps if (count := self._retries(step))}
+            if not waiting:
                 return
-            log = VideoLog(logger, step=step)
-            log.info("%d failed for a passing reason: again in %.0f s", waiting, delay)
+            for step, count in waiting.items():
+                log = VideoLog(logger, step=step)
+                log.info("%d failed for a passing reason: again in %.0f s", count, delay)
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
             self._known = None
-            self._run_step(step, cluster, lease, retry_failed=False)
+            compute(steps, cluster, lease, retry_failed=False)
 
     def _retries(self, step: str) -> int:
         """How many items failed for a passing reason and have attempts left."""
@@ -176,8 +187,44 @@ class Runner:
             for view in part.distinct(step)
         )
 
-    def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
+    def _run_flow(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
+        """Compute what steps lack, each video at its own pace; return how much of each."""
+        from components.flow.flow import Flow
+
+        computed: Counter[str] = Counter(dict.fromkeys(steps, 0))
+        while True:
+            lease.check()
+            state = self._state()
+            self._known = None
+            flow = Flow(
+                self.config,
+                self._context,
+                self._following,
+                self._makers,
+                steps,
+                retry_failed=retry_failed,
+            )
+            left = flow.look()
+            computed.update(flow.missing)
+            if not left:
+                VideoLog(logger, step="run").info("nothing to do")
+                return dict(computed)
+            totals = {name: one.total - one.done for name, one in run_status(state).steps.items()}
+            outcomes = self._flow_outcomes(flow, cluster)
+            if self._work(outcomes, totals, computed, cluster, lease):
+                return dict(computed)
+
+    def _following(self, read: ReadArrow) -> State:
+        """A reading of the tables by another who reads them."""
+        return State(self.config, self.manifest, self.store, self.revisions, read=read)
+
+    def _run_step(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
+        (step,) = steps
         total, lost = 0, False
         tried: set[StageId] = set()
         while True:
@@ -187,16 +234,17 @@ class Runner:
             total += 0 if lost else count + missing
             if not len(items):
                 VideoLog(logger, step=step).info("nothing to do")
-                return total
+                return {step: total}
             VideoLog(logger, step=step).info("%d to do", count)
-            lost = not self._work(step, items, count, cluster, lease)
+            outcomes = self._step_outcomes(step, items, cluster)
+            lost = not self._work(outcomes, {step: count}, Counter(), cluster, lease)
             self._known = None
             if not lost and step != "tune":
-                return total
+                return {step: total}
             if not lost:  # what two variants or a group share may have held back the others
                 state = self._state()
                 if len(state.distinct(step)) < 2 and not member_ids(state.manifest.videos):  # noqa: PLR2004
-                    return total
+                    return {step: total}
                 tried.update(*map(stage_ids, items))
 
     def _missing(
@@ -216,20 +264,37 @@ class Runner:
             self._known = None
         return items, missing
 
-    def _work(self, step: str, items: Packed, count: int, cluster: Cluster, lease: Lease) -> bool:
-        """Compute items; return whether all are settled, and no loss came in between."""
+    def _work(
+        self,
+        outcomes: Iterator[tuple[str, Outcome]],
+        totals: Mapping[str, int],
+        computed: Counter[str],
+        cluster: Cluster,
+        lease: Lease,
+    ) -> bool:
+        """Follow what is computed; return whether all is settled, and no loss came in between.
+
+        Args:
+            outcomes: With their steps.
+            totals: How many are expected of each step.
+            computed: Counts those that come.
+            cluster: Where they are computed.
+            lease: Of this driver.
+        """
         settled = 0
-        bar = self.config.log_format == "text"
+        steps = ", ".join(totals)
+        metrics: dict[str, Metrics] = {}
         try:
-            outcomes = self._outcomes(step, items, cluster)
-            metrics = Metrics(self.config, step) if cluster.started else None
-            with Progress(step, count, bar=bar) as progress:
-                for outcome in outcomes:
+            with Progress(totals, bar=self.config.log_format == "text") as progress:
+                for step, outcome in outcomes:
                     settled += 1
                     lease.check()
-                    progress.advance(outcome)
-                    if metrics is not None:
-                        metrics.record(outcome)
+                    computed[step] += 1
+                    progress.advance(step, outcome)
+                    if cluster.started:
+                        if step not in metrics:
+                            metrics[step] = Metrics(self.config, step)
+                        metrics[step].record(outcome)
         except (Exception, KeyboardInterrupt) as error:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
@@ -239,14 +304,25 @@ class Runner:
             what = "Ray's node died" if cluster.lost else _last_line(error)
             if self._losses >= _MAX_LOSSES:
                 raise TransientError(
-                    f"step {step}: given up after {self._losses} losses in a row that left nothing "
+                    f"{steps}: given up after {self._losses} losses in a row that left nothing "
                     f"done, the last one: {what}. What is committed counts: run again to go on"
                 ) from error
-            VideoLog(logger, step=step).warning("going on after a loss: %s", what)
+            logger.warning("going on after a loss: %s", what)
             return False
         finally:
             cluster.busy = False
         return True
+
+    def _flow_outcomes(self, flow: Flow, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
+        cluster.start(train=False)
+        cluster.busy = True
+        yield from flow.run()
+
+    def _step_outcomes(
+        self, step: str, items: Packed, cluster: Cluster
+    ) -> Iterator[tuple[str, Outcome]]:
+        for outcome in self._outcomes(step, items, cluster):
+            yield step, outcome
 
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
         if cluster.lost:
@@ -293,7 +369,11 @@ class Runner:
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""
-        return (self._workers or _own_workers())[step]
+        return self._makers[step]
+
+    @property
+    def _makers(self) -> Mapping[str, MakeWorker]:
+        return self._workers or _own_workers()
 
     def _groups(self, step: str, items: list[Any]) -> list[list[Any]]:
         """Items that one worker should have: a batch for BLIP-2, the protocols of one edit."""
