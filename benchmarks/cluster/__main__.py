@@ -105,7 +105,6 @@ def _config(args: argparse.Namespace, folder: Path, address: str) -> RunConfig:
             "address": address,
             "workers": args.gpus,
             "gpus_per_worker": 1,
-            "warm_videos": 0,
             "flow": not args.stepwise,
             "videos_per_shard": args.videos_per_shard or max(round(1200 / tuning), 1),
         },

@@ -243,10 +243,6 @@ class RayConfig:
     cluster has several kinds."""
     request_resources: bool = False
     """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
-    warm_videos: int = field(default=16, metadata=NOT_KEYED)
-    """A step that concerns at most so many videos is done by one process that stays from step to
-    step, instead of a pool or Ray Train, where these would be done no sooner (see ``run.small``);
-    0 never does so."""
     flow: bool = field(default=True, metadata=NOT_KEYED)
     """`tav run` takes each video on to its next step as soon as its rows are there, with workers
     that do every step; false ends each step before it begins the next."""
@@ -269,7 +265,6 @@ class RayConfig:
                 f"accelerator_type is {self.accelerator_type!r}, but gpus_per_worker is 0: "
                 "give the workers a GPU, or a fraction of one"
             )
-        _at_least("warm_videos", self.warm_videos, 0, "0 has a pool for every step")
         _at_least("items_per_task", self.items_per_task, 1, "1 spreads items most evenly")
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a video one try")
 

@@ -16,7 +16,6 @@ from components.plan.shards import START_SECONDS
 from components.run.costs import VariantCosts, VariantWork, known_max, known_sum
 from components.run.current import State
 from components.run.sizes import check_sizes
-from components.run.small import is_quick
 from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.models import check_models
@@ -67,7 +66,7 @@ class RunPlan:
     storage_bytes: float
     """That the next run adds, without the state of unfinished tunings."""
     shards: int
-    """Ray Train jobs of the tune step; none where one warm worker does it (see ``small``)."""
+    """Ray Train jobs of the tune step; none where a flow's processes do it (`ray.flow`)."""
     lanes: float
     """Devices at work at once: workers, or the GPUs that they have in all."""
     variants: dict[str, VariantPlan] = field(default_factory=dict)
@@ -144,7 +143,6 @@ def plan_run(
     notes += [f"{name}: {note}" for name, one in costs.items() for note in one.notes]
     notes += _unmasked(state)
     tune, settings = steps["tune"], state.config.ray
-    small = tune.todo <= settings.warm_videos and is_quick(tune.seconds, tune.todo, settings)
     return RunPlan(
         videos=len(state.manifest.videos),
         edits=sum(len(entry.edits) for entry in state.manifest.videos),
@@ -156,7 +154,7 @@ def plan_run(
         + sum(costs[name].sample_storage() for name in sampled)
         + sum(costs[name].control_storage() for name in made)
         + first.previews(works[first.view.name]),
-        shards=0 if small else sum(costs[name].shards() for name in tuned),
+        shards=0 if settings.flow else sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
         variants={
             name: VariantPlan(

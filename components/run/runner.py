@@ -25,7 +25,7 @@ from components.run.plan import READS_CLIPS, Plan, plan_items
 from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
-from components.run.small import is_small, needs_train
+from components.run.small import is_small
 from components.run.status import Status, run_status
 from components.run.tuning import StageId, stage_ids
 from components.steps import STEPS
@@ -37,14 +37,13 @@ from components.steps.packed import Packed
 from components.steps.score import check_protocols
 from components.steps.spread import run_items
 from components.steps.step import ItemWorker, Outcome, StepContext
-from components.steps.warm import WarmWorker
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
 from components.storage.tables import ReadArrow, read_table
 
 if TYPE_CHECKING:
-    from components.flow.flow import Flow
+    from components.run.flow.flow import Flow
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,6 @@ Compute = Callable[..., dict[str, int]]
 
 WINDOW = 100_000
 """Items that are given to Ray at once: the driver and its object store hold no more of them."""
-_FEW = 10_000
-"""Items of a step that may be small, at most."""
 _MAX_LOSSES = 5
 """Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
@@ -113,7 +110,6 @@ class Runner:
         self._retry_failed = retry_failed
         self._workers = workers
         self._known: State | None = None
-        self._warm = WarmWorker(config.ray)
         self._steps: Sequence[str] = STEPS
         self._losses = 0
         state = self.state()
@@ -142,14 +138,12 @@ class Runner:
         """
         computed: dict[str, int] = {}
         self._known, self._steps = None, steps
-        self._warm.forget()
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             check_models(self._context, steps)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
-            flows = self.config.ray.flow and len(steps) > 1
-            compute = self._run_flow if flows else self._run_step
-            for some in [steps] if flows else [[step] for step in steps]:
+            compute = self._run_flow if self._flows(steps) else self._run_step
+            for some in [steps] if compute == self._run_flow else [[step] for step in steps]:
                 computed |= compute(some, cluster, lease, retry_failed=self._retry_failed)
                 self._try_again(compute, some, cluster, lease)
                 if any(computed[step] for step in some):
@@ -158,6 +152,12 @@ class Runner:
             used_ray = cluster.started
         state = self._state()
         return RunResult(state, run_status(state), computed, used_ray, changed)
+
+    def _flows(self, steps: Sequence[str]) -> bool:
+        """Whether videos go on at their own pace; a step alone does only where it is small."""
+        if not self.config.ray.flow or len(steps) > 1:
+            return self.config.ray.flow
+        return is_small(self._state(), steps[0], self._context)
 
     def _try_again(
         self, compute: Compute, steps: Sequence[str], cluster: Cluster, lease: Lease
@@ -191,7 +191,7 @@ class Runner:
         self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
     ) -> dict[str, int]:
         """Compute what steps lack, each video at its own pace; return how much of each."""
-        from components.flow.flow import Flow
+        from components.run.flow.flow import Flow
 
         computed: Counter[str] = Counter(dict.fromkeys(steps, 0))
         while True:
@@ -299,7 +299,6 @@ class Runner:
             lease.check()
             if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
                 raise
-            (self._warm.forget if cluster.lost else self._warm.end)()
             self._losses = 0 if settled else self._losses + 1
             what = "Ray's node died" if cluster.lost else _last_line(error)
             if self._losses >= _MAX_LOSSES:
@@ -321,32 +320,15 @@ class Runner:
     def _step_outcomes(
         self, step: str, items: Packed, cluster: Cluster
     ) -> Iterator[tuple[str, Outcome]]:
-        for outcome in self._outcomes(step, items, cluster):
-            yield step, outcome
+        yield from ((step, outcome) for outcome in self._outcomes(step, items, cluster))
 
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
-        if cluster.lost:
-            self._warm.forget()
-        few = list(items) if len(items) <= _FEW else []
-        small = bool(few) and is_small(self._groups(step, few), self._context)
-        if not small:
-            self._warm.end()  # others need what it holds
-        cluster.start(train=self._trains(step, small=small, begun=cluster.started))
+        cluster.start(train="tune" in self._steps)
         cluster.busy = True
-        if small:
-            return self._spread(step, few, self._warm)
-        windows = items.windows(WINDOW)
-        return itertools.chain.from_iterable(self._spread(step, some) for some in windows)
+        for some in items.windows(WINDOW):
+            yield from self._spread(step, some)
 
-    def _trains(self, step: str, *, small: bool, begun: bool) -> bool:
-        """Whether Ray Train will be used, now or, as far as one can tell at the start, later."""
-        if begun or "tune" not in self._steps:
-            return step == "tune" and not small
-        return needs_train(self._state(), self._context)
-
-    def _spread(
-        self, step: str, items: list[Any], warm: WarmWorker | None = None
-    ) -> Iterator[Outcome]:
+    def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
         worker = self._worker(step)
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]
@@ -360,12 +342,9 @@ class Runner:
             from components.plan.shards import with_shard_size
             from components.steps.shards import run_tuning
 
-            sized = context if warm else with_shard_size(context, long)
-            yield from run_tuning(long, sized, worker, warm=warm)
+            yield from run_tuning(long, with_shard_size(context, long), worker)
         if short:
-            spread = warm.run_items if warm else run_items
-            groups = self._groups(step, short)
-            yield from spread(groups, worker, context, num_gpus=gpus)
+            yield from run_items(self._groups(step, short), worker, context, num_gpus=gpus)
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""

@@ -115,7 +115,7 @@ def test_a_step_may_go_longer_without_an_outcome_than_ray_data_allows(
     # Its 30 minutes as a blink: no actor starts and no video is read in that time.
     allowed = ray.data.DataContext.get_current()
     monkeypatch.setattr(allowed, "execution_no_progress_timeout_s", 0.05)
-    tiny_run["ray"]["warm_videos"] = 0
+    tiny_run["ray"]["flow"] = False
     write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
     assert Runner(run_config(tiny_run)).run(("ingest",)).computed["ingest"] == 1
 

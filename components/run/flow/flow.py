@@ -10,10 +10,10 @@ from typing import Any
 
 from components.config import RunConfig
 from components.errors import TransientError
-from components.flow.jobs import Job, Jobs
-from components.flow.pool import Pool, Worker
-from components.flow.process import Task, done_from_json
-from components.flow.ready import Ready
+from components.run.flow.jobs import Job, Jobs
+from components.run.flow.pool import Pool, Worker
+from components.run.flow.process import Task, done_from_json
+from components.run.flow.ready import Ready
 from components.log import VideoLog
 from components.plan.memory import clip_size, with_memory
 from components.run.current import State

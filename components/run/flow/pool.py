@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.config import RayConfig
-from components.flow.jobs import TOGETHER, Job, Jobs
-from components.flow.process import FlowProcess, Task
+from components.run.flow.jobs import TOGETHER, Job, Jobs
+from components.run.flow.process import FlowProcess, Task
 from components.steps.losses import is_loss
 
 logger = logging.getLogger(__name__)

@@ -8,22 +8,17 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from components.errors import TransientError, UserError
-from components.flow.jobs import TOGETHER
+from components.run.flow.jobs import TOGETHER
 from components.log import setup_worker_logging
 from components.steps.editing import SampleItem
 from components.steps.fresh import Fresh
 from components.steps.notice import Notices, Preempted, heed_draining, heed_sigterm
 from components.steps.prepare import PrepareWorker
 from components.steps.sample import SampleWorker
-from components.steps.spread import items_from_json, items_to_json
+from components.steps.spread import STOPPING, items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext
-
-_STOPPING: dict[str, type[UserError | TransientError]] = {
-    "UserError": UserError,
-    "TransientError": TransientError,
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,30 +53,32 @@ class FlowProcess:
         """Do a task; see ``done_from_json``."""
         setup_worker_logging(task.context.config, verbose=task.context.verbose)
         try:
-            outcomes = {task.step: self._work(task)}
-            well = all(one.error is None for one in outcomes[task.step])
-            if task.follow is not None and well and not Notices().given():
-                outcomes[task.follow.step] = self._work(task.follow)
+            outcomes = {task.step: self._work(task, items_from_json(task.items, task.kind))}
+            if task.follow is not None and (edits := self._edits(task.follow)):
+                outcomes[task.follow.step] = self._work(task.follow, edits)
         except Preempted as error:
             return json.dumps({"preempted": str(error)})
-        except tuple(_STOPPING.values()) as error:
-            kind = next(name for name, kind in _STOPPING.items() if isinstance(error, kind))
+        except tuple(STOPPING.values()) as error:
+            kind = next(name for name, kind in STOPPING.items() if isinstance(error, kind))
             return json.dumps({"stopped": kind, "message": str(error)})
         return json.dumps({step: items_to_json(found) for step, found in outcomes.items()})
 
-    def _work(self, task: Task) -> list[Outcome]:
+    def _work(self, task: Task, items: list[Any]) -> list[Outcome]:
         worker = self._worker(task)
         if task.alone:
             worker.commit_each()
-        items = items_from_json(task.items, task.kind)
-        if task.kind is SampleItem:
-            items = [self._with_fresh(item) for item in items]
         return worker(items)
 
-    def _with_fresh(self, item: SampleItem) -> SampleItem:
-        """With what this process has just made in the place of rows that name nothing."""
-        made = [row | (self._fresh.row(item.video_id, row) or {}) for row in item.made]
-        return dataclasses.replace(item, made=made)
+    def _edits(self, task: Task) -> list[SampleItem]:
+        """What can be made of what this process has just prepared; the rest is planned anew."""
+        if Notices().given():
+            return []
+        found = []
+        for item in items_from_json(task.items, SampleItem):
+            made = [row | (self._fresh.row(item.video_id, row) or {}) for row in item.made]
+            if all({"uri", "part"} & row.keys() for row in made):
+                found.append(dataclasses.replace(item, made=made))
+        return found
 
     def _worker(self, task: Task) -> ItemWorker:
         together = next(steps for steps in TOGETHER if task.step in steps)
@@ -118,7 +115,7 @@ def done_from_json(text: str) -> dict[str, list[Outcome]]:
     if "preempted" in found:
         raise Preempted(found["preempted"])
     if "stopped" in found:
-        raise _STOPPING[found["stopped"]](found["message"])
+        raise STOPPING[found["stopped"]](found["message"])
     return {step: items_from_json(outcomes, Outcome) for step, outcomes in found.items()}
 
 

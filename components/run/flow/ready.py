@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.flow.jobs import Jobs
+from components.run.flow.jobs import Jobs
 from components.run.clip_plan import check_read
 from components.run.current import State
 from components.run.origins import Answers, source_versions
