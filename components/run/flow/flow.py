@@ -118,6 +118,7 @@ class Flow:
                     yield from self._end(*references[reference])
             if self._news and (time.monotonic() >= self._look_at or not self._busy):
                 self.look()
+                yield from self._jobs.found_done()
         self.end()
 
     @property
@@ -193,7 +194,8 @@ class Flow:
             yield from self._lost(job, error)
             return
         worker.reference, self._losses = None, 0
-        self._jobs.done(job, sum(one.seconds for one in found[job.step]))
+        seconds = sum(one.seconds for one in found[job.step])
+        self._jobs.done(job, seconds, followed="sample" in found)
         for step, outcomes in found.items():
             for outcome in outcomes:
                 yield step, outcome

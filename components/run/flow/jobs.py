@@ -14,6 +14,7 @@ from components.config import RunConfig
 from components.run.tuning import StageId, stage_ids
 from components.steps.editing import SampleItem
 from components.steps.preparation import PrepareItem
+from components.steps.step import Outcome
 
 Id = tuple[str, str, str]
 """A piece of work: step, video or edit, and key."""
@@ -77,6 +78,8 @@ class Jobs:
         self._busy: Counter[str] = Counter()
         """Jobs that are being done, by video."""
         self._deadly: set[Id] = set()
+        self._lost: list[Job] = []
+        """What lost workers were at, and nobody has looked for yet."""
         self._seconds: Counter[str] = Counter()
         self._count: Counter[str] = Counter()
 
@@ -185,9 +188,18 @@ class Jobs:
     def _mean(self, step: str) -> float:
         return self._seconds[step] / self._count[step] if self._count[step] else 0.0
 
-    def done(self, job: Job, seconds: float) -> None:
-        """Note that a job is done, and how long its own items took."""
+    def done(self, job: Job, seconds: float, *, followed: bool = True) -> None:
+        """Note that a job is done.
+
+        Args:
+            job: Whose worker has answered.
+            seconds: That its own items took.
+            followed: Whether the edits that should follow were made.
+        """
         self._free(job)
+        if not followed:
+            for video_id, one in Job("sample", list(job.follow)).pieces:
+                self._taken[video_id].discard(one)
         self._seconds[job.step] += seconds
         self._count[job.step] += len(job.items)
 
@@ -199,10 +211,28 @@ class Jobs:
             deadly: Whether the worker died by itself, so that each of its items is done alone.
         """
         self._free(job)
+        self._lost.append(job)
         for video_id, one in job.pieces:
             self._taken[video_id].discard(one)
             if deadly:
                 self._deadly.add(one)
+
+    def found_done(self) -> Iterator[tuple[str, Outcome]]:
+        """What lost workers had done, as now that all is offered again it is not among it."""
+        again = {
+            one
+            for step, items in self._waiting.items()
+            for item in items
+            for one in ids_of(step, item)
+        }
+        for job in self._lost:
+            own = {one for _, one in Job(job.step, job.items).pieces}
+            if not own <= again:  # else what follows was not begun, and is not offered
+                gone = {(step, name) for step, name, _ in {one for _, one in job.pieces} - again}
+                for step, name in sorted(gone):
+                    edit_id = name if step in ("sample", "score") else None
+                    yield step, Outcome(name.partition("/")[0], edit_id, 0.0)
+        self._lost.clear()
 
     def _free(self, job: Job) -> None:
         self._busy -= Counter(job.videos)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -186,6 +187,31 @@ def test_what_a_worker_died_at_comes_back_piece_by_piece(config: RunConfig) -> N
         pieces.append((names(one), one.alone))
         jobs.offer("sample", jobs.untaken("sample", [edits("a", 2), edits("b", 1)]))
     assert pieces == [(["a/0"], True), (["a/1"], True), (["b/0"], False)]
+
+
+def test_what_lost_workers_had_done_is_told_by_what_is_not_offered_again(
+    config: RunConfig,
+) -> None:
+    jobs = Jobs(config)
+    jobs.follow_with(lambda item: [edits(item.video_id, 2)])
+
+    def lose(offered: dict[str, list[Any]]) -> list[tuple[str, str | None]]:
+        jobs.offer("tune", jobs.untaken("tune", [tuning("a")]))
+        (job,) = given(jobs)
+        assert job.follow
+        jobs.lost(job, deadly=False)
+        for step, items in offered.items():
+            jobs.offer(step, items)
+        return [(step, outcome.edit_id) for step, outcome in jobs.found_done()]
+
+    assert lose({"tune": [tuning("a")]}) == [], "nothing of it"
+    assert lose({"tune": [], "sample": [edits("a", 2)]}) == [("tune", None)]
+    some = dataclasses.replace(edits("a", 2), edits=edits("a", 2).edits[1:])
+    jobs.offer("sample", [])
+    assert lose({"tune": [], "sample": [some]}) == [("sample", "a/0"), ("tune", None)]
+    jobs.offer("sample", [])
+    assert lose({"tune": []}) == [("sample", "a/0"), ("sample", "a/1"), ("tune", None)]
+    assert [*jobs.found_done()] == [], "each is told once"
 
 
 def test_no_edits_follow_where_no_death_is_forgiven(config: RunConfig) -> None:
