@@ -1,1 +1,1 @@
-"""How busy a pipeline keeps a cluster of simulated GPUs: real Ray, real rows, computation asleep."""
+"""How busy a run keeps simulated GPUs: real Ray, real rows, computation asleep."""

@@ -110,10 +110,10 @@ def table(document: Mapping[str, Any]) -> str:
 
 def draw(notes: Sequence[Note], document: Mapping[str, Any], path: Path) -> None:
     """A row for each GPU: what it was at, and white where it waited."""
-    import matplotlib as mpl  # noqa: PLC0415 - a second that measuring need not pay
+    import matplotlib as mpl
 
     mpl.use("agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt
 
     on_gpu = [note for note in notes if note["gpu"]]
     rows = {gpu: row for row, gpu in enumerate(sorted({note["gpu"] for note in on_gpu}))}

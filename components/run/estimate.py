@@ -188,8 +188,8 @@ def _unmasked(state: State) -> list[str]:
 def _lanes(config: RunConfig, device: Device | None) -> float:
     settings = config.ray
     if device is not None and not device.is_gpu:
-        return settings.workers
-    return settings.workers * settings.gpus_per_worker or 1
+        return settings.workers_here
+    return settings.workers_here * settings.gpus_per_worker or 1
 
 
 def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 import time
@@ -15,7 +16,7 @@ from components.errors import TransientError, UserError
 from components.log import VideoLog
 from components.manifest.load import Manifest, load_manifest
 from components.run.clip_plan import check_read
-from components.run.cluster import Cluster
+from components.run.cluster import Cluster, workers_of
 from components.run.current import State
 from components.run.groups import member_ids
 from components.run.lease import Lease
@@ -333,7 +334,9 @@ class Runner:
         long = [item for item in items if step == "tune" and item.long]
         short = [item for item in items if step != "tune" or not item.long]
         gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
-        context = self._context
+        settings = dataclasses.replace(self.config.ray, workers=workers_of(self.config.ray))
+        config = dataclasses.replace(self._context.config, ray=settings)
+        context = dataclasses.replace(self._context, config=config)
         if step in ("tune", "sample"):
             from components.plan.memory import with_memory
 

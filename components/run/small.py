@@ -47,5 +47,5 @@ def is_quick(seconds: float | None, count: int, settings: RayConfig) -> bool:
     """
     if seconds is None:
         return False
-    shared = START_SECONDS + seconds / max(min(settings.workers, count), 1)
+    shared = START_SECONDS + seconds / max(min(settings.workers_here, count), 1)
     return seconds <= min(shared, LONGEST_SECONDS)

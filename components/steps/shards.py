@@ -62,7 +62,7 @@ def run_tuning(
     losses = _Losses(context)
     pause = _POLL_SECONDS
     while waiting or running:
-        while waiting and len(running) < context.config.ray.workers:
+        while waiting and len(running) < context.config.ray.workers_here:
             shard = waiting.pop(0)
             running[_fit_task().remote(shard, context, make_worker)] = shard
         done, _ = ray.wait(list(running), timeout=pause)
@@ -159,7 +159,7 @@ def _shards(items: Sequence[PrepareItem], context: StepContext) -> Iterator[list
     settings = context.config.ray
     # The runner gives a number; one video each is what is sure to be right without.
     shard_size = settings.videos_per_shard or 1
-    count = max(min(settings.workers, len(items)), -(-len(items) // shard_size))
+    count = max(min(settings.workers_here, len(items)), -(-len(items) // shard_size))
     for number in range(count):
         yield list(items[number::count])
 

@@ -52,9 +52,9 @@ def run_items(
     # A task of many slow edits, or a wait for machines, may outlast any limit (Ray's: 30 minutes).
     data_context.execution_no_progress_timeout_s = -1
     settings = context.config.ray
-    tasks = deal(groups, settings.workers, settings.items_per_task)
+    tasks = deal(groups, settings.workers_here, settings.items_per_task)
     rows = [{"items": items_to_json(task)} for task in tasks]
-    pool = min(settings.workers, len(rows))
+    pool = min(settings.workers_here, len(rows))
     outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         StepActor,
         fn_constructor_args=(make_worker, type(groups[0][0]), context, time.time_ns()),

@@ -10,13 +10,14 @@ from typing import Any
 
 from components.config import RunConfig
 from components.errors import TransientError
+from components.log import VideoLog
+from components.plan.memory import clip_size, with_memory
+from components.run.current import State
 from components.run.flow.jobs import Job, Jobs
 from components.run.flow.pool import Pool, Worker
 from components.run.flow.process import Task, done_from_json
 from components.run.flow.ready import Ready
-from components.log import VideoLog
-from components.plan.memory import clip_size, with_memory
-from components.run.current import State
+from components.run.metrics import Busy
 from components.steps.editing import EditWork
 from components.steps.losses import is_loss, is_worker_death
 from components.steps.prepare import fail
@@ -60,7 +61,7 @@ class Flow:
             steps: That are asked for, in order.
             retry_failed: Also try what failed for good.
         """
-        self._settings = config.ray
+        self._config, self._settings = config, config.ray
         self._context = context
         self._contexts: dict[Any, StepContext] = {}
         self._makers = workers
@@ -84,7 +85,7 @@ class Flow:
     def look(self) -> bool:
         """Read the tables; return whether there is anything to do."""
         began = time.monotonic()
-        left = self._ready.offer(self._settings.workers)
+        left = self._ready.offer(self._settings.workers_here)
         self._news = False
         now = time.monotonic()
         idle = any(True for pool in self._pools for _ in pool.idle())
@@ -101,10 +102,12 @@ class Flow:
         """
         import ray
 
+        busy = Busy(self._config)
         while self._busy or self._waiting or self.look():
             for pool in self._pools:
                 pool.grow(self._jobs)
                 self._give(pool)
+            busy.tell(Counter(job.step for job in self._at_work))
             references = {
                 worker.reference: (pool, worker)
                 for pool in self._pools
@@ -119,11 +122,17 @@ class Flow:
             if self._news and (time.monotonic() >= self._look_at or not self._busy):
                 self.look()
                 yield from self._jobs.found_done()
+        busy.tell({})
         self.end()
 
     @property
+    def _at_work(self) -> list[Job]:
+        workers = (worker for pool in self._pools for worker in pool.workers)
+        return [worker.job for worker in workers if worker.job is not None]
+
+    @property
     def _busy(self) -> bool:
-        return any(worker.job is not None for pool in self._pools for worker in pool.workers)
+        return bool(self._at_work)
 
     @property
     def _waiting(self) -> bool:
@@ -137,16 +146,12 @@ class Flow:
     def _give(self, pool: Pool) -> None:
         """Give each idle worker a job."""
         for worker in pool.idle():
-            job = self._jobs.take(pool.steps, worker.held, self._settings.workers)
+            job = self._jobs.take(pool.steps, worker.held, len(pool.workers))
             if job is None:
-                if pool.steps == ("ingest",) and not self._busy_at("ingest"):
+                if pool.steps == ("ingest",) and not any(j.step == "ingest" for j in self._at_work):
                     pool.shrink(self._jobs)
                 return
             worker.give(job, self._task(job))
-
-    def _busy_at(self, step: str) -> bool:
-        workers = [worker for pool in self._pools for worker in pool.workers]
-        return any(worker.job is not None and worker.job.step == step for worker in workers)
 
     def _task(self, job: Job) -> Task:
         follow = self._one(job.follow, "sample", alone=False) if job.follow else None

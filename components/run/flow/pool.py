@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.config import RayConfig
+from components.run.cluster import workers_of
 from components.run.flow.jobs import TOGETHER, Job, Jobs
 from components.run.flow.process import FlowProcess, Task
 from components.steps.losses import is_loss
@@ -60,7 +61,8 @@ class Pool:
         """Start as many processes as the work that waits is worth."""
         waiting = jobs.waiting(self.steps)
         idle = sum(worker.job is None for worker in self.workers)
-        while len(self.workers) < self._settings.workers and idle < waiting:
+        most = workers_of(self._settings)
+        while len(self.workers) < most and idle < waiting:
             if self.workers and not self._gpus and not self._worth(jobs):
                 return
             self.workers.append(self._start())

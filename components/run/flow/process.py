@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from components.run.flow.jobs import TOGETHER
 from components.log import setup_worker_logging
+from components.run.flow.jobs import TOGETHER
 from components.steps.editing import SampleItem
 from components.steps.fresh import Fresh
 from components.steps.notice import Notices, Preempted, heed_draining, heed_sigterm

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.run.flow.jobs import Jobs
 from components.run.clip_plan import check_read
 from components.run.current import State
+from components.run.flow.jobs import Jobs
 from components.run.origins import Answers, source_versions
 from components.run.plan import READS_CLIPS, Plan, plan_portion
 from components.steps.caption import commit_manifest_captions
