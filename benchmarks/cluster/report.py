@@ -20,9 +20,8 @@ def notes_of(folder: Path) -> list[Note]:
     """All that processes noted, by time; a line that a kill cut off is left out."""
     notes = []
     for path in folder.glob("*.jsonl"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.endswith("}"):
-                notes.append(json.loads(line))
+        lines = path.read_text(encoding="utf-8").splitlines()
+        notes += [json.loads(line) for line in lines if line.endswith("}")]
     return sorted(notes, key=lambda note: float(note["began"]))
 
 
@@ -84,16 +83,18 @@ def table(document: Mapping[str, Any]) -> str:
     """The figures as Markdown; seconds are simulated ones."""
     scale = document["scale"]
     lines = [
-        f"{document['videos']} videos x {document['edits']} edits on {document['gpus']} GPUs, "
-        f"1:{scale:g}, {document['lost_nodes']} nodes lost: busy "
-        f"**{document['utilisation']:.1%}** of {document['wall_s'] * scale / 60:.0f} minutes "
-        f"({document['wall_s']:.0f} s here); first work after "
-        f"{document['until_first_s']:.1f} s here; "
-        f"{document['twice']} pieces of work done twice "
-        f"({document['twice_gpu_s'] * scale / 60:.1f} GPU minutes); loading "
-        f"{document['load_gpu_s'] * scale / 60:.0f}, fetching "
-        f"{document['fetch_gpu_s'] * scale / 60:.0f} GPU minutes "
-        f"({document['fetches']} adapters)",
+        (
+            f"{document['videos']} videos x {document['edits']} edits on {document['gpus']} GPUs, "
+            f"1:{scale:g}, {document['lost_nodes']} nodes lost: busy "
+            f"**{document['utilisation']:.1%}** of {document['wall_s'] * scale / 60:.0f} minutes "
+            f"({document['wall_s']:.0f} s here); first work after "
+            f"{document['until_first_s']:.1f} s here; "
+            f"{document['twice']} pieces of work done twice "
+            f"({document['twice_gpu_s'] * scale / 60:.1f} GPU minutes); loading "
+            f"{document['load_gpu_s'] * scale / 60:.0f}, fetching "
+            f"{document['fetch_gpu_s'] * scale / 60:.0f} GPU minutes "
+            f"({document['fetches']} adapters)"
+        ),
         "",
         "| step | items | GPU minutes | from first to last, minutes | tail, minutes |",
         "|---|---|---|---|---|",

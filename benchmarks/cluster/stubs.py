@@ -47,7 +47,7 @@ from methods.method import (
 
 if TYPE_CHECKING:
     from components.captioning.blip2 import Blip2Captioner
-    from components.run.runner import MakeWorker
+    from components.run.stepwise import MakeWorker
 
 
 class Diary:

@@ -232,8 +232,8 @@ class RayConfig:
     num_cpus: int | None = None
     """CPUs of the local instance; none takes what the machine has."""
     workers: int | Literal["auto"] = 1
-    """Processes at work side by side: of `tav run`, or of a step alone the actors of its pool and the
-    tuning shards that run at once. `auto` is as many as Ray has CPUs and GPUs for at the moment."""
+    """Processes at work side by side: of `tav run`, or of a step alone the actors of its pool and
+    the tuning shards that run at once. `auto` is as many as Ray has CPUs and GPUs for just now."""
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""

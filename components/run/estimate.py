@@ -142,7 +142,6 @@ def plan_run(
     ]
     notes += [f"{name}: {note}" for name, one in costs.items() for note in one.notes]
     notes += _unmasked(state)
-    tune, settings = steps["tune"], state.config.ray
     return RunPlan(
         videos=len(state.manifest.videos),
         edits=sum(len(entry.edits) for entry in state.manifest.videos),
@@ -154,7 +153,7 @@ def plan_run(
         + sum(costs[name].sample_storage() for name in sampled)
         + sum(costs[name].control_storage() for name in made)
         + first.previews(works[first.view.name]),
-        shards=0 if settings.flow else sum(costs[name].shards() for name in tuned),
+        shards=0 if state.config.ray.flow else sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
         variants={
             name: VariantPlan(

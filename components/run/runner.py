@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from components.config import RunConfig
-from components.errors import TransientError, UserError
 from components.log import VideoLog
 from components.manifest.load import Manifest, load_manifest
 from components.run.clip_plan import check_read
-from components.run.cluster import Cluster, workers_of
+from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.groups import member_ids
 from components.run.lease import Lease
-from components.run.metrics import Metrics
 from components.run.origins import check_addresses, check_controls, check_groups, source_versions
 from components.run.plan import READS_CLIPS, Plan, plan_items
-from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
 from components.run.small import is_small
 from components.run.status import Status, run_status
+from components.run.stepwise import MakeWorker, own_workers, spread_step
 from components.run.tuning import StageId, stage_ids
+from components.run.work import Work
 from components.steps import STEPS
 from components.steps.caption import check_backend
-from components.steps.ingest import IngestWorker
-from components.steps.losses import is_loss
 from components.steps.models import check_models
 from components.steps.packed import Packed
 from components.steps.score import check_protocols
-from components.steps.spread import run_items
-from components.steps.step import ItemWorker, Outcome, StepContext
+from components.steps.step import Outcome
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
@@ -48,16 +42,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MakeWorker = Callable[[StepContext], ItemWorker]
-"""Called in each of a step's processes."""
-
 Compute = Callable[..., dict[str, int]]
 """Computes what steps lack, and says how much of each."""
 
 WINDOW = 100_000
 """Items that are given to Ray at once: the driver and its object store hold no more of them."""
-_MAX_LOSSES = 5
-"""Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
 """Seconds between two tries."""
 
@@ -112,7 +101,7 @@ class Runner:
         self._workers = workers
         self._known: State | None = None
         self._steps: Sequence[str] = STEPS
-        self._losses = 0
+        self._work = Work(config)
         state = self.state()
         self._context = state.context()
         check_sizes(state)
@@ -214,7 +203,7 @@ class Runner:
                 return dict(computed)
             totals = {name: one.total - one.done for name, one in run_status(state).steps.items()}
             outcomes = self._flow_outcomes(flow, cluster)
-            if self._work(outcomes, totals, computed, cluster, lease):
+            if self._work.follow(outcomes, totals, computed, cluster, lease):
                 return dict(computed)
 
     def _following(self, read: ReadArrow) -> State:
@@ -238,7 +227,7 @@ class Runner:
                 return {step: total}
             VideoLog(logger, step=step).info("%d to do", count)
             outcomes = self._step_outcomes(step, items, cluster)
-            lost = not self._work(outcomes, {step: count}, Counter(), cluster, lease)
+            lost = not self._work.follow(outcomes, {step: count}, Counter(), cluster, lease)
             self._known = None
             if not lost and step != "tune":
                 return {step: total}
@@ -265,54 +254,6 @@ class Runner:
             self._known = None
         return items, missing
 
-    def _work(
-        self,
-        outcomes: Iterator[tuple[str, Outcome]],
-        totals: Mapping[str, int],
-        computed: Counter[str],
-        cluster: Cluster,
-        lease: Lease,
-    ) -> bool:
-        """Follow what is computed; return whether all is settled, and no loss came in between.
-
-        Args:
-            outcomes: With their steps.
-            totals: How many are expected of each step.
-            computed: Counts those that come.
-            cluster: Where they are computed.
-            lease: Of this driver.
-        """
-        settled = 0
-        steps = ", ".join(totals)
-        metrics: dict[str, Metrics] = {}
-        try:
-            with Progress(totals, bar=self.config.log_format == "text") as progress:
-                for step, outcome in outcomes:
-                    settled += 1
-                    lease.check()
-                    computed[step] += 1
-                    progress.advance(step, outcome)
-                    if cluster.started:
-                        if step not in metrics:
-                            metrics[step] = Metrics(self.config, step)
-                        metrics[step].record(outcome)
-        except (Exception, KeyboardInterrupt) as error:
-            lease.check()
-            if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
-                raise
-            self._losses = 0 if settled else self._losses + 1
-            what = "Ray's node died" if cluster.lost else _last_line(error)
-            if self._losses >= _MAX_LOSSES:
-                raise TransientError(
-                    f"{steps}: given up after {self._losses} losses in a row that left nothing "
-                    f"done, the last one: {what}. What is committed counts: run again to go on"
-                ) from error
-            logger.warning("going on after a loss: %s", what)
-            return False
-        finally:
-            cluster.busy = False
-        return True
-
     def _flow_outcomes(self, flow: Flow, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
         cluster.start(train=False)
         cluster.busy = True
@@ -327,27 +268,7 @@ class Runner:
         cluster.start(train="tune" in self._steps)
         cluster.busy = True
         for some in items.windows(WINDOW):
-            yield from self._spread(step, some)
-
-    def _spread(self, step: str, items: list[Any]) -> Iterator[Outcome]:
-        worker = self._worker(step)
-        long = [item for item in items if step == "tune" and item.long]
-        short = [item for item in items if step != "tune" or not item.long]
-        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
-        settings = dataclasses.replace(self.config.ray, workers=workers_of(self.config.ray))
-        config = dataclasses.replace(self._context.config, ray=settings)
-        context = dataclasses.replace(self._context, config=config)
-        if step in ("tune", "sample"):
-            from components.plan.memory import with_memory
-
-            context = with_memory(context, items)
-        if long:
-            from components.plan.shards import with_shard_size
-            from components.steps.shards import run_tuning
-
-            yield from run_tuning(long, with_shard_size(context, long), worker)
-        if short:
-            yield from run_items(self._groups(step, short), worker, context, num_gpus=gpus)
+            yield from spread_step(step, some, self._context, self._worker(step))
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""
@@ -355,15 +276,7 @@ class Runner:
 
     @property
     def _makers(self) -> Mapping[str, MakeWorker]:
-        return self._workers or _own_workers()
-
-    def _groups(self, step: str, items: list[Any]) -> list[list[Any]]:
-        """Items that one worker should have: a batch for BLIP-2, the protocols of one edit."""
-        if step == "score":
-            edits = itertools.groupby(items, key=lambda item: item.edit_id)
-            return [list(group) for _, group in edits]
-        size = self.config.caption.batch_size if step == "caption" else 1
-        return [items[first : first + size] for first in range(0, len(items), size)]
+        return self._workers or own_workers()
 
     def _commit_manifest_captions(self, state: State) -> int:
         from components.steps.caption import commit_manifest_captions
@@ -374,22 +287,3 @@ class Runner:
             commit_manifest_captions(self.store, captions, self._context)
             count += len(captions)
         return count
-
-
-def _own_workers() -> Mapping[str, MakeWorker]:
-    from components.steps.caption import CaptionWorker
-    from components.steps.control import ControlWorker
-    from components.steps.prepare import PrepareWorker
-    from components.steps.sample import SampleWorker
-    from components.steps.score import ScoreWorker
-
-    workers = (
-        *(IngestWorker, CaptionWorker, ControlWorker),
-        *(PrepareWorker, SampleWorker, ScoreWorker),
-    )
-    return {worker.step: worker for worker in workers}
-
-
-def _last_line(error: BaseException) -> str:
-    """What a long message of Ray comes down to."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[-1]

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from components.run.runner import Runner, _own_workers
+from components.run.runner import Runner
+from components.run.stepwise import own_workers
 from components.steps.sample import SampleWorker
 from components.steps.step import ItemWorker, StepContext
 from components.storage.tables import read_table
@@ -37,7 +38,7 @@ def noting(pids: Path, deadly: str = "") -> Mapping[str, Callable[[StepContext],
 
         return made
 
-    return {step: note(make, step) for step, make in _own_workers().items()}
+    return {step: note(make, step) for step, make in own_workers().items()}
 
 
 class Dying:
@@ -148,7 +149,7 @@ def test_edits_are_made_where_their_video_was_tuned_and_fetch_no_adapter(
         Fetching(worker, notes)
         return worker
 
-    workers = {**_own_workers(), "sample": make}
+    workers = {**own_workers(), "sample": make}
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     config = run_config(tiny_run)
     assert counts(Runner(config, workers=workers).run()) == COUNTS
@@ -178,8 +179,8 @@ class Poisoned:
 def test_what_workers_die_at_becomes_a_failure_and_the_rest_is_done(
     tiny_run: dict[str, Any], tiny_clips: Path, step: str
 ) -> None:
-    own = _own_workers()[step]
-    workers = {**_own_workers(), step: lambda context: Poisoned(own(context), "fish")}
+    own = own_workers()[step]
+    workers = {**own_workers(), step: lambda context: Poisoned(own(context), "fish")}
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     tiny_run["ray"] |= {"max_restarts": 1}
     tiny_run["max_attempts"] = 1
