@@ -257,7 +257,7 @@ class Runner:
     def _flow_outcomes(self, flow: Flow, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
         cluster.start(train=False)
         cluster.busy = True
-        yield from flow.run()
+        yield from flow.run(cluster)
 
     def _step_outcomes(
         self, step: str, items: Packed, cluster: Cluster

@@ -12,6 +12,7 @@ from components.config import RunConfig
 from components.errors import TransientError
 from components.log import VideoLog
 from components.plan.memory import clip_size, with_memory
+from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.flow.jobs import Job, Jobs
 from components.run.flow.pool import Pool, Worker
@@ -85,7 +86,8 @@ class Flow:
     def look(self) -> bool:
         """Read the tables; return whether there is anything to do."""
         began = time.monotonic()
-        left = self._ready.offer(self._settings.workers_here)
+        there = sum(len(pool.workers) for pool in self._pools)
+        left = self._ready.offer(max(there, self._settings.workers_here))
         self._news = False
         now = time.monotonic()
         idle = any(True for pool in self._pools for _ in pool.idle())
@@ -93,16 +95,28 @@ class Flow:
         self._look_at = now + (now - began) / share
         return left
 
-    def run(self) -> Iterator[tuple[str, Outcome]]:
+    def run(self, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
         """Compute all that can be, and yield outcomes with their steps as they come.
+
+        Args:
+            cluster: Where, started.
 
         Raises:
             UserError: a worker cannot go on, for a reason that no item is to blame for.
             TransientError: nothing but losses.
         """
+        busy = Busy(self._config)
+        try:
+            yield from self._run(busy)
+        finally:
+            if not cluster.lost:  # else Ray may never answer, and all is gone
+                busy.tell({})
+                for pool in self._pools:
+                    pool.close()
+
+    def _run(self, busy: Busy) -> Iterator[tuple[str, Outcome]]:
         import ray
 
-        busy = Busy(self._config)
         while self._busy or self._waiting or self.look():
             for pool in self._pools:
                 pool.grow(self._jobs)
@@ -122,8 +136,6 @@ class Flow:
             if self._news and (time.monotonic() >= self._look_at or not self._busy):
                 self.look()
                 yield from self._jobs.found_done()
-        busy.tell({})
-        self.end()
 
     @property
     def _at_work(self) -> list[Job]:
@@ -222,7 +234,7 @@ class Flow:
             ) from error
         deadly = is_worker_death(error)
         self._jobs.lost(job, deadly=deadly)
-        if not deadly or (len(job.pieces) > 1 and not job.alone):
+        if not deadly or not job.single:
             return
         key = frozenset(job.pieces)
         self._deaths[key] += 1
@@ -245,9 +257,3 @@ class Flow:
             edit_id = getattr(item, "edit_id", None)
             yield job.step, record_failure(writer, job.step, item, error, context, edit_id)
         writer.flush()
-
-    def end(self) -> None:
-        """End all processes."""
-        for pool in self._pools:
-            for worker in [*pool.workers]:
-                pool.end(worker)

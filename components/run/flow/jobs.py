@@ -60,6 +60,12 @@ class Job:
         return [(item.video_id, one) for step, item in every for one in ids_of(step, item)]
 
     @property
+    def single(self) -> bool:
+        """Whether a worker can have been at no other item."""
+        edits = self.step == "sample" and sum(len(item.edits) for item in self.items) > 1
+        return len(self.items) == 1 and not self.follow and not edits
+
+    @property
     def videos(self) -> set[str]:
         """The ids of its videos."""
         return {item.video_id for item in self.items}

@@ -105,6 +105,11 @@ class Pool:
         self.workers.remove(worker)
         ray.kill(worker.actor)
 
+    def close(self) -> None:
+        """End all processes."""
+        for worker in [*self.workers]:
+            self.end(worker)
+
     def shrink(self, jobs: Jobs) -> None:
         """End processes when none of their steps can have work any more."""
         if jobs.waiting(self.steps):
