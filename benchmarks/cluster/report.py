@@ -115,6 +115,7 @@ def draw(notes: Sequence[Note], document: Mapping[str, Any], path: Path) -> None
 
     mpl.use("agg")
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Rectangle
 
     on_gpu = [note for note in notes if note["gpu"]]
     rows = {gpu: row for row, gpu in enumerate(sorted({note["gpu"] for note in on_gpu}))}
@@ -126,7 +127,7 @@ def draw(notes: Sequence[Note], document: Mapping[str, Any], path: Path) -> None
         left = (note["began"] - began) / minute
         axes.barh(rows[note["gpu"]], _seconds(note) / minute, left=left, color=colour, height=0.85)
     names = {**_COLOURS, **{f"{kind}ing": colour for kind, colour in _IDLE.items()}}
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in names.values()]
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in names.values()]
     axes.legend(
         handles, names, ncols=6, loc="upper center", bbox_to_anchor=(0.5, 1.08), frameon=False
     )

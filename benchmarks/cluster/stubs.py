@@ -167,15 +167,15 @@ class _Methods(Methods):
     def __init__(self, context: StepContext, diary: Diary, step: str) -> None:
         super().__init__(context)
         self._diary, self._step = diary, step
-        self._loaded: SleepingMethod | None = None
+        self._stub: SleepingMethod | None = None
 
     @override
     def of(self, variant: str) -> Method:
-        if self._loaded is None:
+        if self._stub is None:
             with self._diary.during("load", self._step, self._diary.costs.loading(self._step)):
                 settings = Settings(own=None, model=self._context.config.model)
-                self._loaded = SleepingMethod(settings, self._diary)
-        return self._loaded
+                self._stub = SleepingMethod(settings, self._diary)
+        return self._stub
 
 
 class _Artefacts(Artefacts):

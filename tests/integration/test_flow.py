@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -131,7 +131,7 @@ class Fetching:
 
     def __init__(self, worker: SampleWorker, notes: Path) -> None:
         self._store, self._notes = worker._store, notes
-        worker._artefacts._store = self
+        worker._artefacts._store = cast("Any", self)
 
     def fetch_checked(self, uri: str, path: Path, sha256: str) -> None:
         with self._notes.open("a") as file:
@@ -180,7 +180,10 @@ def test_what_workers_die_at_becomes_a_failure_and_the_rest_is_done(
     tiny_run: dict[str, Any], tiny_clips: Path, step: str
 ) -> None:
     own = own_workers()[step]
-    workers = {**own_workers(), step: lambda context: Poisoned(own(context), "fish")}
+    workers: dict[str, Any] = {
+        **own_workers(),
+        step: lambda context: Poisoned(own(context), "fish"),
+    }
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     tiny_run["ray"] |= {"max_restarts": 1}
     tiny_run["max_attempts"] = 1

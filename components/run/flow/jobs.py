@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +86,7 @@ class Jobs:
         self._deadly: set[Id] = set()
         self._lost: list[Job] = []
         """What lost workers were at, and nobody has looked for yet."""
-        self._seconds: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
         self._count: Counter[str] = Counter()
 
     def offer(self, step: str, items: list[Any]) -> None:
@@ -186,7 +186,7 @@ class Jobs:
         if step == "score":  # the protocols of one edit stay together
             while count < len(waiting) and waiting[count].edit_id == waiting[count - 1].edit_id:
                 count += 1
-        found = []
+        found: list[Any] = []
         while waiting and len(found) < count and not ids_of(step, waiting[0]) & self._deadly:
             found.append(waiting.pop(0))
         return found
