@@ -68,7 +68,8 @@ class Work:
             if self._losses >= _MAX_LOSSES:
                 raise TransientError(
                     f"step {steps}: given up after {self._losses} losses in a row that left "
-                    f"nothing done, the last one: {what}. What is committed counts: run again to go on"
+                    f"nothing done, the last one: {what}. What is committed counts: run again to "
+                    "go on"
                 ) from error
             logger.warning("going on after a loss: %s", what)
             return False
