@@ -23,7 +23,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lavis demo ablation comparison control keep-outside long test soak test-fast lint format bench lock clean
+.PHONY: help setup lavis demo ablation comparison results control keep-outside long test soak test-fast lint format bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,15 +46,21 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
+ablation: VARIANTS = full no_st_attn no_inversion no_tuning no_tuning_no_st_attn no_inversion_no_st_attn tune_attention tune_all
 ablation: $(READY) ## Edit COUNT=12 drawn clips with the method, without its parts and with more tuned, and compare
-comparison: $(READY) ## Edit COUNT=12 drawn clips with every method and without Tune-A-Video's parts, and compare
-comparison: CORRELATE = --correlate tinyworld_v2
+comparison: $(READY) ## Edit COUNT=12 drawn clips likewise and with every other method, and compare
+ablation comparison: CHOSEN = $(addprefix --variant ,$(VARIANTS))
 ablation comparison:
-	$(BIN)/python -m tinyworld.clips runs/$@-clips --random $(COUNT) --seed $(SEED) $(if $(EDITS),--edits $(EDITS))
-	$(BIN)/tav run --config manifests/runs/$@.yaml
-	$(BIN)/tav compare runs/$@ --to runs/$@.png
-	$(BIN)/tav compare runs/$@ $(CORRELATE) --to runs/$@.md
-	$(BIN)/tav compare runs/$@ $(CORRELATE)
+	$(BIN)/python -m tinyworld.clips runs/comparison-clips --random $(COUNT) --seed $(SEED) $(if $(EDITS),--edits $(EDITS))
+	$(BIN)/tav run --config manifests/runs/comparison.yaml $(CHOSEN)
+	$(BIN)/tav compare runs/comparison $(CHOSEN) --to runs/$@.png
+	$(BIN)/tav compare runs/comparison $(CHOSEN) --correlate tinyworld_v2 --to runs/$@.md
+	$(BIN)/tav compare runs/comparison $(CHOSEN) --correlate tinyworld_v2
+
+results: ## Write eval/RESULTS.md anew: make comparison on tinyworld40's clips and edits; hours, and it can be interrupted
+	$(MAKE) comparison COUNT=40 EDITS=140
+	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n' "$$(date -I)"; cat runs/comparison.md; } > eval/RESULTS.md
+	cp runs/comparison.png eval/results.png
 
 control: COUNT = 24
 control: $(READY) ## Edit COUNT=24 clips in which one thing hides the other, with ControlNets and a T2I-Adapter and without

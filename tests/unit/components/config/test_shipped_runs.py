@@ -39,10 +39,15 @@ def test_one_has_a_variant_of_every_method_at_a_size_that_all_take() -> None:
 
 def test_the_ablation_changes_one_thing_at_a_time_of_what_tinyworld_asks_for() -> None:
     tinyworld = load_run_config(RUNS / "tinyworld.yaml", ())
-    ablation = load_run_config(RUNS / "ablation.yaml", ())
-    found = variant_configs(ablation, run_config)
-    own: dict[str, Any] = {"run": ablation.run, "manifest": ablation.manifest}
-    assert found == {
+    comparison = load_run_config(RUNS / "comparison.yaml", ())
+    found = variant_configs(comparison, run_config)
+    assert next(iter(found)) == "full"
+    own: dict[str, Any] = {
+        "run": comparison.run,
+        "manifest": comparison.manifest,
+        "score": comparison.score,
+    }
+    expected = {
         "full": dataclasses.replace(tinyworld, **own),
         "no_st_attn": dataclasses.replace(
             tinyworld,
@@ -62,4 +67,11 @@ def test_the_ablation_changes_one_thing_at_a_time_of_what_tinyworld_asks_for() -
             tinyworld, **own, tune=dataclasses.replace(tinyworld.tune, parameters="all")
         ),
     }
-    assert next(iter(found)) == "full"
+    assert {name: found[name] for name in expected} == expected
+    pairs = {"no_tuning": {"tune"}, "no_inversion": {"sample"}}
+    for name, changed in pairs.items():
+        both = found[f"{name}_no_st_attn"]
+        assert both.model == found["no_st_attn"].model
+        assert {one: getattr(both, one) for one in changed} == {
+            one: getattr(found[name], one) for one in changed
+        }
