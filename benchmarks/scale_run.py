@@ -24,7 +24,6 @@ from components.run.cluster import Cluster
 from components.run.lease import Lease
 from components.run.record import load_run
 from components.run.runner import WINDOW, Runner
-from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.packed import Packed
 from components.steps.spread import deal
@@ -79,7 +78,7 @@ def prepare(folder: Path, shape: Shape) -> RunConfig:
         "ray": {
             "num_cpus": 2,
             "workers": shape.workers,
-            "warm_videos": 0,
+            "flow": False,
             "items_per_task": shape.items_per_task,
             # A TorchTrainer.fit() starts and stops in about a minute: one for each worker.
             "videos_per_shard": -(-shape.rows // shape.workers),
@@ -120,7 +119,10 @@ class _TimedRunner(Runner):
         super().__init__(config, workers=stub_workers(self._marks))
 
     @override
-    def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
+    def _run_step(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
+        (step,) = steps
         started = time.time()
         if self._ray:
             cluster.start()
@@ -128,7 +130,8 @@ class _TimedRunner(Runner):
         times = StepTimes(step=step, began=time.time())
         self.times.append(times)
         before = time.process_time()
-        times.computed = super()._run_step(step, cluster, lease, retry_failed=retry_failed)
+        computed = super()._run_step(steps, cluster, lease, retry_failed=retry_failed)
+        times.computed = computed[step]
         times.driver_cpu = time.process_time() - before
         times.ended = time.time()
         for path in self._marks.glob(f"{step}-*.json"):
@@ -136,7 +139,7 @@ class _TimedRunner(Runner):
         note(
             self._folder, {"step": _step_figures(times, ray=self._ray)}
         )  # at once: a kill may follow
-        return times.computed
+        return computed
 
     @override
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
@@ -220,7 +223,7 @@ def scan(folder: Path, shape: Shape) -> dict[str, Any]:
         raise RuntimeError(f"a finished run was computed again: {result.computed}")
     peak = peak_bytes()
     started = time.time()
-    run_status(load_run(config.run))
+    load_run(config.run).status()
     return {
         "load_manifest_s": loaded,
         "scan_s": scanned,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from components.captioning.blip2 import Blip2Captioner
-    from components.run.runner import MakeWorker
+    from components.run.stepwise import MakeWorker
 
 _FRAMES: NDArray[np.uint8] = np.zeros((2, 8, 8, 3), np.uint8)
 _LATENTS = np.zeros((4, 2, 1, 1), np.float32)

@@ -1,7 +1,7 @@
 """Where the seconds of a tiny run go: one drawn clip, one edit, the tiny world's models.
 
     python -m benchmarks.starting --repeat 3
-    python -m benchmarks.starting --processes ray.warm_videos=0     # by pools
+    python -m benchmarks.starting --processes ray.flow=false         # by pools
 
 runs `tav run` as a user does, each time into a new folder, and prints the wall time, what its rows
 say that their items took, the rest, which is starting, and when each step began. With

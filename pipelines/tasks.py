@@ -23,7 +23,6 @@ from components.results.report import collect, gallery
 from components.results.values import score_values
 from components.run.current import State
 from components.run.record import load_run
-from components.run.status import run_status
 from components.storage.open import open_store
 from components.storage.tables import Row
 from eval.compare import Comparison
@@ -131,7 +130,7 @@ def run_step(step: str, config: RunConfig, where: str, *, retry_failed: bool) ->
     """
     place = parse(Where, json.loads(where), "where")
     launch_step(step, config, place, retry_failed=retry_failed)
-    status = run_status(load_run(config.run, config.only))
+    status = load_run(config.run, config.only).status()
     found = {"failed_fraction": status.failed_fraction}
     if step in status.steps:
         counts = status.steps[step]
@@ -211,7 +210,7 @@ def record_outcome(config: RunConfig, execution: str, outcome: Mapping[str, Any]
     document = {"execution": execution, "at": dt.datetime.now(dt.UTC).isoformat(), **outcome}
     document["code_version"] = version(PACKAGE)
     try:
-        document["status"] = run_status(load_run(config.run, config.only)).document()
+        document["status"] = load_run(config.run, config.only).status().document()
     except (UserError, ItemError) as error:
         document["status"] = str(error)
     path = f"{OUTCOMES}/{name}.json"

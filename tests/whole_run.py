@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 from components.records.keys import content_key
-from components.run.status import run_status
 from components.storage.garbage import Findings
 from tests.unit.components.run.test_plan import SHA256, Run
 
@@ -84,7 +83,7 @@ class WholeRun(Run):
 
     @property
     def left(self) -> list[int]:
-        return [step.left for step in run_status(self.state).steps.values()]
+        return [step.left for step in self.state.status().steps.values()]
 
 
 def whole_run(root: Path) -> WholeRun:

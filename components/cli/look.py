@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from components.run.pace import Pace
+    from components.run.pace import Pace, Use
     from components.run.status import Status
     from components.storage.tables import Row
 
@@ -38,8 +38,8 @@ def status(
     """
     looks = _looks(run_uri, variants, every if watch else None)
     if as_json:
-        for found, paces in looks:
-            document = found.document()
+        for found, paces, use in looks:
+            document = found.document() | {"use": use and use.document()}
             for step, pace in paces.items():
                 document["steps"][step] |= pace.document()
             click.echo(json.dumps(document))
@@ -47,25 +47,25 @@ def status(
         from rich.live import Live
 
         with Live(auto_refresh=False) as live:
-            for found, paces in looks:
-                live.update(_tables(found, paces), refresh=True)
+            for found, paces, use in looks:
+                live.update(_tables(found, paces, use), refresh=True)
     else:
-        for found, paces in looks:
-            print_status(found, paces)
+        for found, paces, use in looks:
+            print_status(found, paces, use)
 
 
 def _looks(
     run_uri: str, variants: tuple[str, ...], every: float | None
-) -> Iterator[tuple[Status, dict[str, Pace]]]:
+) -> Iterator[tuple[Status, dict[str, Pace], Use | None]]:
     """Look once, or every so many seconds until nothing is left."""
-    from components.run.pace import run_pace
+    from components.run.pace import run_pace, run_use
     from components.run.record import load_run
-    from components.run.status import run_status
 
     while True:
         state = load_run(run_uri, variants)
-        found = run_status(state)
-        yield found, run_pace(state.store, found)
+        found = state.status()
+        use = run_use(state.store, found, state.config.ray)
+        yield found, run_pace(state.store, found), use
         if every is None or not any(step.left for step in found.steps.values()):
             return
         time.sleep(every)
@@ -112,24 +112,27 @@ def failures(run_uri: str, variants: tuple[str, ...], as_json: bool) -> None:
             click.echo(f"  {name}  {row['message']} (attempt {row['attempt']}; {next_run}{whose})")
 
 
-def print_status(found: Status, paces: Mapping[str, Pace] | None = None) -> None:
+def print_status(
+    found: Status, paces: Mapping[str, Pace] | None = None, use: Use | None = None
+) -> None:
     """Print a table of steps, with their pace where it is known, and one of several variants."""
     from rich.console import Console
 
-    Console().print(_tables(found, paces))
+    Console().print(_tables(found, paces, use))
 
 
-def _tables(found: Status, paces: Mapping[str, Pace] | None) -> Group:
+def _tables(found: Status, paces: Mapping[str, Pace] | None, use: Use | None) -> Group:
     from rich.console import Group
 
-    tables = [_steps(found, paces)]
+    tables = [_steps(found, paces, use)]
     return Group(*tables, _variants(found.variants)) if found.variants else Group(*tables)
 
 
-def _steps(found: Status, paces: Mapping[str, Pace] | None) -> Table:
+def _steps(found: Status, paces: Mapping[str, Pace] | None, use: Use | None) -> Table:
     timed = ("per hour", "eta", "work", "gpu work") if paces else ()
     table = _table("step", "total", "done", "failed", "left", *timed)
-    table.caption = _last_commit(paces or {})
+    told = (_last_commit(paces or {}), _use(use, any(one.left for one in found.steps.values())))
+    table.caption = "; ".join(filter(None, told)) or None
     for name, step in found.steps.items():
         counts = map(str, (step.total, step.done, step.failed, step.left))
         table.add_row(name, *counts, *(_times(paces[name]) if paces else ()))
@@ -177,6 +180,14 @@ def _last_commit(paces: Mapping[str, Pace]) -> str | None:
         return None
     ago = (dt.datetime.now(dt.UTC) - max(commits)).total_seconds()
     return f"last row committed {_duration(ago)} ago"
+
+
+def _use(use: Use | None, left: bool) -> str | None:
+    if use is None:
+        return None
+    told = f"workers busy {use.busy:.0%} of the time since {use.since:%Y-%m-%d %H:%M} UTC"
+    ends = left and use.left_seconds is not None
+    return f"{told}; done in about {_duration(use.left_seconds)} if it goes on so" if ends else told
 
 
 def _duration(seconds: float | None) -> str:

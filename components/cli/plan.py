@@ -71,6 +71,7 @@ def _document(found: RunPlan) -> dict[str, Any]:
         "shards": found.shards,
         "seconds": found.seconds,
         "wall_seconds": found.wall_seconds,
+        "busy": found.busy,
         "storage_bytes": found.storage_bytes,
         "variants": {name: dataclasses.asdict(one) for name, one in found.variants.items()},
         "notes": found.notes,
@@ -137,8 +138,8 @@ def _lines(found: RunPlan, unit: str) -> list[str]:
     lines = [f"device   {device}"]
     if found.rates is not None and found.seconds is not None and found.wall_seconds is not None:
         hours, wall = found.seconds / _HOUR, found.wall_seconds / _HOUR
-        tuning = f"in {found.shards} shard(s)" if found.shards else "by one warm worker"
-        lanes = f"{wall:.2f} hours on {found.lanes:g} {unit}(s), tuning {tuning}"
+        shards = f", tuning in {found.shards} shard(s)" if found.shards else ""
+        lanes = f"{wall:.2f} hours on {found.lanes:g} {unit}(s), {found.busy or 0:.0%} busy{shards}"
         lines += [f"rates    {found.rates.source}", f"time     {hours:.2f} {unit} hours, {lanes}"]
     elif found.device is not None:
         lines.append("rates    unknown: give --calibration, measured on this device")

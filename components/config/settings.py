@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -230,8 +231,9 @@ class RayConfig:
     """An existing cluster (``auto`` or ``ray://host:10001``); none starts a local instance."""
     num_cpus: int | None = None
     """CPUs of the local instance; none takes what the machine has."""
-    workers: int = 1
-    """Actors of each Ray Data step, and tuning shards that run at once."""
+    workers: int | Literal["auto"] = 1
+    """Processes at work side by side: of `tav run`, or of a step alone the actors of its pool and
+    the tuning shards that run at once. `auto` is as many as Ray has CPUs and GPUs for just now."""
     cpus_per_worker: float = 1.0
     gpus_per_worker: float = 0.0
     """GPUs of a tune, sample, caption or score worker; a fraction shares one GPU."""
@@ -243,10 +245,9 @@ class RayConfig:
     cluster has several kinds."""
     request_resources: bool = False
     """Ask Ray's autoscaler for all workers at once, instead of as their work becomes due."""
-    warm_videos: int = field(default=16, metadata=NOT_KEYED)
-    """A step that concerns at most so many videos is done by one process that stays from step to
-    step, instead of a pool or Ray Train, where these would be done no sooner (see ``run.small``);
-    0 never does so."""
+    flow: bool = field(default=True, metadata=NOT_KEYED)
+    """`tav run` takes each video on to its next step as soon as its rows are there, with workers
+    that do every step; false ends each step before it begins the next."""
     items_per_task: int = 16
     """Videos (score: edits × protocols) that a worker is given at once, at most; fewer towards a
     step's end. With items of well under a second, 500 spares Ray most of its own work."""
@@ -256,7 +257,12 @@ class RayConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     def __post_init__(self) -> None:
-        _at_least("workers", self.workers, 1, "one worker does the work alone")
+        if self.workers != "auto":
+            _at_least("workers", self.workers, 1, "one worker does the work alone")
+        elif self.request_resources:
+            raise ValueError(
+                "request_resources asks for all workers, but workers is auto: say how many"
+            )
         _at_least("cpus_per_worker", self.cpus_per_worker, 0, "0 reserves no CPU")
         _at_least("gpus_per_worker", self.gpus_per_worker, 0, "0 reserves no GPU")
         if self.videos_per_shard is not None:
@@ -266,9 +272,15 @@ class RayConfig:
                 f"accelerator_type is {self.accelerator_type!r}, but gpus_per_worker is 0: "
                 "give the workers a GPU, or a fraction of one"
             )
-        _at_least("warm_videos", self.warm_videos, 0, "0 has a pool for every step")
         _at_least("items_per_task", self.items_per_task, 1, "1 spreads items most evenly")
         _at_least("max_restarts", self.max_restarts, 0, "0 gives a video one try")
+
+    @property
+    def workers_here(self) -> int:
+        """Workers, for estimates: where that is `auto`, as many as this machine has CPUs for."""
+        if self.workers != "auto":
+            return self.workers
+        return max(int((os.cpu_count() or 1) / (self.cpus_per_worker or 1)), 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

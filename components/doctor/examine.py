@@ -130,7 +130,7 @@ def _needed(config: RunConfig, plan: RunPlan | None) -> dict[str, float] | None:
         return None
     videos = max(plan.steps["tune"].todo, 1)
     each = _STATE * plan.storage_bytes / videos if plan.steps["tune"].todo else 0.0
-    state = each * min(config.ray.workers, videos)
+    state = each * min(config.ray.workers_here, videos)
     return {"the run": plan.storage_bytes + state, "temporary files": state}
 
 

@@ -31,8 +31,8 @@ def task_memory(config: RunConfig, device: Device | None) -> float | None:
         return None
     settings = config.ray
     if device.is_gpu:
-        return device.memory * (min(settings.gpus_per_worker, 1) or 1 / settings.workers)
-    return None if settings.address is not None else device.memory / settings.workers
+        return device.memory * (min(settings.gpus_per_worker, 1) or 1 / settings.workers_here)
+    return None if settings.address is not None else device.memory / settings.workers_here
 
 
 def problems(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import asdict
 
@@ -59,6 +60,16 @@ class ClipPlan:
             and row["attempt"] < self.view.config.max_attempts
             for row in self.view.open_failures
         )
+
+    @functools.cached_property
+    def lost(self) -> set[tuple[str, str]]:
+        """Steps with the videos or edits that have failed there for good."""
+        ids = ((row, row["edit_id"] or row["video_id"]) for row in self.view.open_failures)
+        return {
+            (row["step"], one)
+            for row, one in ids
+            if self.attempt(row["step"], row["item_key"], one) is None
+        }
 
     def ingest_items(self, versions: Mapping[str, str]) -> list[IngestItem]:
         """Videos to read; see ``plan_items``."""

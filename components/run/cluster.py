@@ -85,7 +85,7 @@ class Cluster:
             watch.daemon = True
             watch.start()
         if self._config.request_resources:
-            self._ask_for([_worker_bundle(self._config)] * self._config.workers)
+            self._ask_for([_worker_bundle(self._config)] * workers_of(self._config))
 
     def _start_local(self, *, train: bool) -> None:
         check_shared_memory()
@@ -186,6 +186,18 @@ def _join(address: str) -> None:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+def workers_of(settings: RayConfig) -> int:
+    """Workers that are wanted; where that is `auto`, as many as Ray has room for, which runs."""
+    if settings.workers != "auto":
+        return settings.workers
+    import ray
+
+    there = ray.cluster_resources()
+    asked = {"CPU": settings.cpus_per_worker, "GPU": settings.gpus_per_worker}
+    room = [there.get(name, 0.0) / each for name, each in asked.items() if each]
+    return max(int(min(room, default=1)), 1)
 
 
 def _worker_bundle(config: RayConfig) -> dict[str, float]:

@@ -15,12 +15,12 @@ from components.results.scored import UNNAMED, Selection, Variants, joined
 from components.run.clips import Clips
 from components.run.controlled import kinds_asked
 from components.run.portions import Dealt, divided
-from components.run.status import Status, portion_status
+from components.run.status import Status, portion_status, total_status
 from components.run.tables import Tables
 from components.run.view import Revisions, View
 from components.steps.step import StepContext
 from components.storage.store import Store
-from components.storage.tables import Row
+from components.storage.tables import ReadArrow, Row, read_arrow
 
 
 class State:
@@ -35,6 +35,7 @@ class State:
         *,
         tables: Tables | None = None,
         whole: State | None = None,
+        read: ReadArrow | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -45,6 +46,7 @@ class State:
             revisions: Of each variant's models.
             tables: One reading of the run; none makes its own.
             whole: What this is a portion of, by its manifest; none where it is the whole.
+            read: Gives a table as ``read_arrow`` does of a store; none reads it.
 
         Raises:
             UserError: a variant's method is not installed, or refuses its settings.
@@ -55,7 +57,8 @@ class State:
         self.revisions = revisions
         self._whole = whole
         self._statuses: dict[int, Status] = {}
-        tables = tables or Tables(store)
+        self._read = read or functools.partial(read_arrow, store)
+        tables = tables or Tables(self._read)
         self.clips = Clips(config, manifest, tables, next(iter(revisions.values())).caption)
         configs = variant_configs(config, parse_run)
         self.views: dict[str, View] = {
@@ -77,22 +80,29 @@ class State:
         for number in range(len(self._parts)):
             known = self._statuses.get(number)
             if known is None or unfinished is None or not known.steps[unfinished].complete:
-                part = self._portion(number)
+                part = self.portion(number)
                 yield part
                 if known is None and part is not self:  # now that its rows are at hand
-                    self._statuses[number] = portion_status(part)
+                    self._statuses[number] = portion_status([*part.views.values()], part.distinct)
 
-    def statuses(self) -> list[Status]:
-        """Of each portion, in order."""
+    def status(self) -> Status:
+        """What is done, failed and left in each step, over all variants that differ there."""
         for number in range(len(self._parts)):
             if number not in self._statuses:
-                self._statuses[number] = portion_status(self._portion(number))
-        return [self._statuses[number] for number in range(len(self._parts))]
+                part = self.portion(number)
+                self._statuses[number] = portion_status([*part.views.values()], part.distinct)
+        return total_status([self._statuses[number] for number in range(len(self._parts))])
 
-    def _portion(self, number: int) -> State:
+    @property
+    def count(self) -> int:
+        """Of the portions."""
+        return len(self._parts)
+
+    def portion(self, number: int) -> State:
+        """One of the portions."""
         if len(self._parts) == 1:
             return self
-        tables = Tables(self.store, functools.partial(self._dealt.rows, number))
+        tables = Tables(functools.partial(self._dealt.table, number))
         what = (self.config, self._parts[number], self.store, self.revisions)
         return State(*what, tables=tables, whole=self)
 
@@ -102,7 +112,7 @@ class State:
 
     @functools.cached_property
     def _dealt(self) -> Dealt:
-        return Dealt(self.store, self._parts)
+        return Dealt(self._read, self._parts)
 
     @property
     def first(self) -> View:

@@ -16,8 +16,6 @@ from components.plan.shards import START_SECONDS
 from components.run.costs import VariantCosts, VariantWork, known_max, known_sum
 from components.run.current import State
 from components.run.sizes import check_sizes
-from components.run.small import is_quick
-from components.run.status import run_status
 from components.steps import STEPS
 from components.steps.models import check_models
 from components.storage.tables import read_arrow
@@ -67,7 +65,7 @@ class RunPlan:
     storage_bytes: float
     """That the next run adds, without the state of unfinished tunings."""
     shards: int
-    """Ray Train jobs of the tune step; none where one warm worker does it (see ``small``)."""
+    """Ray Train jobs of the tune step; none where a flow's processes do it (`ray.flow`)."""
     lanes: float
     """Devices at work at once: workers, or the GPUs that they have in all."""
     variants: dict[str, VariantPlan] = field(default_factory=dict)
@@ -94,7 +92,15 @@ class RunPlan:
         if self.seconds is None:
             return None
         tune = (self.steps["tune"].seconds or 0.0) + START_SECONDS * self.shards
-        return tune / max(min(self.lanes, self.shards), 1) + (self.seconds - tune) / self.lanes
+        apart = self.shards or self.steps["tune"].todo
+        return tune / max(min(self.lanes, apart), 1) + (self.seconds - tune) / self.lanes
+
+    @property
+    def busy(self) -> float | None:
+        """The part of the workers' time that is work, 0 to 1, if all goes as planned."""
+        if not self.seconds or not self.wall_seconds:
+            return None
+        return self.seconds / (self.lanes * self.wall_seconds)
 
 
 def plan_run(
@@ -143,8 +149,6 @@ def plan_run(
     ]
     notes += [f"{name}: {note}" for name, one in costs.items() for note in one.notes]
     notes += _unmasked(state)
-    tune, settings = steps["tune"], state.config.ray
-    small = tune.todo <= settings.warm_videos and is_quick(tune.seconds, tune.todo, settings)
     return RunPlan(
         videos=len(state.manifest.videos),
         edits=sum(len(entry.edits) for entry in state.manifest.videos),
@@ -156,7 +160,7 @@ def plan_run(
         + sum(costs[name].sample_storage() for name in sampled)
         + sum(costs[name].control_storage() for name in made)
         + first.previews(works[first.view.name]),
-        shards=0 if small else sum(costs[name].shards() for name in tuned),
+        shards=0 if state.config.ray.flow else sum(costs[name].shards() for name in tuned),
         lanes=_lanes(state.config, device),
         variants={
             name: VariantPlan(
@@ -190,8 +194,8 @@ def _unmasked(state: State) -> list[str]:
 def _lanes(config: RunConfig, device: Device | None) -> float:
     settings = config.ray
     if device is not None and not device.is_gpu:
-        return settings.workers
-    return settings.workers * settings.gpus_per_worker or 1
+        return settings.workers_here
+    return settings.workers_here * settings.gpus_per_worker or 1
 
 
 def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan]:
@@ -212,7 +216,7 @@ def _steps(state: State, works: Mapping[str, VariantWork]) -> dict[str, StepPlan
             todo=todo(name),
             failed=step.total - step.done - todo(name),
         )
-        for name, step in run_status(state).steps.items()
+        for name, step in state.status().steps.items()
     }
 
 

@@ -93,13 +93,20 @@ def check_groups(state: State) -> None:
             )
 
 
-def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dict[str, str], int]:
+Answers = dict[str, SourceInfo | ItemError]
+"""What addresses answered."""
+
+
+def source_versions(
+    state: State, step: str, *, retry_failed: bool, answers: Answers | None = None
+) -> tuple[dict[str, str], int]:
     """Ask every address that a step reads for its version.
 
     Args:
         state: One reading of the tables.
         step: By name.
         retry_failed: Also what failed for good.
+        answers: Of earlier calls, which are not asked for again; the new ones are added.
 
     Returns:
         Versions by address, and how many became failure rows.
@@ -111,16 +118,17 @@ def source_versions(state: State, step: str, *, retry_failed: bool) -> tuple[dic
 
     # Of a million sources no row is read only to know where they are.
     every = _sources(state.manifest) if step == "ingest" else (uri for uri, _ in asked())
-    uris = list(dict.fromkeys(every))
-    answers = dict(zip(uris, stat_sources(uris, state.config.video.limits), strict=True))
+    answers = {} if answers is None else answers
+    new = dict.fromkeys(uri for uri in every if uri not in answers)
+    answers |= zip(new, stat_sources(list(new), state.config.video.limits), strict=True)
     versions = {uri: one.version for uri, one in answers.items() if isinstance(one, SourceInfo)}
-    if len(versions) == len(answers):
+    if all(uri in versions for uri in new):
         return versions, 0
     missing = 0
     writer = RowWriter(state.store)
     with writer.work():
         for uri, record in asked():
-            if isinstance(answer := answers[uri], ItemError):
+            if uri in new and isinstance(answer := answers[uri], ItemError):
                 missing += record(answer, writer)
                 writer.flush_due()
     return versions, missing

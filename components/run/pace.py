@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.config import RayConfig
 from components.run.status import Status
 from components.storage.store import Store
 from components.storage.tables import read_arrow
@@ -64,6 +66,63 @@ def run_pace(store: Store, status: Status) -> dict[str, Pace]:
         status: Says what is left.
     """
     return {step: _pace(store, tables, status.steps[step].left) for step, tables in _TABLES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How busy a run keeps its workers since it last stood still."""
+
+    since: dt.datetime
+    """When the first of these rows was begun, UTC."""
+    busy: float
+    """The part of the workers' time until the last row that was spent on rows that are there. What
+    is still at work, loading and waiting are the rest."""
+    left_seconds: float | None
+    """Until all is done if it goes on so; none where a step that is left has no row yet."""
+
+    def document(self) -> dict[str, Any]:
+        """The same as JSON values, the time in ISO 8601."""
+        return dataclasses.asdict(self) | {"since": self.since.isoformat()}
+
+
+def run_use(store: Store, status: Status, settings: RayConfig) -> Use | None:
+    """Measure all steps together, but for those that need no GPU where workers have one.
+
+    Args:
+        store: The run's store.
+        status: Says what is left.
+        settings: How many workers there are.
+
+    Returns:
+        None before there is a row that took time, and where `ray.workers` is `auto`.
+    """
+    if (workers := settings.workers) == "auto":
+        return None
+    left, known, every = 0.0, True, []
+    for step, tables in _TABLES.items():
+        if step == "ingest" and settings.gpus_per_worker:
+            continue
+        rows = [read_arrow(store, table, ("seconds", "created_at")) for table in tables]
+        every += [one.select(["seconds", "created_at"]) for one in rows]
+        if waiting := status.steps[step].left:
+            known = known and len(rows[-1]) > 0
+            left += waiting * sum(map(_seconds, rows)) / max(len(rows[-1]), 1)
+    found = pa.concat_tables(every).sort_by("created_at")
+    seconds = found["seconds"].to_numpy()
+    ends = found["created_at"].cast(pa.timestamp("us")).to_numpy().astype(np.int64) / 1e6
+    starts = ends - seconds
+    # The earliest start from each row on: two lie apart where nothing was being done.
+    later = np.minimum.accumulate(starts[::-1])[::-1]
+    pauses = np.flatnonzero(later[1:] - ends[:-1] > PAUSE.total_seconds())
+    first = pauses[-1] + 1 if len(pauses) else 0
+    if not len(ends) or (span := ends[-1] - later[first]) <= 0:
+        return None
+    busy = float(seconds[first:].sum() / (workers * span))
+    return Use(
+        since=dt.datetime.fromtimestamp(later[first], dt.UTC),
+        busy=busy,
+        left_seconds=left / (workers * busy) if known and busy else None,
+    )
 
 
 def _pace(store: Store, tables: Sequence[str], left: int) -> Pace:

@@ -12,7 +12,7 @@ from components.run import check_step
 from components.run.current import State
 from components.run.record import load_run
 from components.run.runner import Runner
-from components.run.status import Status, run_status
+from components.run.status import Status
 from components.steps import STEPS
 
 
@@ -72,7 +72,7 @@ def perform(step: str, config: RunConfig, *, retry_failed: bool = False) -> Perf
         state = runner.state()
         return Performed(
             state=state,
-            status=run_status(state),
+            status=state.status(),
             computed={},
             used_ray=False,
             report=_write_report(state),

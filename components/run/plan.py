@@ -6,7 +6,7 @@ no Ray.
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +24,7 @@ from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
 from components.storage.tables import Row
 from eval.protocols.registry import get_protocol
-from methods.method import ADAPTER, LATENTS
+from methods.method import ADAPTER, EXACT, LATENTS
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 READS_CLIPS = ("caption", "control", "tune", "sample", "score")
@@ -55,17 +55,18 @@ def plan_items(
     """
     # What is there is work again only where a source may have changed.
     for part in state.portions(unfinished=None if versions else step):
-        yield from _portion_items(part, step, versions, tried, retry_failed=retry_failed)
+        yield from plan_portion(part, step, versions, tried, retry_failed=retry_failed)
 
 
-def _portion_items(
+def plan_portion(
     state: State,
     step: str,
     versions: Mapping[str, str],
-    tried: Collection[StageId],
+    tried: Collection[StageId] = (),
     *,
-    retry_failed: bool,
+    retry_failed: bool = False,
 ) -> list[Any]:
+    """The items of one portion; see ``plan_items``."""
     found: list[Any] = []
     taken = set(tried)
     for view in state.distinct(step):
@@ -142,16 +143,6 @@ class Plan(ClipPlan):
             attempt=attempt,
         )
 
-    @functools.cached_property
-    def lost(self) -> set[tuple[str, str]]:
-        """Steps with the videos or edits that have failed there for good."""
-        ids = ((row, row["edit_id"] or row["video_id"]) for row in self.view.open_failures)
-        return {
-            (row["step"], one)
-            for row, one in ids
-            if self.attempt(row["step"], row["item_key"], one) is None
-        }
-
     def tune_items(self) -> list[PrepareItem]:
         """See ``tuning.tune_items``."""
         return tune_items(self)
@@ -168,6 +159,33 @@ class Plan(ClipPlan):
                 items.append(self._sample_item(video_id, edits))
         # A worker reads a part once for all the videos in it.
         return sorted(items, key=lambda item: max(row.get("part", "") for row in [*item.made, {}]))
+
+    def sample_after(
+        self, item: PrepareItem, versions: Mapping[str, str] = _NOTHING
+    ) -> SampleItem | None:
+        """The edits of a video that can be made as soon as it is prepared.
+
+        Args:
+            item: What is to be prepared of it. The stages that it makes are in ``made`` without
+                naming an object.
+            versions: See ``plan_items``.
+
+        Returns:
+            None where the edits need more than that, or there are none.
+        """
+        view, video_id = self.view, item.video_id
+        coming = [stage.row() for stage, _ in view.wanted(video_id)]
+        if not coming or item.group or not all(row in item.wanted for row in coming):
+            return None
+        if video_id not in view.controlled.ready:
+            return None
+        entry = next(one for one in view.manifest.videos if one.video_id == video_id)
+        planned = [view.planned_edits[f"{video_id}/{edit.name}"] for edit in entry.edits]
+        if not (edits := [*self._edits(video_id, planned, versions)]):
+            return None
+        made = self._sample_item(video_id, edits)
+        there = [row for row in made.made if row["kind"] != EXACT]
+        return dataclasses.replace(made, made=[*there, *coming])
 
     def _sample_item(self, video_id: str, edits: list[Row]) -> SampleItem:
         row, stages = self.view.videos[video_id], self.view.stages[video_id]

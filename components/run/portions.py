@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 
 from components.manifest.edits import VideoEntry
 from components.manifest.load import Manifest
-from components.storage.store import Store
-from components.storage.tables import Row, read_arrow, wide
+from components.storage.tables import ReadArrow, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,38 +47,35 @@ def divided(manifest: Manifest) -> list[Manifest]:
 class Dealt:
     """The rows of each portion of a manifest; a table is read when it is first asked for."""
 
-    def __init__(self, store: Store, parts: Sequence[Manifest]) -> None:
-        self._store = store
+    def __init__(self, read: ReadArrow, parts: Sequence[Manifest]) -> None:
+        self._read = read
         ids = [entry.video_id for part in parts for entry in part.videos]
         self._ids = pa.array(ids, pa.string())
         sizes = [len(part.videos) for part in parts]
         self._portion_of = np.repeat(np.arange(len(parts)), sizes)
         self._tables: dict[str, tuple[pa.Table, NDArray[np.int64]]] = {}
 
-    def rows(
+    def table(
         self,
         number: int,
         table: str,
         columns: Sequence[str] | None = None,
         *,
         with_part: bool = False,
-    ) -> list[Row]:
-        """The rows that ``read_table`` gives, of the videos of one portion, in order of commit.
+    ) -> pa.Table:
+        """The rows that ``read_arrow`` gives, of the videos of one portion, in order of commit.
 
         Args:
             number: The portion's.
             table: The table's name; it is always asked for in the same way.
-            columns: See ``read_table``.
-            with_part: See ``read_table``.
+            columns: See ``read_arrow``.
+            with_part: See ``read_arrow``.
         """
         if table not in self._tables:
-            self._tables[table] = self._deal(
-                read_arrow(self._store, table, columns, with_part=with_part)
-            )
+            self._tables[table] = self._deal(self._read(table, columns, with_part=with_part))
         rows, bounds = self._tables[table]
         first, end = map(int, bounds[number : number + 2])
-        found: list[Row] = rows.slice(first, end - first).to_pylist(maps_as_pydicts="strict")
-        return found
+        return rows.slice(first, end - first)
 
     def _deal(self, rows: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
         """The rows portion after portion, and where each begins; of videos that are asked for."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -25,24 +28,22 @@ _SHARE = 60
 
 
 class Progress:
-    """Counts outcomes of one step."""
+    """Counts outcomes of one step, or of several at once."""
 
-    def __init__(self, step: str, total: int, *, bar: bool = True) -> None:
+    def __init__(self, totals: Mapping[str, int], *, bar: bool = True) -> None:
         """Begin with nothing done.
 
         Args:
-            step: The step's name.
-            total: Its items.
-            bar: Whether a terminal may show a bar; without one there are lines.
+            totals: Items by step.
+            bar: Whether a terminal may show bars; without them there are lines.
         """
-        self._step = step
-        self._total = total
-        self._count = 0
+        self._totals = totals
+        self._counts: Counter[str] = Counter()
         self._wants_bar = bar and sys.stderr.isatty()
         self._began = time.monotonic()
-        self._told = -_LINE_SECONDS
+        self._told: dict[str, float] = {}
         self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         if self._wants_bar:
@@ -50,7 +51,9 @@ class Progress:
             from rich.progress import Progress as RichProgress
 
             self._bar = RichProgress(console=Console(stderr=True))
-            self._task = self._bar.add_task(self._step, total=self._total)
+            self._tasks = {
+                step: self._bar.add_task(step, total=total) for step, total in self._totals.items()
+            }
             self._bar.start()
         return self
 
@@ -63,21 +66,23 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def advance(self, outcome: Outcome) -> None:
+    def advance(self, step: str, outcome: Outcome) -> None:
         """Count one outcome and say what became of it."""
-        self._count += 1
-        log = VideoLog(logger, step=self._step, video_id=outcome.video_id, edit_id=outcome.edit_id)
-        if self._bar is not None and self._task is not None:
-            self._bar.advance(self._task)
+        self._counts[step] += 1
+        log = VideoLog(logger, step=step, video_id=outcome.video_id, edit_id=outcome.edit_id)
+        if self._bar is not None:
+            self._bar.advance(self._tasks[step])
         if outcome.error is not None:
             log.warning("failed: %s", outcome.error)
-        elif self._bar is None and self._due():
-            log.info("%d/%d done in %.1f s", self._count, self._total, outcome.seconds)
+        elif self._bar is None and self._due(step):
+            count, total = self._counts[step], self._totals[step]
+            log.info("%d/%d done in %.1f s", count, max(count, total), outcome.seconds)
 
-    def _due(self) -> bool:
+    def _due(self, step: str) -> bool:
         now = time.monotonic()
         pace = min(max((now - self._began) / _SHARE, _LINE_SECONDS), _LONGEST_SECONDS)
-        if now - self._told < pace and self._count < self._total:
+        last = self._told.get(step, -math.inf)
+        if now - last < pace and self._counts[step] < self._totals[step]:
             return False
-        self._told = now
+        self._told[step] = now
         return True

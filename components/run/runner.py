@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from components.config import RunConfig
-from components.errors import TransientError, UserError
 from components.log import VideoLog
 from components.manifest.load import Manifest, load_manifest
 from components.run.clip_plan import check_read
@@ -18,41 +17,36 @@ from components.run.cluster import Cluster
 from components.run.current import State
 from components.run.groups import member_ids
 from components.run.lease import Lease
-from components.run.metrics import Metrics
 from components.run.origins import check_addresses, check_controls, check_groups, source_versions
 from components.run.plan import READS_CLIPS, Plan, plan_items
-from components.run.progress import Progress
 from components.run.record import find_revisions, save_run
 from components.run.sizes import check_sizes
-from components.run.small import is_small, needs_train
-from components.run.status import Status, run_status
+from components.run.small import is_small
+from components.run.status import Status
+from components.run.stepwise import MakeWorker, own_workers, spread_step
 from components.run.tuning import StageId, stage_ids
+from components.run.work import Work
 from components.steps import STEPS
 from components.steps.caption import check_backend
-from components.steps.ingest import IngestWorker
-from components.steps.losses import is_loss
 from components.steps.models import check_models
 from components.steps.packed import Packed
 from components.steps.score import check_protocols
-from components.steps.spread import run_items
-from components.steps.step import ItemWorker, Outcome, StepContext
-from components.steps.warm import WarmWorker
+from components.steps.step import Outcome
 from components.storage.compact import compact_grown
 from components.storage.open import open_store
 from components.storage.store import Store
-from components.storage.tables import read_table
+from components.storage.tables import ReadArrow, read_table
+
+if TYPE_CHECKING:
+    from components.run.flow.flow import Flow
 
 logger = logging.getLogger(__name__)
 
-MakeWorker = Callable[[StepContext], ItemWorker]
-"""Called in each of a step's processes."""
+Compute = Callable[..., dict[str, int]]
+"""Computes what steps lack, and says how much of each."""
 
 WINDOW = 100_000
 """Items that are given to Ray at once: the driver and its object store hold no more of them."""
-_FEW = 10_000
-"""Items of a step that may be small, at most."""
-_MAX_LOSSES = 5
-"""Losses of workers or nodes in a row without an item being done; then the run ends."""
 _LONGEST_DELAY = 300.0
 """Seconds between two tries."""
 
@@ -106,9 +100,8 @@ class Runner:
         self._retry_failed = retry_failed
         self._workers = workers
         self._known: State | None = None
-        self._warm = WarmWorker(config.ray)
         self._steps: Sequence[str] = STEPS
-        self._losses = 0
+        self._work = Work(config)
         state = self.state()
         self._context = state.context()
         check_sizes(state)
@@ -133,37 +126,45 @@ class Runner:
             LeaseHeldError: another driver is at work on the run.
             LeaseLostError: another driver has taken the run over.
         """
-        computed = {}
+        computed: dict[str, int] = {}
         self._known, self._steps = None, steps
-        self._warm.forget()
         lease = Lease(self.store, self.config.lease_seconds)
         with lease, Cluster(self.config) as cluster:
             check_models(self._context, steps)  # now, and not after a day of ingesting
             changed = save_run(self.store, self.config, self.manifest, self.revisions)
-            for step in steps:
-                computed[step] = self._run_step(
-                    step, cluster, lease, retry_failed=self._retry_failed
-                )
-                self._try_again(step, cluster, lease)
-                if computed[step]:
+            compute = self._run_flow if self._flows(steps) else self._run_step
+            for some in [steps] if compute == self._run_flow else [[step] for step in steps]:
+                computed |= compute(some, cluster, lease, retry_failed=self._retry_failed)
+                self._try_again(compute, some, cluster, lease)
+                if any(computed[step] for step in some):
                     compact_grown(self.store)
                     self._known = None  # it names parts
             used_ray = cluster.started
         state = self._state()
-        return RunResult(state, run_status(state), computed, used_ray, changed)
+        return RunResult(state, state.status(), computed, used_ray, changed)
 
-    def _try_again(self, step: str, cluster: Cluster, lease: Lease) -> None:
+    def _flows(self, steps: Sequence[str]) -> bool:
+        """Whether videos go on at their own pace; a step alone does only where it is small."""
+        if len(steps) != 1 or not self.config.ray.flow:
+            return self.config.ray.flow and len(steps) > 1
+        return is_small(self._state(), steps[0], self._context)
+
+    def _try_again(
+        self, compute: Compute, steps: Sequence[str], cluster: Cluster, lease: Lease
+    ) -> None:
         """Compute once more what failed for a passing reason, after growing delays."""
         delay = self.config.retry_seconds
         for _ in range(1, self.config.max_attempts):
-            if not (waiting := self._retries(step)):
+            waiting = {step: count for step in steps if (count := self._retries(step))}
+            if not waiting:
                 return
-            log = VideoLog(logger, step=step)
-            log.info("%d failed for a passing reason: again in %.0f s", waiting, delay)
+            for step, count in waiting.items():
+                log = VideoLog(logger, step=step)
+                log.info("%d failed for a passing reason: again in %.0f s", count, delay)
             time.sleep(delay)
             delay = min(2 * delay, _LONGEST_DELAY)
             self._known = None
-            self._run_step(step, cluster, lease, retry_failed=False)
+            compute(steps, cluster, lease, retry_failed=False)
 
     def _retries(self, step: str) -> int:
         """How many items failed for a passing reason and have attempts left."""
@@ -176,8 +177,48 @@ class Runner:
             for view in part.distinct(step)
         )
 
-    def _run_step(self, step: str, cluster: Cluster, lease: Lease, *, retry_failed: bool) -> int:
+    def _run_flow(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
+        """Compute what steps lack, each video at its own pace; return how much of each."""
+        from components.run.flow.flow import Flow
+
+        computed: Counter[str] = Counter(dict.fromkeys(steps, 0))
+        while True:
+            lease.check()
+            state = self._state()
+            self._known = None
+            flow = Flow(
+                self.config,
+                self._context,
+                self._following,
+                self._makers,
+                steps,
+                retry_failed=retry_failed,
+            )
+            left = flow.look()
+            computed.update(flow.missing)
+            if not left:
+                VideoLog(logger, step="run").info("nothing to do")
+                return dict(computed)
+            found = state.status().steps
+            totals = {name: found[name].total - found[name].done for name in steps}
+            for name, count in totals.items():
+                if count:
+                    VideoLog(logger, step=name).info("%d to do", count)
+            outcomes = self._flow_outcomes(flow, cluster)
+            if self._work.follow(outcomes, totals, computed, cluster, lease):
+                return dict(computed)
+
+    def _following(self, read: ReadArrow) -> State:
+        """A reading of the tables by another who reads them."""
+        return State(self.config, self.manifest, self.store, self.revisions, read=read)
+
+    def _run_step(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
         """Compute what a step lacks, again where workers or nodes were lost; return how much."""
+        (step,) = steps
         total, lost = 0, False
         tried: set[StageId] = set()
         while True:
@@ -187,16 +228,17 @@ class Runner:
             total += 0 if lost else count + missing
             if not len(items):
                 VideoLog(logger, step=step).info("nothing to do")
-                return total
+                return {step: total}
             VideoLog(logger, step=step).info("%d to do", count)
-            lost = not self._work(step, items, count, cluster, lease)
+            outcomes = self._step_outcomes(step, items, cluster)
+            lost = not self._work.follow(outcomes, {step: count}, Counter(), cluster, lease)
             self._known = None
             if not lost and step != "tune":
-                return total
+                return {step: total}
             if not lost:  # what two variants or a group share may have held back the others
                 state = self._state()
                 if len(state.distinct(step)) < 2 and not member_ids(state.manifest.videos):  # noqa: PLR2004
-                    return total
+                    return {step: total}
                 tried.update(*map(stage_ids, items))
 
     def _missing(
@@ -216,92 +258,29 @@ class Runner:
             self._known = None
         return items, missing
 
-    def _work(self, step: str, items: Packed, count: int, cluster: Cluster, lease: Lease) -> bool:
-        """Compute items; return whether all are settled, and no loss came in between."""
-        settled = 0
-        bar = self.config.log_format == "text"
-        try:
-            outcomes = self._outcomes(step, items, cluster)
-            metrics = Metrics(self.config, step) if cluster.started else None
-            with Progress(step, count, bar=bar) as progress:
-                for outcome in outcomes:
-                    settled += 1
-                    lease.check()
-                    progress.advance(outcome)
-                    if metrics is not None:
-                        metrics.record(outcome)
-        except (Exception, KeyboardInterrupt) as error:
-            lease.check()
-            if isinstance(error, UserError) or not (cluster.lost or is_loss(error)):
-                raise
-            (self._warm.forget if cluster.lost else self._warm.end)()
-            self._losses = 0 if settled else self._losses + 1
-            what = "Ray's node died" if cluster.lost else _last_line(error)
-            if self._losses >= _MAX_LOSSES:
-                raise TransientError(
-                    f"step {step}: given up after {self._losses} losses in a row that left nothing "
-                    f"done, the last one: {what}. What is committed counts: run again to go on"
-                ) from error
-            VideoLog(logger, step=step).warning("going on after a loss: %s", what)
-            return False
-        finally:
-            cluster.busy = False
-        return True
+    def _flow_outcomes(self, flow: Flow, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
+        cluster.start(train=False)
+        cluster.busy = True
+        yield from flow.run(cluster)
+
+    def _step_outcomes(
+        self, step: str, items: Packed, cluster: Cluster
+    ) -> Iterator[tuple[str, Outcome]]:
+        yield from ((step, outcome) for outcome in self._outcomes(step, items, cluster))
 
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
-        if cluster.lost:
-            self._warm.forget()
-        few = list(items) if len(items) <= _FEW else []
-        small = bool(few) and is_small(self._groups(step, few), self._context)
-        if not small:
-            self._warm.end()  # others need what it holds
-        cluster.start(train=self._trains(step, small=small, begun=cluster.started))
+        cluster.start(train="tune" in self._steps)
         cluster.busy = True
-        if small:
-            return self._spread(step, few, self._warm)
-        windows = items.windows(WINDOW)
-        return itertools.chain.from_iterable(self._spread(step, some) for some in windows)
-
-    def _trains(self, step: str, *, small: bool, begun: bool) -> bool:
-        """Whether Ray Train will be used, now or, as far as one can tell at the start, later."""
-        if begun or "tune" not in self._steps:
-            return step == "tune" and not small
-        return needs_train(self._state(), self._context)
-
-    def _spread(
-        self, step: str, items: list[Any], warm: WarmWorker | None = None
-    ) -> Iterator[Outcome]:
-        worker = self._worker(step)
-        long = [item for item in items if step == "tune" and item.long]
-        short = [item for item in items if step != "tune" or not item.long]
-        gpus = 0 if step == "ingest" else self.config.ray.gpus_per_worker
-        context = self._context
-        if step in ("tune", "sample"):
-            from components.plan.memory import with_memory
-
-            context = with_memory(context, items)
-        if long:
-            from components.plan.shards import with_shard_size
-            from components.steps.shards import run_tuning
-
-            sized = context if warm else with_shard_size(context, long)
-            yield from run_tuning(long, sized, worker, warm=warm)
-        if short:
-            spread = warm.run_items if warm else run_items
-            groups = self._groups(step, short)
-            yield from spread(groups, worker, context, num_gpus=gpus)
+        for some in items.windows(WINDOW):
+            yield from spread_step(step, some, self._context, self._worker(step))
 
     def _worker(self, step: str) -> MakeWorker:
         """What does a step's work."""
-        return (self._workers or _own_workers())[step]
+        return self._makers[step]
 
-    def _groups(self, step: str, items: list[Any]) -> list[list[Any]]:
-        """Items that one worker should have: a batch for BLIP-2, the protocols of one edit."""
-        if step == "score":
-            edits = itertools.groupby(items, key=lambda item: item.edit_id)
-            return [list(group) for _, group in edits]
-        size = self.config.caption.batch_size if step == "caption" else 1
-        return [items[first : first + size] for first in range(0, len(items), size)]
+    @property
+    def _makers(self) -> Mapping[str, MakeWorker]:
+        return self._workers or own_workers()
 
     def _commit_manifest_captions(self, state: State) -> int:
         from components.steps.caption import commit_manifest_captions
@@ -312,22 +291,3 @@ class Runner:
             commit_manifest_captions(self.store, captions, self._context)
             count += len(captions)
         return count
-
-
-def _own_workers() -> Mapping[str, MakeWorker]:
-    from components.steps.caption import CaptionWorker
-    from components.steps.control import ControlWorker
-    from components.steps.prepare import PrepareWorker
-    from components.steps.sample import SampleWorker
-    from components.steps.score import ScoreWorker
-
-    workers = (
-        *(IngestWorker, CaptionWorker, ControlWorker),
-        *(PrepareWorker, SampleWorker, ScoreWorker),
-    )
-    return {worker.step: worker for worker in workers}
-
-
-def _last_line(error: BaseException) -> str:
-    """What a long message of Ray comes down to."""
-    return f"{type(error).__name__}: {error}".strip().splitlines()[-1]

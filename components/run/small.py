@@ -1,56 +1,44 @@
-"""Which work one warm worker does (``steps.warm``), in place of a pool or of Ray Train."""
+"""Which steps alone are small: the processes of a flow then do them, without pools or Ray Train."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from components.config import RayConfig
-from components.plan.shards import START_SECONDS, clips_seconds, tuning_seconds
+from components.plan.shards import START_SECONDS, clips_seconds
 from components.run.current import State
 from components.steps.step import StepContext
 
+FEW = 16
+"""Videos of a small run, at most."""
 LONGEST_SECONDS = 300.0
-"""Of the tunings of a step, by estimate: Ray Train's start is a small part of longer ones."""
+"""Of its tunings, by estimate: Ray Train's start is a small part of longer ones."""
 
 
-def is_small(groups: Sequence[Sequence[Any]], context: StepContext) -> bool:
-    """Whether few videos are concerned, and more workers than one would not be done sooner.
+def is_small(state: State, step: str, context: StepContext) -> bool:
+    """Whether few videos are concerned, and Ray Train would tune them no sooner.
+
+    Told from the manifest: the clips may not be there yet.
 
     Args:
-        groups: A step's items; each group meets one worker.
+        state: One reading of the tables.
+        step: By name.
         context: Of the step.
 
     Raises:
         UserError: configs of the base model are missing.
     """
-    settings = context.config.ray
-    items = [item for group in groups for item in group]
-    if len({item.video_id for item in items}) > settings.warm_videos:
-        return False
-    if long := [item for item in items if getattr(item, "long", False)]:
-        return is_quick(tuning_seconds(context, long), len(long), settings)
-    return min(settings.workers, len(groups)) == 1
-
-
-def needs_train(state: State, context: StepContext) -> bool:
-    """Whether the tunings of a run that has nothing yet are work for Ray Train.
-
-    Told from the manifest, before the clips are there: it may prove wrong.
-    """
     settings, videos = state.config.ray, state.manifest.videos
-    views = state.distinct("tune")
-    if not views or len(videos) > settings.warm_videos:
-        return bool(views)
+    if len(videos) > FEW:
+        return False
+    views = state.distinct("tune") if step == "tune" else []
     if not all(view.method.uses_base for view in views):
-        return True
+        return False
     sizes = [state.clips.video_config(entry) for entry in videos]
     clips = [(view.name, size, None) for view in views for size in sizes]
-    return not is_quick(clips_seconds(context, clips), len(clips), settings)
+    return not clips or is_quick(clips_seconds(context, clips), len(clips), settings)
 
 
 def is_quick(seconds: float | None, count: int, settings: RayConfig) -> bool:
-    """Whether Ray Train, with all its workers, would be done no sooner than one warm worker.
+    """Whether Ray Train, with all its workers, would be done no sooner than one process.
 
     Args:
         seconds: Of the tunings together on one worker; none where nobody knows.
@@ -59,5 +47,5 @@ def is_quick(seconds: float | None, count: int, settings: RayConfig) -> bool:
     """
     if seconds is None:
         return False
-    shared = START_SECONDS + seconds / max(min(settings.workers, count), 1)
+    shared = START_SECONDS + seconds / max(min(settings.workers_here, count), 1)
     return seconds <= min(shared, LONGEST_SECONDS)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.run.view import View
 from components.steps import STEPS
-
-if TYPE_CHECKING:
-    from components.run.current import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +61,20 @@ class Status:
         return found
 
 
-def run_status(state: State) -> Status:
-    """Count what is done, failed and left in each step, over all variants that differ there.
+def portion_status(views: Sequence[View], distinct: Callable[[str], Sequence[View]]) -> Status:
+    """Count what is done, failed and left in each step of one portion of a run.
 
     An item that waits for a failed one counts as failed too.
+
+    Args:
+        views: Of each variant.
+        distinct: Those that differ in a step.
     """
-    return total_status(state.statuses())
-
-
-def portion_status(state: State) -> Status:
-    """The same of one portion of a run."""
-    counts = {view.name: view_status(view) for view in state.views.values()}
+    counts = {view.name: view_status(view) for view in views}
     steps = {
-        step: _total([counts[view.name].steps[step] for view in state.distinct(step)])
-        for step in STEPS
+        step: _total([counts[view.name].steps[step] for view in distinct(step)]) for step in STEPS
     }
-    shown = [counts[view.name] for view in state.distinct("sample")]
+    shown = [counts[view.name] for view in distinct("sample")]
     items = sum(one.items for one in shown)
     failed = sum(one.failed_items for one in shown)
     return Status(steps, failed, items, {} if len(counts) == 1 else counts)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from components.storage.store import Store
-from components.storage.tables import Row, read_table
+from components.storage.tables import ReadArrow, Row, to_rows
 
 # What planning, status and reports read of each row; 100 000 whole rows would be a gigabyte.
 _VIDEO_COLUMNS = (
@@ -21,20 +20,23 @@ _EDIT_COLUMNS = (
 )
 
 Key = tuple[str, ...]
-Read = Callable[..., list[Row]]
 
 
 class Tables:
     """Reads each table once, when it is first asked for. Make a new one after each step."""
 
-    def __init__(self, store: Store, read: Read | None = None) -> None:
+    def __init__(self, read: ReadArrow) -> None:
         """Read nothing yet.
 
         Args:
-            store: The run's store.
-            read: Gives a table's rows as ``read_table`` does, of some videos; none reads all.
+            read: Gives a table as ``read_arrow`` does of the run's store, of all videos or some.
         """
-        self._read = read or functools.partial(read_table, store)
+        self._arrow = read
+
+    def _read(
+        self, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
+    ) -> list[Row]:
+        return to_rows(self._arrow(table, columns, with_part=with_part))
 
     @functools.cached_property
     def videos(self) -> list[Row]:

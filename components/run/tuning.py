@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from components.run.clip_plan import ClipPlan
 from components.run.clips import clip_reference
 from components.run.groups import Group
 from components.steps.preparation import PrepareItem
 from components.storage.tables import Row
 from methods.method import ADAPTER
-
-if TYPE_CHECKING:
-    from components.run.plan import Plan
 
 StageId = tuple[str, str]
 """A video's id and the key of a stage's work."""
@@ -22,7 +18,7 @@ def stage_ids(item: PrepareItem) -> set[StageId]:
     return {(item.video_id, row["work_key"]) for row in item.wanted}
 
 
-def tune_items(plan: Plan) -> list[PrepareItem]:
+def tune_items(plan: ClipPlan) -> list[PrepareItem]:
     """Videos to prepare, or to go on with where the first stages are there.
 
     Of a group its first video's item tunes the adapter. The others' wait for it.
@@ -47,13 +43,13 @@ def tune_items(plan: Plan) -> list[PrepareItem]:
     return items
 
 
-def _ready(plan: Plan, video_id: str) -> bool:
+def _ready(plan: ClipPlan, video_id: str) -> bool:
     """Whether the maps that tuning needs are there."""
     view = plan.view
     return not view.tunes_with_control or video_id in view.controlled.ready
 
 
-def _problem(plan: Plan, group: Group) -> str | None:
+def _problem(plan: ClipPlan, group: Group) -> str | None:
     """Why a group can never be tuned as it is; none where what it lacks may still come."""
     failed = [(step, one) for step, one in sorted(plan.lost) if one in group.missing]
     if not failed:
@@ -66,7 +62,7 @@ def _problem(plan: Plan, group: Group) -> str | None:
 
 
 def _item(
-    plan: Plan, video_id: str, attempt: int, tuned: Group | None, problem: str | None
+    plan: ClipPlan, video_id: str, attempt: int, tuned: Group | None, problem: str | None
 ) -> PrepareItem:
     view, wanted = plan.view, plan.view.wanted(video_id)
     others = [] if tuned is None else [one for one in tuned.members if one != video_id]
@@ -90,7 +86,7 @@ def _item(
     )
 
 
-def _member(plan: Plan, video_id: str) -> Row:
+def _member(plan: ClipPlan, video_id: str) -> Row:
     """Fields of a ``Member``."""
     view = plan.view
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -113,13 +114,34 @@ def base_columns(context: StepContext) -> Row:
     return model_columns(public_name(base), revision, config.seed)
 
 
+class _Loaded:
+    """The method that a process has loaded, and for whom."""
+
+    def __init__(self) -> None:
+        self.of: tuple[object, str] | None = None
+        self.method: Method | None = None
+
+
+_shared: weakref.ReferenceType[_Loaded] | None = None
+
+
+def _loaded() -> _Loaded:
+    """The process's own; it goes with the last who uses it."""
+    global _shared  # noqa: PLW0603 - a process has one device
+    found = None if _shared is None else _shared()
+    if found is None:
+        found = _Loaded()
+        _shared = weakref.ref(found)
+    return found
+
+
 class Methods:
-    """The method that is loaded: one at a time, as each may fill the device."""
+    """The method that is loaded: one at a time in a process, as each may fill the device."""
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
-        self._name: str | None = None
-        self._method: Method | None = None
+        self._loaded = _loaded()
+        self._mark = object()  # not itself, which would keep itself alive
 
     def of(self, variant: str) -> Method:
         """The method of a variant, loaded.
@@ -127,18 +149,19 @@ class Methods:
         Raises:
             UserError: model or device cannot be used.
         """
-        if self._method is not None and self._name == variant:
-            return self._method
+        here = self._loaded
+        if here.method is not None and here.of == (self._mark, variant):
+            return here.method
         context = self._context.of(variant)
         method = make_method(context.config, context.base_revision, context.own_revisions)
-        former, self._method = self._method, None
+        former, here.method = here.method, None
         if former is not None and _loads_alike(former, method):
             former.settings = method.settings
             method = former
         else:
             del former  # two models at once may be too much
             self._load(method, context)
-        self._name, self._method = variant, method
+        here.of, here.method = (self._mark, variant), method
         return method
 
     def _load(self, method: Method, context: StepContext) -> None:

@@ -23,6 +23,7 @@ from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.provenance import provenance
 from components.steps.checkpoints import StoredCheckpoint
+from components.steps.fresh import Fresh
 from components.steps.ledger import Ledger
 from components.steps.methods import (
     Methods,
@@ -59,6 +60,11 @@ class PrepareWorker(ItemWorker):
         self._methods = Methods(context)
         self._artefacts = Artefacts(self._store)
         self._ledger: Ledger | None = None
+        self._fresh: Fresh | None = None
+
+    def use(self, fresh: Fresh) -> None:
+        """Also keep in this process what is made of a video."""
+        self._fresh = fresh
 
     @override
     def skip_committed(self, since: int) -> None:
@@ -155,8 +161,11 @@ class PrepareWorker(ItemWorker):
     ) -> None:
         """Write an artefact's object, then the row that names it."""
         stage = next(row for row in item.wanted if row["kind"] == artefact.kind)
-        row = {"video_id": item.video_id, **self._columns(item, stage, artefact, context)}
-        self._writer.add(table_of(artefact.kind), row | self._origin(started, context))
+        columns = self._columns(item, stage, artefact, context)
+        row = {"video_id": item.video_id, **columns, **self._origin(started, context)}
+        if self._fresh is not None:
+            self._fresh.keep(item.video_id, stage, artefact, columns)
+        self._writer.add(table_of(artefact.kind), row)
         self._writer.flush_due()
 
     def _columns(
@@ -278,6 +287,8 @@ class Artefacts:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._latents = LatentsReader(store)
+        self.fresh: Fresh | None = None
+        """Looked at before the store."""
 
     def fetch(self, video_id: str, row: Row, folder: Path) -> Any:
         """What ``methods.method.Prepared`` holds of one artefact.
@@ -290,6 +301,8 @@ class Artefacts:
         Raises:
             TransientError: the object or the row is gone, or is not what the row says.
         """
+        if self.fresh and (found := self.fresh.find(video_id, row, folder)) is not None:
+            return found
         if row["kind"] == LATENTS:
             return self._latents.read(row["part"], video_id, row["key"], row["name"])
         path = folder / f"{row['key']}.safetensors"

@@ -18,6 +18,7 @@ from components.log import VideoLog
 from components.records.failures import expected_errors
 from components.records.provenance import provenance
 from components.steps.editing import EditWork, SampleItem, VideoEdits, given_key
+from components.steps.fresh import Fresh
 from components.steps.methods import Methods, base_columns
 from components.steps.prepare import Artefacts
 from components.steps.step import ItemWorker, Outcome, StepContext
@@ -44,6 +45,10 @@ class SampleWorker(ItemWorker):
         super().__init__(context)
         self._methods = Methods(context)
         self._artefacts = Artefacts(self._store)
+
+    def use(self, fresh: Fresh) -> None:
+        """Look for what videos were prepared with among what this process has just made."""
+        self._artefacts.fresh = fresh
 
     @override
     def _unsettled(self, items: Sequence[SampleItem]) -> list[SampleItem]:

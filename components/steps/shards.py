@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.errors import TransientError, UserError
 from components.log import VideoLog, setup_worker_logging
@@ -24,9 +24,6 @@ from components.steps.prepare import PrepareWorker, fail
 from components.steps.spread import items_from_json, items_to_json
 from components.steps.step import ItemWorker, Outcome, StepContext
 from components.storage.writer import RowWriter
-
-if TYPE_CHECKING:
-    from components.steps.warm import WarmWorker
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +41,6 @@ def run_tuning(
     items: Sequence[PrepareItem],
     context: StepContext,
     make_worker: Callable[[StepContext], ItemWorker] = PrepareWorker,
-    *,
-    warm: WarmWorker | None = None,
 ) -> Iterator[Outcome]:
     """Tune and invert videos on Ray Train and yield outcomes as their rows appear.
 
@@ -53,7 +48,6 @@ def run_tuning(
         items: The videos.
         context: Given to ``make_worker``.
         make_worker: Called once in each shard's process.
-        warm: Does all of it in the place of Ray Train.
 
     Raises:
         UserError: a worker cannot go on, for a reason that no video is to blame for.
@@ -63,15 +57,14 @@ def run_tuning(
 
     ledger = Ledger(context.store(), items)
     ledger.poll()  # none of the rows so far is an outcome of what begins now
-    waiting = list(_shards(items, context)) if warm is None else [list(items)]
+    waiting = list(_shards(items, context))
     running: dict[Any, list[PrepareItem]] = {}
     losses = _Losses(context)
     pause = _POLL_SECONDS
     while waiting or running:
-        while waiting and len(running) < (context.config.ray.workers if warm is None else 1):
+        while waiting and len(running) < context.config.ray.workers_here:
             shard = waiting.pop(0)
-            start = _fit_task().remote if warm is None else warm.start_shard
-            running[start(shard, context, make_worker)] = shard
+            running[_fit_task().remote(shard, context, make_worker)] = shard
         done, _ = ray.wait(list(running), timeout=pause)
         began = time.monotonic()
         outcomes = ledger.poll()
@@ -79,9 +72,7 @@ def run_tuning(
         yield from losses.end_with(outcomes)
         for reference in done:
             shard = running.pop(reference)
-            loss = _loss(reference, alone=warm is not None)
-            if loss is not None and warm is not None:
-                warm.end()  # told to stop, it would stop at every video
+            loss = _loss(reference)
             yield from losses.end_with(ledger.poll())
             left = ledger.unsettled(shard)
             if loss is None and left:
@@ -148,13 +139,8 @@ class _Losses:
         return 1
 
 
-def _loss(reference: Any, *, alone: bool) -> Loss | None:
-    """How a shard's task ended; raises what it could not go on for, and what the program did.
-
-    Args:
-        reference: Of the task.
-        alone: Whether it tunes in its own process, and does not wait for Ray Train's.
-    """
+def _loss(reference: Any) -> Loss | None:
+    """How a shard's task ended; raises what it could not go on for, and what the program did."""
     import ray
 
     try:
@@ -162,7 +148,7 @@ def _loss(reference: Any, *, alone: bool) -> Loss | None:
     except Exception as error:
         if not is_loss(error):
             raise
-        return Loss(str(error), of_worker=alone and is_worker_death(error))
+        return Loss(str(error), of_worker=False)  # the task only waits
     if isinstance(end, UserError):
         raise end
     return end
@@ -173,7 +159,7 @@ def _shards(items: Sequence[PrepareItem], context: StepContext) -> Iterator[list
     settings = context.config.ray
     # The runner gives a number; one video each is what is sure to be right without.
     shard_size = settings.videos_per_shard or 1
-    count = max(min(settings.workers, len(items)), -(-len(items) // shard_size))
+    count = max(min(settings.workers_here, len(items)), -(-len(items) // shard_size))
     for number in range(count):
         yield list(items[number::count])
 
@@ -280,32 +266,12 @@ def tune_shard(train_config: dict[str, Any]) -> None:
             ray.train.report({"video_id": item.video_id})
             reported = time.monotonic()
 
-    work_off(items, context, train_config["make_worker"], report)
-
-
-def work_off(
-    items: Sequence[PrepareItem],
-    context: StepContext,
-    make_worker: Callable[[StepContext], ItemWorker],
-    report: Callable[[PrepareItem], None] = lambda _: None,
-) -> None:
-    """Tune those videos of a shard that have no outcome yet, in this process.
-
-    Args:
-        items: The shard.
-        context: Given to ``make_worker``.
-        make_worker: Called once.
-        report: Called with the last video of each task when that is done.
-
-    Raises:
-        UserError: it cannot go on, for a reason that no video is to blame for.
-    """
     ledger = Ledger(context.store(), items)
     ledger.poll()
     items = ledger.unsettled(items)
     if not items:
         return
-    worker = make_worker(context)
+    worker = train_config["make_worker"](context)
     if not context.config.ray.max_restarts:
         worker.commit_each()
     for task in _tasks([ledger.with_made(item) for item in items], context):

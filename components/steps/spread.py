@@ -16,7 +16,7 @@ from components.steps.step import ItemWorker, Outcome, StepContext
 
 _ROUNDS = 4
 """A task takes at most this part of what each worker has still to do."""
-_STOPPING: dict[str, type[UserError | TransientError]] = {
+STOPPING: dict[str, type[UserError | TransientError]] = {
     "UserError": UserError,
     "TransientError": TransientError,
 }
@@ -52,9 +52,9 @@ def run_items(
     # A task of many slow edits, or a wait for machines, may outlast any limit (Ray's: 30 minutes).
     data_context.execution_no_progress_timeout_s = -1
     settings = context.config.ray
-    tasks = deal(groups, settings.workers, settings.items_per_task)
+    tasks = deal(groups, settings.workers_here, settings.items_per_task)
     rows = [{"items": items_to_json(task)} for task in tasks]
-    pool = min(settings.workers, len(rows))
+    pool = min(settings.workers_here, len(rows))
     outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         StepActor,
         fn_constructor_args=(make_worker, type(groups[0][0]), context, time.time_ns()),
@@ -123,7 +123,7 @@ class StepActor:
             if _follows_a_dead_one():
                 worker.commit_each()
             self._worker = worker
-        except tuple(_STOPPING.values()) as error:
+        except tuple(STOPPING.values()) as error:
             self._stopped = error
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -136,11 +136,11 @@ class StepActor:
         if self._worker is not None:
             try:
                 outcomes = self._worker(items_from_json(task, self._item_type))
-            except tuple(_STOPPING.values()) as error:
+            except tuple(STOPPING.values()) as error:
                 self._stopped = error
             else:
                 return items_to_json(outcomes)
-        kind = next(name for name, kind in _STOPPING.items() if isinstance(self._stopped, kind))
+        kind = next(name for name, kind in STOPPING.items() if isinstance(self._stopped, kind))
         return json.dumps({"stopped": kind, "message": str(self._stopped)})
 
 
@@ -148,7 +148,7 @@ def outcomes_from_json(text: str) -> list[Outcome]:
     """What a task returned; raises what stopped its worker."""
     found = json.loads(text)
     if isinstance(found, dict):
-        raise _STOPPING[found["stopped"]](found["message"])
+        raise STOPPING[found["stopped"]](found["message"])
     return [Outcome(**fields) for fields in found]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -76,10 +76,22 @@ def read_table(
         UserError: a part is damaged or of another version of the tables; the message names it.
         TransientError: parts that are listed cannot be found, time and again.
     """
-    rows: list[Row] = read_arrow(store, table, columns, with_part=with_part).to_pylist(
-        maps_as_pydicts="strict"
-    )
+    return to_rows(read_arrow(store, table, columns, with_part=with_part))
+
+
+def to_rows(table: pa.Table) -> list[Row]:
+    """Arrow's rows as dictionaries."""
+    rows: list[Row] = table.to_pylist(maps_as_pydicts="strict")
     return rows
+
+
+class ReadArrow(Protocol):
+    """Gives a table of one store as ``read_arrow`` does."""
+
+    def __call__(
+        self, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
+    ) -> pa.Table:
+        """See ``read_arrow``."""
 
 
 def read_arrow(
@@ -97,10 +109,40 @@ def read_arrow(
         UserError: a part is damaged or of another version of the tables; the message names it.
         TransientError: parts that are listed cannot be found, time and again.
     """
+    return Following(store)(table, columns, with_part=with_part)
+
+
+class Following:
+    """Reads a store's tables again and again, each part once."""
+
+    def __init__(self, store: Store) -> None:
+        """Read nothing yet."""
+        self._store = store
+        self._parts: dict[tuple[str, ...], tuple[set[str], list[_New]]] = {}
+        self._last: dict[tuple[str, ...], pa.Table] = {}
+
+    def __call__(
+        self, table: str, columns: Sequence[str] | None = None, *, with_part: bool = False
+    ) -> pa.Table:
+        """See ``read_arrow``."""
+        wanted = {*(columns if columns is not None else SCHEMAS[table].names)}
+        wanted |= {*KEYS.get(table, ())}
+        names = [n for n in SCHEMAS[table].names if n in wanted or n == CONTENT.get(table)]
+        asked = (table, *names)
+        # Taken out meanwhile: after an error all is read again.
+        known, parts = self._parts.pop(asked, (set(), []))
+        new = [*_new_parts(self._store, table, names, known)]
+        if new or asked not in self._last:
+            parts += new
+            self._last[asked] = _last_rows(_in_order(self._store, table, names, parts), table)
+        self._parts[asked] = known, parts
+        kept = [name for name in names if name in wanted]
+        return self._last[asked].select([*kept, "part"] if with_part else kept)
+
+
+def _last_rows(rows: pa.Table, table: str) -> pa.Table:
+    """Of each key its last row, unless that withdraws it."""
     keys, content = KEYS.get(table, ()), CONTENT.get(table)
-    wanted = {*(columns if columns is not None else SCHEMAS[table].names), *keys}
-    names = [n for n in SCHEMAS[table].names if n in wanted or n == content]
-    rows = _in_order(store, table, names, list(_new_parts(store, table, names, set())))
     if keys:
         # At the place of its last row, for a source may become what it was before.
         places = rows.select(keys).append_column("place", pa.array(np.arange(len(rows))))
@@ -109,8 +151,7 @@ def read_arrow(
             rows = rows.take(last.sort())
     if content is not None:
         rows = rows.filter(pc.is_valid(rows[content])) if rows[content].null_count else rows
-    kept = [name for name in names if name in wanted]
-    return rows.select([*kept, "part"] if with_part else kept)
+    return rows
 
 
 def _in_order(store: Store, table: str, names: Sequence[str], parts: Sequence[_New]) -> pa.Table:

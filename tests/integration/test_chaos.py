@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 TARGETS = {"worker", "actor", "raylet", "driver", "gateway"}
 
 
-@pytest.mark.parametrize(("variants", "warm"), [(1, 0), (3, 0), (1, 1)])
-def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path, variants: int, warm: int) -> None:
+@pytest.mark.parametrize(("variants", "flow"), [(1, 0), (3, 1), (1, 1)])
+def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path, variants: int, flow: int) -> None:
     try:
         unpacked()
     except S3UnavailableError as error:
@@ -29,7 +29,7 @@ def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path, variants: int, warm
     # RAY_AUTH_*: the driver starts a Ray of its own.
     environment = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
     size = ["--videos", "4", "--captioned", "0", "--workers", "1", "--plain"]
-    size += ["--variants"] * (variants > 1) + ["--warm"] * warm
+    size += ["--variants"] * (variants > 1) + ["--stepwise"] * (not flow)
     done = subprocess.run(
         [*command, "--kills", "8", "--seed", "1", *size],
         cwd=REPOSITORY,
@@ -44,7 +44,7 @@ def test_a_batch_outlives_kills_of_all_kinds(tmp_path: Path, variants: int, warm
     assert document["verdict"]["ok"], (document, logs)
     assert done.returncode == 0
     assert len(document["kills"]) == 8
-    targets = TARGETS - {"actor"} if warm else TARGETS
+    targets = TARGETS - {"actor"} if flow else TARGETS
     assert {kill["target"] for kill in document["kills"]} == targets
     assert document["verdict"]["edits"] == 10 * variants
     assert document["verdict"]["scored_once"] == 8 * variants

@@ -70,7 +70,7 @@ def test_tuning_spreads_over_nodes_and_outlives_one(
         ],
     )
     tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
-    tiny_run["ray"] = {"address": cluster.address, "workers": 3, "warm_videos": 0}
+    tiny_run["ray"] = {"address": cluster.address, "workers": 3, "flow": False}
     nodes = [cluster.head_node, *cluster.worker_nodes]
     seen: set[int] = set()
     killed: dict[str, int] = {}

@@ -25,7 +25,7 @@ def test_a_lost_controller_gives_its_place_back(
     document = tiny_document(tmp_path, tiny_models)
     # One CPU: where the lost controller's worker group still holds it, nothing goes on.
     tune = {"steps": 60, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
-    document |= {"ray": {"num_cpus": 1, "warm_videos": 0}, "tune": tune}
+    document |= {"ray": {"num_cpus": 1, "flow": False}, "tune": tune}
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(document, [video])
     killed: list[int] = []

@@ -33,41 +33,42 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
-TUNERS = {16: "WarmProcess", 0: "RayTrainWorker"}
-"""Who tunes where ``ray.warm_videos`` is so many."""
-EACH_TUNER = pytest.mark.parametrize("warm", [0, pytest.param(16, marks=pytest.mark.soak)])
+TUNERS = {True: "FlowProcess", False: "RayTrainWorker"}
+"""Who tunes, by ``ray.flow``."""
+EACH_TUNER = pytest.mark.parametrize("flow", [True, pytest.param(False, marks=pytest.mark.soak)])
 
 
-def signal_workers(number: signal.Signals, warm: int) -> bool:
+def signal_workers(number: signal.Signals, *, flow: bool) -> bool:
     """Send a signal to the processes that tune; say whether there was one."""
     found = False
     for process in psutil.process_iter(["cmdline"]):
-        if any(TUNERS[warm] in part for part in process.info["cmdline"] or ()):
+        if any(TUNERS[flow] in part for part in process.info["cmdline"] or ()):
             os.kill(process.pid, number)
             found = True
     return found
 
 
 @pytest.mark.soak  # the worker alone is told in its unit tests
-@pytest.mark.parametrize("warm", [0, 16])
+@pytest.mark.parametrize("flow", TUNERS)
 def test_a_worker_that_is_told_to_stop_loses_no_step(
     tiny_run: dict[str, Any],
     tiny_clips: Path,
     node: Path,
     caplog: pytest.LogCaptureFixture,
-    warm: int,
+    *,
+    flow: bool,
 ) -> None:
     """Its state is in the store alone: the node's disk is gone with it."""
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
     # No death is forgiven: this is none.
     tiny_run |= {"tune": {"steps": 300, "checkpoint_every": 1}}
-    tiny_run["ray"] = {"max_restarts": 0, "warm_videos": warm}
+    tiny_run["ray"] = {"max_restarts": 0, "flow": flow}
     local = node / f"tav-checkpoints-{os.getuid()}"
     told: list[int] = []
 
     def tell(_: str, step: int) -> None:
-        if not told and step >= EVERY and signal_workers(signal.SIGTERM, warm):
+        if not told and step >= EVERY and signal_workers(signal.SIGTERM, flow=flow):
             told.append(step)
 
     def lose_the_disk(_: str, step: int) -> None:
@@ -90,12 +91,12 @@ def test_a_worker_that_is_told_to_stop_loses_no_step(
 
 @EACH_TUNER
 def test_a_killed_worker_resumes_bit_for_bit(
-    tiny_run: dict[str, Any], tiny_clips: Path, warm: int
+    tiny_run: dict[str, Any], tiny_clips: Path, *, flow: bool
 ) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
     tiny_run["tune"] = {"steps": STEPS, "checkpoint_every": EVERY, "checkpoint_upload_seconds": 0}
-    tiny_run["ray"]["warm_videos"] = warm
+    tiny_run["ray"]["flow"] = flow
 
     undisturbed = tiny_run | {"run": tiny_run["run"] + "-undisturbed"}
     runner = Runner(run_config(undisturbed))
@@ -105,7 +106,7 @@ def test_a_killed_worker_resumes_bit_for_bit(
     killed_at: list[int] = []
 
     def kill_tuning_worker(_: str, step: int) -> None:
-        if not killed_at and step >= 2 * EVERY and signal_workers(signal.SIGKILL, warm):
+        if not killed_at and step >= 2 * EVERY and signal_workers(signal.SIGKILL, flow=flow):
             killed_at.append(step)
 
     with Watch(Path(tiny_run["run"]) / "checkpoints", kill_tuning_worker) as watch:

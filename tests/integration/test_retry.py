@@ -48,16 +48,16 @@ class Killer(threading.Thread):
                 self.killed.append(process.pid)
 
 
-@pytest.mark.parametrize("warm", TUNERS)
+@pytest.mark.parametrize("flow", TUNERS)
 def test_a_worker_that_dies_too_often_is_tried_again(
-    tiny_run: dict[str, Any], tiny_clips: Path, caplog: pytest.LogCaptureFixture, warm: int
+    tiny_run: dict[str, Any], tiny_clips: Path, caplog: pytest.LogCaptureFixture, *, flow: bool
 ) -> None:
     video = {"id": "fish", "uri": str(tiny_clips / "fish.mp4"), "prompt": "a red fish"}
     write_manifest(tiny_run, [video])
     tiny_run["tune"] = {"steps": 300, "checkpoint_every": 20, "checkpoint_upload_seconds": 0}
-    tiny_run["ray"] |= {"max_restarts": 0, "warm_videos": warm}  # each death is a failure
+    tiny_run["ray"] |= {"max_restarts": 0, "flow": flow}  # each death is a failure
     tiny_run["retry_seconds"] = 1
-    killer = Killer(Path(tiny_run["run"]) / "checkpoints", TUNERS[warm])
+    killer = Killer(Path(tiny_run["run"]) / "checkpoints", TUNERS[flow])
     killer.start()
     runner = Runner(run_config(tiny_run))
     with caplog.at_level(logging.INFO, logger="components"):

@@ -42,7 +42,10 @@ def test_a_run_from_python_as_documented_makes_everything_once(
     write_manifest(tiny_run, tiny_videos(tiny_clips))
     done = documented(0, tiny_run, tmp_path)
     # pair has no prompt, so BLIP-2 captions it; fish's prompt is the manifest's.
-    assert "{'ingest': 2, 'caption': 1, 'tune': 2, 'sample': 3, 'score': 3}" in done.stdout
+    assert (
+        "{'ingest': 2, 'caption': 1, 'control': 0, 'tune': 2, 'sample': 3, 'score': 3}"
+        in done.stdout
+    )
     assert "3 scored, 0.0 failed" in done.stdout
     assert done.stdout.count("tav_paper_v1") == 3
     config = run_config(tiny_run | {"seed": 7})
@@ -78,7 +81,7 @@ def documented(number: int, run: dict[str, Any], folder: Path) -> subprocess.Com
 def assert_complete(state: State, root: Path) -> None:
     for table, schema in SCHEMAS.items():
         rows = read_table(state.store, table)
-        assert bool(rows) == (table not in ("failures", "artefacts")), table
+        assert bool(rows) == (table not in ("failures", "artefacts", "controls")), table
         for row in rows:
             assert set(row) == set(schema.names)
     for row in state.first.edits.values():
@@ -115,7 +118,7 @@ def test_a_step_may_go_longer_without_an_outcome_than_ray_data_allows(
     # Its 30 minutes as a blink: no actor starts and no video is read in that time.
     allowed = ray.data.DataContext.get_current()
     monkeypatch.setattr(allowed, "execution_no_progress_timeout_s", 0.05)
-    tiny_run["ray"]["warm_videos"] = 0
+    tiny_run["ray"]["flow"] = False
     write_manifest(tiny_run, tiny_videos(tiny_clips)[:1])
     assert Runner(run_config(tiny_run)).run(("ingest",)).computed["ingest"] == 1
 

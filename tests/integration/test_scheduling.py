@@ -24,7 +24,7 @@ def test_two_workers_share_one_gpu(tiny_run: dict[str, Any], tiny_clips: Path) -
     ]
     write_manifest(tiny_run, videos)
     tiny_run["tune"] = {"steps": 300, "checkpoint_every": 0}
-    tiny_run["ray"] |= {"workers": 2, "videos_per_shard": 1, "warm_videos": 0}
+    tiny_run["ray"] |= {"workers": 2, "videos_per_shard": 1, "flow": False}
     tiny_run["ray"] |= {"gpus_per_worker": 0.5, "accelerator_type": "A100"}
     runner = Runner(run_config(tiny_run))
     assert runner.run(("ingest", "caption", "tune")).failed_fraction == 0

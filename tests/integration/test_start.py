@@ -45,12 +45,13 @@ def test_a_local_ray_without_a_dashboard_gets_one_when_ray_train_is_needed(
     import ray
     from ray.util.state import list_nodes
 
+    before = set(psutil.Process().children(recursive=True))  # a former test's may still be ending
     with Cluster(run_config(tiny_document(tmp_path, tiny_models))) as cluster:
         addresses = []
         for train in (False, False, True, False):
             cluster.start(train=train)
             addresses.append(ray.get_runtime_context().gcs_address)
-            processes = psutil.Process().children(recursive=True)
+            processes = set(psutil.Process().children(recursive=True)) - before
             titles = {" ".join(one.cmdline()) for one in processes}
             # What Ray Train's clean-up asks.
             assert any("StateHead" in title for title in titles) is (len(set(addresses)) > 1)

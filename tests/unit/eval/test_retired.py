@@ -12,7 +12,6 @@ from components.records.keys import content_key
 from components.results.scored import scored_edits
 from components.run.current import State
 from components.run.record import load_run, save_run
-from components.run.status import run_status
 from components.steps.score import check_protocols
 from components.storage.local import LocalStore
 from eval.errors import UnknownProtocolError
@@ -95,10 +94,10 @@ def test_scores_of_an_old_run_are_found_and_shown(tmp_path: Path) -> None:
     (edit,) = scored_edits(LocalStore(tmp_path), state.first.selection())
     ((protocol, values),) = ((one["protocol"], one["values"]) for one in edit.scores)
     assert (protocol, values["edited_right"], values["jitter"]) == ("tinyworld_v1", 75, 0.5)
-    assert run_status(state).steps["score"].left == 0
+    assert state.status().steps["score"].left == 0
 
 
 def test_an_old_run_that_lacks_scores_still_tells_its_state(tmp_path: Path) -> None:
     state = old_run(tmp_path, scored=False)
     assert state.first.scores == {}
-    assert run_status(state).steps["score"].left == 1
+    assert state.status().steps["score"].left == 1

@@ -25,7 +25,6 @@ from components.run.current import State
 from components.run.estimate import RunPlan, plan_run
 from components.run.record import load_run
 from components.run.runner import RunResult
-from components.run.status import run_status
 from components.storage.garbage import remove, survey, withdraw
 from components.storage.tables import read_table
 from components.video.io import probe
@@ -181,7 +180,7 @@ def test_variants_share_maps_and_methods_that_cannot_be_steered_refuse(a_run: Ru
     did, result, state = a_run()
     assert result.failed_fraction == 0, read_table(state.store, "failures")
     assert did == {"ingest": 2, "control": 4, "tune": 4, "sample": 12}
-    status = run_status(state).steps["control"]
+    status = state.status().steps["control"]
     assert (status.total, status.done, status.failed) == (4, 4, 0)
     assert a_run()[0] == {}
     a_run.document["variants"]["identity"] = {
@@ -238,7 +237,7 @@ def test_a_bad_map_is_its_videos_failure_and_the_rest_goes_on(a_run: Run) -> Non
     assert (failure["step"], failure["video_id"]) == ("control", "fish")
     assert "the manifest names no maps of this video: give it maps" in failure["message"]
     assert result.failed_fraction == 0.5
-    steps = run_status(state).steps
+    steps = state.status().steps
     assert (steps["control"].failed, steps["tune"].failed, steps["sample"].failed) == (1, 0, 1)
 
     a_run.own["fish"]["maps"] = str(a_run.folder / "maps")

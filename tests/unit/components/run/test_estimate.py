@@ -68,7 +68,7 @@ def test_a_plan_before_the_first_run(config_file: Path) -> None:
     assert found["steps"]["tune"]["seconds"] == pytest.approx(3 * 132 / 0.37, rel=0.02)
     assert found["steps"]["sample"]["seconds"] == pytest.approx(6 * 10.3 / 0.37, rel=0.02)
     assert found["storage_bytes"] == pytest.approx(3 * 299e6 + 6 * 1.05e6, rel=0.01)
-    assert found["shards"] == 1
+    assert found["shards"] == 0
     assert not Path(config_file.parent, "run").exists()
 
 
@@ -145,7 +145,7 @@ def test_what_is_auto_is_chosen_by_the_devices_memory(config_file: Path) -> None
 
 
 def test_hours_by_the_clock_are_those_of_all_gpus(config_file: Path) -> None:
-    whole = ("tune.gradient_checkpointing=false", "ray.videos_per_shard=1")
+    whole = ("tune.gradient_checkpointing=false", "ray.videos_per_shard=1", "ray.flow=false")
     arguments = ("--device", "A100-80GB", *whole)
     two = document(config_file, *arguments, "ray.gpus_per_worker=1")
     halves = document(config_file, *arguments, "ray.gpus_per_worker=0.5", "ray.workers=4")
@@ -153,6 +153,18 @@ def test_hours_by_the_clock_are_those_of_all_gpus(config_file: Path) -> None:
     assert two["seconds"] == halves["seconds"] == one["seconds"]
     assert two["wall_seconds"] == halves["wall_seconds"] == pytest.approx(two["seconds"] / 2)
     assert one["wall_seconds"] == one["seconds"]
+    assert two["busy"] == one["busy"] == 1
+
+
+def test_tunings_are_side_by_side_as_far_as_there_are_any(config_file: Path) -> None:
+    """Three videos on four GPUs: one of them has no tuning."""
+    arguments = ("--device", "A100-80GB", "ray.gpus_per_worker=1", "ray.workers=4")
+    found = document(config_file, *arguments)
+    tune, rest = found["steps"]["tune"]["seconds"], found["steps"]["sample"]["seconds"]
+    assert found["wall_seconds"] == pytest.approx(tune / 3 + rest / 4)
+    assert found["busy"] == pytest.approx((tune + rest) / (4 * (tune / 3 + rest / 4)))
+    busy = f"{found['busy']:.0%} busy"
+    assert busy in " ".join(planned(config_file, *arguments).output.split())
 
 
 def test_a_gpu_that_nobody_named(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +222,8 @@ def test_shards_last_about_twenty_minutes(config_file: Path) -> None:
     assert [shard_size(config, seconds) for seconds in (43, 357, 5000, None)] == [28, 3, 1, 8]
     fixed = load_run_config(config_file, ("ray.videos_per_shard=5",))
     assert shard_size(fixed, 43) == 5
-    assert document(config_file, "--device", "H100", "ray.videos_per_shard=1")["shards"] == 3
+    alone = ("ray.videos_per_shard=1", "ray.flow=false")
+    assert document(config_file, "--device", "H100", *alone)["shards"] == 3
 
 
 def test_the_runs_shards_are_sized_by_what_their_videos_cost(config_file: Path) -> None:

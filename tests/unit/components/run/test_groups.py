@@ -13,7 +13,6 @@ from components.errors import UserError
 from components.results.report import collect
 from components.run.estimate import plan_run
 from components.run.record import load_run
-from components.run.status import run_status
 from components.storage.latents import LatentsReader
 from components.storage.tables import Row, read_table
 from tests.runs import counts, tiny_document, write_manifest
@@ -81,7 +80,7 @@ def test_a_group_shares_one_adapter_and_nothing_else(a_run: Run) -> None:
         key = (row["video_id"], row["adapter_key"], row["inversion"])
         found = reader.read(row["part"], *key)
         assert found.ravel().tolist() == list(row["latents"])
-    status = run_status(runner.state()).steps["tune"]
+    status = runner.state().status().steps["tune"]
     assert (status.total, status.done, status.failed) == (3, 3, 0)
     assert load_run(a_run.document["run"]).manifest == runner.manifest
     assert len(collect(runner.store).rows) == 3
@@ -126,7 +125,7 @@ def test_a_member_that_cannot_be_read_holds_up_its_group_alone(a_run: Run) -> No
     }
     assert set(failures) == {("ingest", "two"), ("tune", "one")}
     assert "the group 'pet' lacks 'two', which failed at ingest" in failures["tune", "one"]
-    status = run_status(runner.state()).steps["tune"]
+    status = runner.state().status().steps["tune"]
     assert (status.done, status.failed) == (1, 2)
     assert a_run()[0] == {}, "not again"
     a_run.videos["two"]["uri"] = whole

@@ -11,7 +11,6 @@ import yaml
 
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
-from components.run.status import run_status
 from components.storage.garbage import survey
 from components.storage.tables import read_table
 from components.video.io import write_png_frames
@@ -107,6 +106,6 @@ def test_masks_by_sam2_are_made_once_and_named_by_edits(
     sam2["mask"]["point"] = [0.1, 0.1]
     done, runner = run(document)
     assert {step: done.get(step, 0) for step in steps} == {"control": 2, "tune": 0, "sample": 4}
-    status = run_status(runner.state()).steps
+    status = runner.state().status().steps
     assert (status["control"].total, status["control"].done) == (2, 2)
     assert not survey(runner.store).dangling

@@ -14,7 +14,7 @@ from benchmarks.chaos.plain import PlainRunner
 from components.config import load_run_config
 from components.errors import TransientError
 from components.run.cluster import Cluster
-from components.run.runner import _MAX_LOSSES
+from components.run.work import _MAX_LOSSES
 from components.steps.packed import Packed
 from components.steps.step import Outcome
 from components.storage.tables import read_commits, read_table

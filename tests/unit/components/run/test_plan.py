@@ -15,7 +15,6 @@ from components.manifest.load import Manifest
 from components.records.keys import content_key
 from components.run.current import State
 from components.run.plan import Plan
-from components.run.status import run_status
 from components.run.view import Revisions, View
 from components.steps.caption import captioner_name
 from components.storage.latents import LatentsReader, latents_columns
@@ -104,7 +103,7 @@ def test_each_row_makes_the_next_step_possible(a_run: Run) -> None:
     assert a_run.plan().sample_items({}) == []
     (score,) = a_run.plan().score_items()
     assert score.edit_id == "v/e"
-    status = run_status(a_run.state)
+    status = a_run.state.status()
     assert [step.left for step in status.steps.values()] == [0, 0, 0, 0, 0, 1]
 
 
@@ -116,7 +115,7 @@ def test_nothing_is_tuned_on_a_caption_of_an_older_release_that_says_nothing(a_r
         a_run.commit("captions", video_key=key, captioner=name, caption=caption)
         (item,) = a_run.plan().caption_items()
         assert a_run.plan().tune_items() == []
-        assert run_status(a_run.state).steps["caption"].left == 1
+        assert a_run.state.status().steps["caption"].left == 1
     a_run.fail("caption", item.item_key, retryable=False)
     assert a_run.plan().caption_items() == []
     assert [row["step"] for row in a_run.state.open_failures] == ["caption"]
@@ -187,7 +186,7 @@ def test_what_failed_for_good_waits_for_the_user(a_run: Run) -> None:
     a_run.fail("tune", key, retryable=False)
     assert a_run.plan().tune_items() == []
     assert [item.attempt for item in a_run.plan(retry_failed=True).tune_items()] == [2]
-    status = run_status(a_run.state)
+    status = a_run.state.status()
     assert status.steps["tune"].failed == 1
     assert status.steps["score"].failed == 1  # its edit waits for the tuning
     assert status.failed_fraction == 1

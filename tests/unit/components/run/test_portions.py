@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from components.steps.ingest import IngestItem
 from components.steps.packed import Packed
 from components.storage.local import LocalStore
 from components.storage.schemas import SCHEMAS
-from components.storage.tables import append_rows, read_table
+from components.storage.tables import append_rows, read_arrow, read_table, to_rows
 from tests.unit.components.storage.test_tables import make_row
 
 
@@ -35,13 +36,13 @@ def test_each_portion_has_its_videos_rows_in_order_of_commit(
         append_rows(store, table, rows)
     every = read_table(store, table, with_part=True)
     parts = divided(manifest)
-    dealt = Dealt(store, parts)
+    dealt = Dealt(functools.partial(read_arrow, store), parts)
     assert [len(part.videos) for part in parts] == [3, 3, 2]
     for number, part in enumerate(parts):
         mine = {entry.video_id for entry in part.videos}
-        found = dealt.rows(number, table, with_part=True)
+        found = to_rows(dealt.table(number, table, with_part=True))
         assert found == [row for row in every if row["video_id"] in mine]
-    assert sum(len(dealt.rows(number, table)) for number in range(3)) < len(every)
+    assert sum(len(dealt.table(number, table)) for number in range(3)) < len(every)
 
 
 def test_a_small_manifest_is_not_divided() -> None:

@@ -14,7 +14,6 @@ from components.errors import UserError
 from components.manifest.edits import EditEntry, VideoEntry
 from components.manifest.load import Manifest
 from components.run.record import RUN_FILE, find_revisions, load_run, save_run
-from components.run.status import run_status
 from components.storage.local import LocalStore
 
 EDIT = EditEntry(name="e", category="style", prompt="{caption}, cartoon style")
@@ -86,7 +85,7 @@ def test_what_a_base_was_before_is_not_said_of_another(machine: Machine) -> None
     assert list(machine.record["variants"]) == ["near", "same"]
     state = load_run(machine.document["run"])
     assert list(state.views) == ["near", "far", "same"]
-    assert run_status(state).variants["far"].steps["sample"].left == 1
+    assert state.status().variants["far"].steps["sample"].left == 1
     machine.save(machine.config("near"))
     assert set(machine.record["variants"]) == {"near", "same"}  # nobody has looked since
     shutil.copytree(machine.here, machine.there)

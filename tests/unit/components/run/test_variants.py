@@ -14,7 +14,6 @@ import pytest
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
 from components.run.runner import RunResult
-from components.run.status import run_status
 from components.storage.store import file_sha256
 from components.storage.tables import read_table
 from tests.runs import counts, tiny_document, write_manifest
@@ -102,7 +101,7 @@ def test_every_variant_has_every_edit_and_what_is_shared_is_made_once(
             assert file_sha256(path) == row["sha256"]
     keys = [row["edit_key"] for view in state.views.values() for row in view.edits.values()]
     assert len(set(keys)) == 44
-    status = run_status(state)
+    status = state.status()
     assert status.steps["sample"].total == status.steps["sample"].done == 44
 
     again, _ = run(document)
