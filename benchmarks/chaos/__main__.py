@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=24, help="with two edits each")
     parser.add_argument("--captioned", type=int, default=3, help="of these, by BLIP-2")
     parser.add_argument("--workers", type=int, default=2, help="of each step")
-    parser.add_argument("--warm", action="store_true", help="one warm worker, if it is small")
+    parser.add_argument("--stepwise", action="store_true", help="a step after the other")
     parser.add_argument("--variants", action="store_true", help="four ways of editing at once")
     parser.add_argument("--limit", type=float, default=3600, help="seconds until it is a hang")
     parser.add_argument("--plain", action="store_true", help="compare with a run without Ray")
@@ -61,7 +61,7 @@ def main() -> None:
                 videos=arguments.videos,
                 captioned=arguments.captioned,
                 workers=arguments.workers,
-                warm=arguments.warm,
+                flow=not arguments.stepwise,
                 variants=arguments.variants,
             )
             document = perform(scene, arguments)
@@ -84,7 +84,7 @@ def perform(scene: Scene, arguments: argparse.Namespace) -> dict[str, Any]:
     peace = Battle(scene, "peace", nobody, logs, scene.driver("peace", plain=arguments.plain))
     peace.fight(until)
     reaper = kills.Reaper(
-        arguments.kills, arguments.seed, scene.done, scene.server, warm=arguments.warm
+        arguments.kills, arguments.seed, scene.done, scene.server, flow=not arguments.stepwise
     )
     chaos = Battle(scene, "chaos", reaper, logs, scene.driver("chaos"))
     chaos.fight(until)

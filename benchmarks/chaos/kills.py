@@ -88,7 +88,7 @@ class Reaper:
     """Kills what is due."""
 
     def __init__(
-        self, kills: int, seed: int, done: int, server: S3Server, *, warm: bool = False
+        self, kills: int, seed: int, done: int, server: S3Server, *, flow: bool = False
     ) -> None:
         """Draw the moments and the targets.
 
@@ -97,11 +97,11 @@ class Reaper:
             seed: Of all draws.
             done: What the run makes about; the kills spread over most of it.
             server: Whose gateway is killed and brought back.
-            warm: Whether there are no actors beside the one that does the work.
+            flow: Whether there are no actors beside those that do the work.
         """
         self._random = random.Random(seed)
         moments = sorted(self._random.uniform(0, 0.85 * done) for _ in range(kills))
-        kinds = {t: w for t, w in zip(TARGETS, WEIGHTS, strict=True) if not (warm and t == "actor")}
+        kinds = {t: w for t, w in zip(TARGETS, WEIGHTS, strict=True) if not (flow and t == "actor")}
         drawn = self._random.choices([*kinds], [*kinds.values()], k=kills)
         targets = [*list(kinds)[:kills], *drawn][:kills]
         self._random.shuffle(targets)

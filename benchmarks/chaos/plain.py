@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from typing_extensions import override
@@ -17,6 +17,10 @@ from components.steps.step import Outcome
 
 class PlainRunner(Runner):
     """Plans, computes and commits as any run does, but for Ray."""
+
+    @override
+    def _flows(self, steps: Sequence[str]) -> bool:
+        return False
 
     @override
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:

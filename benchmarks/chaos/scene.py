@@ -38,9 +38,9 @@ class Scene:
     captioned: int
     """Of these, how many BLIP-2 describes."""
     workers: int
-    warm: bool
-    """Whether one warm worker may do all."""
-    """Of each step."""
+    """Of each step, or in all where videos flow."""
+    flow: bool
+    """Whether each video goes on as soon as its rows are there."""
     variants: bool = False
     """Whether the run has four, of which two prepare something of their own and two share it; one
     is steered by control maps."""
@@ -124,7 +124,7 @@ class Scene:
                 "num_cpus": 2,
                 "workers": self.workers,
                 "videos_per_shard": 8,
-                "warm_videos": 16 if self.warm else 0,
+                "flow": self.flow,
             },
             "max_failed_fraction": 1 / self.videos,  # the broken one
         }

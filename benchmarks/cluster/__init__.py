@@ -1,0 +1,1 @@
+"""How busy a run keeps simulated GPUs: real Ray, real rows, computation asleep."""
