@@ -23,12 +23,16 @@ _SECONDS = 5.0
 """A job of quick items lasts about so long, by what the step's items have taken so far."""
 _ROUNDS = 4
 """A job is at most this part of what each worker has still to do."""
-_RESERVE = 3
+_RESERVE = 6
 """Of so many tunings for each worker, the last ones, edits are left to whoever is idle: they fill
 the time in which a few workers tune and the others have nothing to tune."""
+_RESERVE_PART = 3
+"""But of one in so many at most, as others' edits are made without fetching anything."""
 TOGETHER = (("caption",), ("control",), ("tune", "sample"), ("score",), ("ingest",))
 """Steps whose models a process may hold at once."""
-_FIRST = ("ingest", "caption", "control", "tune", "sample", "score")
+_UPSTREAM = ("ingest", "caption", "control")
+"""What tunings wait for: where few of these are left, it is worth changing models."""
+_FIRST = (*_UPSTREAM, "tune", "sample", "score")
 """What is given first: what others wait for, and the longest."""
 
 
@@ -88,6 +92,8 @@ class Jobs:
         """What lost workers were at, and nobody has looked for yet."""
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._count: Counter[str] = Counter()
+        self._begun = 0
+        """Long tunings."""
 
     def offer(self, step: str, items: list[Any]) -> None:
         """Let a step's items wait, in place of those that waited."""
@@ -135,13 +141,15 @@ class Jobs:
 
         Args:
             steps: That the worker may do.
-            held: Steps whose models it has; their work comes first.
+            held: Steps whose models it has; their work comes first, unless tunings run out.
             workers: How many there are.
         """
         mine = [step for step in _FIRST if step in steps and self._waiting.get(step)]
         if not mine:
             return None
         step = next((one for one in mine if one in held), mine[0])
+        if mine[0] in _UPSTREAM and self.waiting(("tune",)) < _RESERVE * workers:
+            step = mine[0]
         waiting = self._waiting[step]
         if ids_of(step, waiting[0]) & self._deadly:
             job = Job(step, [_first_piece(step, waiting.pop(0))], alone=True)
@@ -158,7 +166,9 @@ class Jobs:
         return job
 
     def _followers(self, item: PrepareItem, left: int, workers: int) -> list[SampleItem]:
-        if self._settings.max_restarts == 0 or (workers > 1 and left < _RESERVE * workers):
+        self._begun += 1
+        reserve = min(_RESERVE * workers, (self._begun + left) // _RESERVE_PART)
+        if self._settings.max_restarts == 0 or (workers > 1 and left < reserve):
             return []
         return self.untaken("sample", self._follow_up(item))
 

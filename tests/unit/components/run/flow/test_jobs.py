@@ -10,6 +10,7 @@ import pytest
 
 from components.config import RunConfig
 from components.run.flow.jobs import Job, Jobs
+from components.steps.caption import CaptionItem
 from components.steps.editing import SampleItem
 from components.steps.preparation import PrepareItem
 from components.steps.score import ScoreItem
@@ -75,6 +76,13 @@ def score(edit_id: str, protocol: str) -> ScoreItem:
     )
 
 
+def captioning(video_id: str) -> CaptionItem:
+    row = {"num_frames": 8, "width": 8, "height": 8}
+    return CaptionItem(
+        item_key=video_id, video_id=video_id, video_key="", video_row=row, captioner=""
+    )
+
+
 def given(jobs: Jobs, *, workers: int = 1, held: tuple[str, ...] = ()) -> list[Job]:
     """All that waits, given to one worker after the other."""
     found = []
@@ -107,6 +115,14 @@ def test_a_worker_goes_on_with_the_models_that_it_has(config: RunConfig) -> None
     jobs.offer("tune", [tuning("b")])
     jobs.offer("score", [score("a/0", "p")])
     assert [job.step for job in given(jobs, held=("score",))] == ["score", "tune"]
+
+
+def test_models_are_changed_for_captions_where_tunings_run_out(config: RunConfig) -> None:
+    jobs = Jobs(config)
+    jobs.offer("caption", [captioning("v")])
+    jobs.offer("tune", [tuning(f"v{n:02}") for n in range(30)])
+    steps = [job.step for job in given(jobs, workers=2, held=("tune", "sample"))]
+    assert steps.index("caption") == 30 - 6 * 2 + 1
 
 
 def test_what_is_taken_is_offered_to_nobody_else(config: RunConfig) -> None:
@@ -142,9 +158,14 @@ def test_videos_are_at_work_until_all_of_their_jobs_are_done(config: RunConfig) 
 def test_edits_follow_their_tuning_until_few_tunings_are_left(config: RunConfig) -> None:
     jobs = Jobs(config)
     jobs.follow_with(lambda item: [edits(item.video_id, 2)])
-    jobs.offer("tune", [tuning(f"v{n}") for n in range(10)])
+    jobs.offer("tune", [tuning(f"v{n:02}") for n in range(50)])
     follows = [bool(job.follow) for job in given(jobs, workers=2)]
-    assert follows == [True] * 4 + [False] * 6
+    assert follows == [True] * 38 + [False] * 12
+    few = Jobs(config)
+    few.follow_with(lambda item: [edits(item.video_id, 2)])
+    few.offer("tune", [tuning(f"w{n}") for n in range(10)])
+    follows = [bool(job.follow) for job in given(few, workers=2)]
+    assert follows == [True] * 7 + [False] * 3, "of few only a third"
     jobs.offer("tune", [tuning(f"w{n}") for n in range(2)])
     assert all(job.follow for job in given(jobs)), "a worker alone waits for nobody"
 
