@@ -61,10 +61,12 @@ ablation comparison:
 	$(BIN)/tav compare runs/comparison $(CHOSEN) --correlate tinyworld_v2 --to runs/$@.md
 	$(BIN)/tav compare runs/comparison $(CHOSEN) --correlate tinyworld_v2
 
+results: SHOWN = full no_tuning plug_and_play frame_by_frame sdedit fatezero_all edit_friendly
 results: ## Write eval/RESULTS.md anew: tinyworld40's clips and edits by all but text2live; hours, and it can be interrupted
 	$(MAKE) comparison COUNT=40 EDITS=140 VARIANTS="$(ABLATION) $(METHODS)"
 	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n' "$$(date -I)"; cat runs/comparison.md; } > eval/RESULTS.md
 	cp runs/comparison.png eval/results.png
+	$(BIN)/tav strip runs/comparison --videos 2 $(addprefix --variant ,$(SHOWN)) --to eval/edits.jpg
 
 control: COUNT = 24
 control: $(READY) ## Edit COUNT=24 clips in which one thing hides the other, with ControlNets and a T2I-Adapter and without

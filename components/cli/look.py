@@ -74,15 +74,22 @@ def _looks(
 @click.command()
 @click.argument("run_uri", metavar="RUN")
 @VARIANTS
-@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="A .png file.")
-def strip(run_uri: str, variants: tuple[str, ...], target: Path) -> None:
+@click.option(
+    "--to", "target", type=click.Path(path_type=Path), required=True, help="A .png or .jpg file."
+)
+@click.option(
+    "--videos", type=click.IntRange(min=1), default=8, show_default=True, help="Shown at most."
+)
+def strip(run_uri: str, variants: tuple[str, ...], target: Path, videos: int) -> None:
     """Draw some frames of each source and its edits as one picture."""
     from components.results.strip import strip as draw
     from components.run.record import load_run
 
+    if target.suffix.lower() not in (".png", ".jpg"):
+        raise click.UsageError(f"--to {target} is no picture's name: end it in .png or .jpg")
     state = load_run(run_uri, variants)
-    picture = draw(state.store, state.selection())
-    target.write_bytes(picture)
+    picture = draw(state.store, state.selection(), videos=videos)
+    picture.save(target, optimize=True, quality=90)
     click.echo(str(target))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ _GAP = 10
 _LABEL = 16
 
 
-def strip(store: Store, chosen: Selection | Variants, *, videos: int = 8) -> bytes:
+def strip(store: Store, chosen: Selection | Variants, *, videos: int) -> Image.Image:
     """Draw a row for each video: some frames of the source, then of each of its edits.
 
     Of several variants, draw a row for each edit: the source, then each variant in its own column.
@@ -38,10 +37,10 @@ def strip(store: Store, chosen: Selection | Variants, *, videos: int = 8) -> byt
     Args:
         store: The run's store.
         chosen: What counts, of a run without variants or of each variant.
-        videos: Shown at most.
+        videos: Shown at most, in order of their ids.
 
     Returns:
-        A PNG file's bytes.
+        The picture, RGB.
 
     Raises:
         UserError: the run holds none of these edits.
@@ -74,7 +73,7 @@ def strip(store: Store, chosen: Selection | Variants, *, videos: int = 8) -> byt
             row.append((name, frames))
     if not rows:
         raise UserError(f"{store.root} holds no edit to show: finish its sample step first")
-    return _png(list(rows.values()))
+    return _drawn(list(rows.values()))
 
 
 def _frames(store: Store, uri: str, sha256: str) -> Frames:
@@ -87,7 +86,7 @@ def _frames(store: Store, uri: str, sha256: str) -> Frames:
     return shown
 
 
-def _png(rows: Sequence[Sequence[Cell | None]]) -> bytes:
+def _drawn(rows: Sequence[Sequence[Cell | None]]) -> Image.Image:
     from PIL import Image, ImageDraw, ImageFont
 
     wide, tall = FRAMES * _SIDE + _GAP, _SIDE + _LABEL + _GAP
@@ -103,9 +102,7 @@ def _png(rows: Sequence[Sequence[Cell | None]]) -> bytes:
             draw.text((x, y - 2), _fitting(font, label, wide - _GAP), fill="black", font=font)
             for index, frame in enumerate(frames):
                 picture.paste(_square(Image.fromarray(frame)), (x + index * _SIDE, y + _LABEL))
-    sink = io.BytesIO()
-    picture.save(sink, "PNG", optimize=True)
-    return sink.getvalue()
+    return picture
 
 
 def _fitting(font: Any, label: str, width: int) -> str:

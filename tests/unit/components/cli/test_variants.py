@@ -162,3 +162,9 @@ def test_a_narrowed_run_computes_its_variants_and_keeps_the_others(
         assert tav("strip", document["run"], *words, "--to", str(target)).exit_code == 0
         pictures.append(target.read_bytes())
     assert pictures[0] != pictures[1]
+    small = tmp_path / "strip.jpg"
+    assert tav("strip", document["run"], "--videos", "1", "--to", str(small)).exit_code == 0
+    assert small.read_bytes()[:2] == b"\xff\xd8"
+    refused = tav("strip", document["run"], "--to", str(tmp_path / "strip.gif"))
+    assert refused.exit_code == 2
+    assert "strip.gif is no picture's name: end it in .png or .jpg" in refused.stderr
