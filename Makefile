@@ -62,9 +62,12 @@ ablation comparison:
 	$(BIN)/tav compare runs/comparison $(CHOSEN) --correlate tinyworld_v2
 
 results: SHOWN = full no_tuning plug_and_play frame_by_frame sdedit fatezero_all edit_friendly
+results: KEEPING = $(filter-out no_inversion no_inversion_no_st_attn identity,$(ABLATION) $(METHODS))
 results: ## Write eval/RESULTS.md anew: tinyworld40's clips and edits by all but text2live; hours, and it can be interrupted
 	$(MAKE) comparison COUNT=40 EDITS=140 VARIANTS="$(ABLATION) $(METHODS)"
-	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n' "$$(date -I)"; cat runs/comparison.md; } > eval/RESULTS.md
+	$(BIN)/tav compare runs/comparison $(addprefix --variant ,$(KEEPING)) --correlate tinyworld_v2 --to runs/keeping.md
+	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n' "$$(date -I)"; cat runs/comparison.md; \
+	printf '\n## The same without the source itself and those without inversion\n'; sed '1,/^## Rank correlation/d' runs/keeping.md; } > eval/RESULTS.md
 	cp runs/comparison.png eval/results.png
 	$(BIN)/tav strip runs/comparison --videos 2 $(addprefix --variant ,$(SHOWN)) --to eval/edits.jpg
 
