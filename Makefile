@@ -66,7 +66,7 @@ results: KEEPING = $(filter-out no_inversion no_inversion_no_st_attn identity,$(
 results: ## Write eval/RESULTS.md anew: tinyworld40's clips and edits by all but text2live; hours, and it can be interrupted
 	$(MAKE) comparison COUNT=40 EDITS=140 VARIANTS="$(ABLATION) $(METHODS)"
 	$(BIN)/tav compare runs/comparison $(addprefix --variant ,$(KEEPING)) --correlate tinyworld_v2 --to runs/keeping.md
-	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n' "$$(date -I)"; cat runs/comparison.md; \
+	{ printf '# Methods beside each other\n\nWritten by `make results`, %s; [what it says](README.md#what-the-results-say).\n\n![Means with their intervals, by variant](results.png)\n\n' "$$(date -I)"; cat runs/comparison.md; \
 	printf '\n## The same without the source itself and those without inversion\n'; sed '1,/^## Rank correlation/d' runs/keeping.md; } > eval/RESULTS.md
 	cp runs/comparison.png eval/results.png
 	$(BIN)/tav strip runs/comparison --videos 2 $(addprefix --variant ,$(SHOWN)) --to eval/edits.jpg
