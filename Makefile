@@ -46,7 +46,7 @@ demo: $(READY) ## Edit and score the demo's clips on this machine, into runs/dem
 	$(BIN)/python -m tinyworld.clips $(CLIPS)
 	$(BIN)/tav run --config manifests/runs/demo.yaml
 
-# text2live alone takes longer than all others: two minutes of a core an edit.
+# Not text2live: an edit takes two minutes of a core, of the others seconds (docs/methods.md).
 ABLATION = full no_st_attn no_inversion no_tuning no_tuning_no_st_attn no_inversion_no_st_attn tune_attention tune_all
 METHODS = plug_and_play sdedit frame_by_frame fatezero fatezero_all edit_friendly edit_friendly_frames identity
 
