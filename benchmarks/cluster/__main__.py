@@ -64,7 +64,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = "1"
     costs = Costs(scale=args.scale, seed=args.seed)
     diary = folder / "diary"
-    diary.mkdir()
+    diary.mkdir(parents=True)
     with Nodes(args.gpus, args.gpus_per_node) as nodes:
         config = _config(args, folder, nodes.address)
         runner = Runner(config, workers=sleeping_workers(diary, costs))
