@@ -38,7 +38,8 @@ class _PlainGroupNorm(ClipGroupNorm):
         n, c, h, w = input.shape
         clips_BCFHW = input.reshape(-1, self.clip.frames, c, h, w).transpose(1, 2).contiguous()
         out = functional.group_norm(clips_BCFHW, self.num_groups, self.weight, self.bias, self.eps)
-        return out.transpose(1, 2).reshape(n, c, h, w)
+        out = out.transpose(1, 2).reshape(n, c, h, w)
+        return functional.silu(out) if self.silu else out
 
 
 class _Plain:

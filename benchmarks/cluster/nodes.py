@@ -26,6 +26,8 @@ class Nodes:
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 8, "include_dashboard": False, **self._store},
+            # Nodes come back in a thread, where no handler of signals can be set.
+            shutdown_at_exit=False,
         )
         self.lost = 0
         """How many were."""
