@@ -113,8 +113,14 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure one step of each kind on this machine
-	$(BIN)/python -m benchmarks.train_step --config medium
+bench: STEP = $(BIN)/python -m benchmarks.train_step --json --config sd14 --frames 8 --latent-size 32 --repeats 3 --parts
+bench: $(READY) ## Measure steps at Stable Diffusion 1.4's channels: ours, as the official code computes them, in bf16; 11 GB, minutes
+	mkdir -p runs/bench
+	$(STEP) train_step guided_step > runs/bench/eager.json
+	$(STEP) train_step guided_step --plain > runs/bench/plain.json
+	$(STEP) train_step --checkpointing > runs/bench/checkpointing.json
+	$(STEP) train_step guided_step --dtype bf16 > runs/bench/bf16.json
+	$(BIN)/python -m benchmarks.forms runs/bench
 
 lock: ## Pin every dependency anew
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \

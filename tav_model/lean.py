@@ -22,7 +22,7 @@ class LeanGEGLU(GEGLU):  # type: ignore[misc]
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """Project (..., C) and gate one half by the other; (..., C_out)."""
-        return _Gated.apply(self.proj(hidden_states))  # type: ignore[no-any-return, no-untyped-call]
+        return _Gated.apply(self.proj(hidden_states))  # type: ignore[no-any-return]
 
 
 class FrozenConv2d(nn.Conv2d):
@@ -30,12 +30,16 @@ class FrozenConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.Conv2d's)
         """Apply the layer to (N, C_in, H, W)."""
-        return _FrozenConv.apply(  # type: ignore[no-any-return, no-untyped-call]
+        return _FrozenConv.apply(  # type: ignore[no-any-return]
             input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
         )
 
 
-def norm_silu(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+LEAN: dict[type[nn.Module], type[nn.Module]] = {nn.Conv2d: FrozenConv2d, GEGLU: LeanGEGLU}
+"""What stands in for each stock layer that is not tuned; both hold the same parameters."""
+
+
+def norm_silu(x: Tensor, groups: int, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
     """SiLU of a group norm, which keeps what the norm takes alone.
 
     Args:
@@ -48,7 +52,7 @@ def norm_silu(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) 
     Returns:
         x's shape, as torch's own two operations.
     """
-    return _NormSilu.apply(x, groups, weight, bias, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _NormSilu.apply(x, groups, weight, bias, eps)  # type: ignore[no-any-return]
 
 
 class _Gated(Function):
@@ -60,7 +64,7 @@ class _Gated(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         value, gate = ctx.saved_tensors[0].chunk(2, dim=-1)
         of_value = functional.gelu(gate).mul_(grad)
         return torch.cat([of_value, _ATEN.gelu_backward(grad * value, gate)], dim=-1)
@@ -75,7 +79,7 @@ class _FrozenConv(Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         of_input = conv2d_input(ctx.shape, ctx.weight, grad, *ctx.how)  # type: ignore[no-untyped-call]
         return (of_input, *[None] * 6)
 
@@ -83,20 +87,20 @@ class _FrozenConv(Function):
 class _NormSilu(Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float
+        ctx: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor | None, eps: float
     ) -> Tensor:
         n, c, h, w = x.shape
         ctx.sizes, ctx.eps = (n, c, h * w, groups), eps
         x = _laid(x)
-        out, mean, rstd = torch.native_group_norm(x, weight, bias, *ctx.sizes, eps)
+        out, mean, rstd = _ATEN.native_group_norm(x, weight, bias, *ctx.sizes, eps)
         ctx.save_for_backward(x, weight, bias, mean, rstd)
         return functional.silu(out, inplace=True)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, rstd = ctx.saved_tensors
-        normed = torch.native_group_norm(x, weight, bias, *ctx.sizes, ctx.eps)[0]
+        normed = _ATEN.native_group_norm(x, weight, bias, *ctx.sizes, ctx.eps)[0]
         grad = _laid(_ATEN.silu_backward(grad, normed))
         wanted = [ctx.needs_input_grad[k] for k in (0, 2, 3)]
         of_x, of_weight, of_bias = _ATEN.native_group_norm_backward(

@@ -1,6 +1,6 @@
 """Load a Stable Diffusion base model and inflate its UNet to video."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from diffusers.models.activations import GEGLU
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
@@ -26,8 +25,8 @@ from tav_model.attention import (
 )
 from tav_model.config import AttentionMode, TunedSet
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
+from tav_model.lean import LEAN
 from tav_model.parts import stock_config
-from tav_model.lean import FrozenConv2d, LeanGEGLU
 from tav_model.residuals import Added, Residuals
 from tav_model.windows import Windows, blended
 
@@ -231,12 +230,9 @@ def build_unet(
     for parameter in tuned_parameters(unet).values():
         parameter.requires_grad_(True)  # noqa: FBT003
     for module in unet.modules():
-        if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
-            module.__class__ = TUNED.get(type(module), type(module))
-        elif type(module) is nn.Conv2d:
-            module.__class__ = FrozenConv2d
-        if type(module) is GEGLU:
-            module.__class__ = LeanGEGLU
+        own = module.parameters(recurse=False)
+        kinds = TUNED if any(parameter.requires_grad for parameter in own) else LEAN
+        module.__class__ = kinds.get(type(module), type(module))
     unet.eval()
     return unet
 

@@ -36,7 +36,7 @@ def same(mine: Tensor, stock: Tensor, *leaves: Tensor) -> None:
 
 
 @pytest.mark.parametrize("tuned", [False, True])
-def test_gated_activation(tuned: bool) -> None:
+def test_gated_activation(*, tuned: bool) -> None:
     torch.manual_seed(0)
     stock = GEGLU(6, 8).requires_grad_(tuned)
     lean = GEGLU(6, 8)
@@ -48,7 +48,7 @@ def test_gated_activation(tuned: bool) -> None:
 
 
 @pytest.mark.parametrize("tuned", [False, True])
-def test_norm_and_activation(tuned: bool) -> None:
+def test_norm_and_activation(*, tuned: bool) -> None:
     torch.manual_seed(0)
     weight, bias = (torch.randn(6, requires_grad=tuned) for _ in range(2))
     x = torch.randn(2, 6, 4, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -66,7 +66,9 @@ def test_norm_and_activation(tuned: bool) -> None:
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (1, 1)])
 def test_frozen_convolution(kernel: int, stride: int) -> None:
     torch.manual_seed(0)
-    stock = nn.Conv2d(4, 6, kernel, stride=stride, padding=kernel // 2).requires_grad_(False)
+    stock = nn.Conv2d(4, 6, kernel, stride=stride, padding=kernel // 2).requires_grad_(
+        requires_grad=False
+    )
     stock.to(memory_format=torch.channels_last)
     lean = nn.Conv2d(4, 6, kernel, stride=stride, padding=kernel // 2)
     lean.__class__ = FrozenConv2d
