@@ -1,17 +1,26 @@
-"""A Ray of several nodes on this machine, with GPUs that are only counted; nodes may be lost."""
+"""A Ray of several nodes on this machine, with GPUs that are only counted; nodes may be lost.
+
+Nodes are processes of their own: one that is started in the driver's keeps the driver waiting.
+"""
 
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
+
+import psutil
 
 _BACK_SECONDS = 600.0
 """Of simulated time, until another node stands in for one that was lost."""
+_STORE_BYTES = 100 << 20
+"""Of a node's object store: those of the usual size would not fit this machine."""
 
 
 class Nodes:
@@ -21,14 +30,16 @@ class Nodes:
         from ray.cluster_utils import Cluster
 
         self._per_node = [per_node] * (gpus // per_node) + [gpus % per_node] * bool(gpus % per_node)
-        # As Ray's own tests do; object stores of the usual size would not fit this machine.
-        self._store = {"object_store_memory": 100 << 20}
         self._cluster = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 8, "include_dashboard": False, **self._store},
-            # Nodes come back in a thread, where no handler of signals can be set.
-            shutdown_at_exit=False,
+            head_node_args={
+                "num_cpus": 8,
+                "include_dashboard": False,
+                "object_store_memory": _STORE_BYTES,
+            },
         )
+        self._nodes: list[tuple[int, subprocess.Popen[str]]] = []
+        """The GPUs of each, and what holds its processes."""
         self.lost = 0
         """How many were."""
 
@@ -41,7 +52,6 @@ class Nodes:
     def __enter__(self) -> Self:
         for gpus in self._per_node:
             self._add(gpus)
-        self._cluster.wait_for_nodes()
         return self
 
     def __exit__(
@@ -50,10 +60,34 @@ class Nodes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        while self._nodes:
+            self._remove(0)
         self._cluster.shutdown()
 
-    def _add(self, gpus: int) -> Any:
-        return self._cluster.add_node(num_cpus=4 * gpus, num_gpus=gpus, **self._store)
+    def _add(self, gpus: int) -> None:
+        """Start a node and wait until it is there."""
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+        command += [f"--address={self.address}", f"--num-gpus={gpus}", f"--num-cpus={4 * gpus}"]
+        command += [f"--object-store-memory={_STORE_BYTES}", "--disable-usage-stats"]
+        node = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._nodes.append((gpus, node))
+        assert node.stdout is not None
+        said = []
+        for line in node.stdout:
+            said.append(line)
+            if "Ray runtime started" in line:
+                return
+        raise RuntimeError(f"a node did not start: {''.join(said)}")
+
+    def _remove(self, number: int) -> int:
+        """Kill a node's processes, all at once; return how many GPUs it had."""
+        gpus, node = self._nodes.pop(number)
+        for process in [*psutil.Process(node.pid).children(recursive=True), node]:
+            process.kill()
+        node.wait()
+        return gpus
 
     @contextmanager
     def losing(self, share: float, hour: float, seed: int) -> Iterator[None]:
@@ -85,9 +119,7 @@ class Nodes:
             while back and back[0][0] <= now:
                 self._add(back.pop(0)[1])
             if now >= due:
-                node = draws.choice(sorted(self._cluster.worker_nodes, key=lambda one: one.node_id))
-                gpus = int(node.get_resource_and_label_spec().num_gpus)
-                self._cluster.remove_node(node, allow_graceful=False)
+                gpus = self._remove(draws.randrange(len(self._nodes)))
                 self.lost += 1
                 back.append((now + _BACK_SECONDS / 3600 * hour, gpus))
                 due = now + draws.expovariate(1 / pace)
