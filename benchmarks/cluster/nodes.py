@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -84,8 +84,10 @@ class Nodes:
     def _remove(self, number: int) -> int:
         """Kill a node's processes, all at once; return how many GPUs it had."""
         gpus, node = self._nodes.pop(number)
-        for process in [*psutil.Process(node.pid).children(recursive=True), node]:
-            process.kill()
+        parent = psutil.Process(node.pid)
+        for process in [*parent.children(recursive=True), parent]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         node.wait()
         return gpus
 
