@@ -3,7 +3,8 @@
 Plain is how the official code computes it, as far as arithmetic goes: attention as a batched
 product, a softmax and another product; keys and values of the first and former frame copied for
 every frame; the text repeated for every frame; the clip-wide norm on a (B, C, F, H, W) tensor;
-contiguous memory instead of channels_last. The output is the same (tests/unit/benchmarks).
+contiguous memory instead of channels_last; all that autograd keeps by itself. The output is the
+same (tests/unit/benchmarks).
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from tav_model.layers import Clip, ClipGroupNorm
+from tav_model.lean import LEAN
 from tav_model.unet import ClipBlock, ClipUNet
 
 
 def make_plain(unet: ClipUNet) -> None:
-    """Replace the attention and the clip-wide norms of a `sparse_causal` UNet, in place.
+    """Replace what is computed otherwise in a `sparse_causal` UNet, in place.
 
     Args:
         unet: its weights are kept.
@@ -30,6 +32,9 @@ def make_plain(unet: ClipUNet) -> None:
             module.attn_temp.set_processor(_Plain(unet.clip, "temporal"))
         elif isinstance(module, ClipGroupNorm):
             module.__class__ = _PlainGroupNorm
+        for stock, lean in LEAN.items():
+            if type(module) is lean:
+                module.__class__ = stock
     unet.to(memory_format=torch.contiguous_format)
 
 
@@ -38,7 +43,8 @@ class _PlainGroupNorm(ClipGroupNorm):
         n, c, h, w = input.shape
         clips_BCFHW = input.reshape(-1, self.clip.frames, c, h, w).transpose(1, 2).contiguous()
         out = functional.group_norm(clips_BCFHW, self.num_groups, self.weight, self.bias, self.eps)
-        return out.transpose(1, 2).reshape(n, c, h, w)
+        out = out.transpose(1, 2).reshape(n, c, h, w)
+        return functional.silu(out) if self.silu else out
 
 
 class _Plain:

@@ -214,15 +214,11 @@ class TemporalProcessor:
         )
         # Pixels are the batch here. One clip at a time, swapping two axes is a view; for all clips
         # at once the pixels could only be gathered into one axis by a copy.
-        out = torch.stack(
-            [
-                dispatch_attention_fn(
-                    q_b.transpose(0, 1),
-                    k_b.transpose(0, 1),
-                    v_b.transpose(0, 1),
-                    backend=self.backend,
-                ).transpose(0, 1)
-                for q_b, k_b, v_b in zip(q.unbind(), k.unbind(), v.unbind(), strict=True)
-            ]
-        )
+        clips = [
+            dispatch_attention_fn(
+                q_b.transpose(0, 1), k_b.transpose(0, 1), v_b.transpose(0, 1), backend=self.backend
+            ).transpose(0, 1)
+            for q_b, k_b, v_b in zip(q.unbind(), k.unbind(), v.unbind(), strict=True)
+        ]
+        out = clips[0] if len(clips) == 1 else torch.stack(clips)
         return attn.to_out[0](out.reshape(n, s, -1))  # type: ignore[no-any-return]

@@ -143,7 +143,7 @@ class UNetWalk(Walk):
                     self._transformer(x, level)
                 skips.append((x, self.height, self.width))
             if level + 1 < levels:
-                self._keep(x)
+                self._keep(x * self._all)
                 self.height, self.width = (self.height + 1) // 2, (self.width + 1) // 2
                 self._conv(x, x)
                 skips.append((x, self.height, self.width))
@@ -166,9 +166,9 @@ class UNetWalk(Walk):
             if level + 1 < levels:
                 _, self.height, self.width = skips[-1]
                 self._conv(x, x)
-                self._keep(x)
+                self._keep(x * self._all)
         self.norm(x)
-        self._keep(3 * x)  # what the norm, the activation and the last convolution take
+        self._keep((2 + self._all) * x)  # what norm and activation take, and a tuned convolution
         self._conv(x, self.config["out_channels"])
         if self._all:
             self.tuned, self.tuned_sides = self.parameters, self.sides
@@ -205,16 +205,17 @@ class UNetWalk(Walk):
         second = self._conv(c_out, c_out)
         if c_in != c_out:
             self._conv(c_in, c_out, kernel=1)
-            again += second
+            again += second * self._all
         self.in_flight = max(self.in_flight, 3 * max(c_in, c_out) * self.pixels)
         if self._graded:
-            # Of each half: what its norm, its activation and its convolution take.
-            inside = (3 * c_in + 3 * c_out) * self.pixels
+            # Of each half: what its norm takes, and a tuned convolution.
+            inside = (1 + self._all) * (c_in + c_out) * self.pixels
             self.saved += inside
-            # Recomputation ends at the last saved tensor: what the last convolution takes.
+            # Recomputation ends at the last saved tensor, before the last convolution.
             self.recompute += again * recomputed
-            self.kept += c_in * self.pixels if recomputed else inside
+            self.kept += 0 if recomputed else inside
             self.largest = max(self.largest, inside * recomputed)
+        self.kept += c_in * self.pixels * recomputed  # checkpointing keeps what goes in, always
         return c_out
 
     def _time(self, c_out: int) -> float:
@@ -227,16 +228,14 @@ class UNetWalk(Walk):
     def _transformer(self, c: int, level: int) -> None:
         self.norm(c)
         self._conv(c, c, kernel=1)
-        # A linear layer keeps its input for its weight's gradient alone, a convolution always.
-        linear = self.linear_projection and not self._all
-        self._keep(c * (1 if linear else 2))
+        self._keep(c * (1 + self._all))  # a layer keeps its input for its weight's gradient alone
         for _ in range(self._depths[level]):
             self._block(c, level)
         self._conv(c, c, kernel=1)
-        self._keep(0 if linear else c)
+        self._keep(c * self._all)
 
     def _block(self, c: int, level: int) -> None:
-        rows, before = self.pixels, self.forward
+        rows, before, graded = self.pixels, self.forward, self._graded
         for _ in range(4 if self.along_time else 3):
             self.norm(c)
         projections = self._projections
@@ -258,10 +257,11 @@ class UNetWalk(Walk):
         self._linear(4 * c, c, rows, tuned=self._all)
         last = self._attn_temp(c) if self.along_time else 0.0
         self.recompute += self.forward - before - last
-        # Beside the tensors each attention keeps a number for each query and head; and the text's
-        # keys and values.
-        inside = round((self._saved_by_block() * c + 3 * self._heads[level]) * rows)
+        # Beside the tensors each attention keeps a number for each query and head, and each of the
+        # four norms two for each token; and the text's keys and values.
+        inside = round((self._saved_by_block() * c + 3 * self._heads[level] + 8) * rows)
         inside += 2 * c * TEXT_TOKENS
+        inside -= (c + 2) * rows * (not graded)  # the first norm of the first block
         self.saved += inside
         self.kept += c * rows
         self.largest = max(self.largest, inside)
@@ -299,10 +299,10 @@ class UNetWalk(Walk):
             # Keys and values of first and former frame side by side.
             seen = 4 * (f - 2) / f
         # attn1: input, norm, query, key, value, output. attn2: input, norm, query, output.
-        # Feed-forward: input, projection (8) and activation (4). attn_temp: input, norm, query,
-        # key, value, output and its copy. Beside that, tuned outputs keep a copy, too, and a tuned
-        # feed-forward what goes into its projection (1) and into its output (4).
-        return 6 + seen + 4 + 13 + 7 + self._projections + 5 * self._all
+        # Feed-forward: input and projection (8). attn_temp: input, norm, query, key, value and
+        # output. Beside that, tuned outputs keep a copy, and a tuned feed-forward what goes into
+        # its projection (1) and into its output (4).
+        return 6 + seen + 4 + 9 + 6 + self._projections + 5 * self._all
 
 
 def _per_level(value: int | Iterable[int], levels: int) -> list[int]:

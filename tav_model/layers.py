@@ -10,6 +10,8 @@ from diffusers.models.resnet import ResnetBlock2D
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tav_model.lean import norm_silu
+
 
 @dataclass(slots=True)
 class Clip:
@@ -91,16 +93,18 @@ class ClipGroupNorm(nn.GroupNorm):
     statistics look harmless and are wrong: frames would lose what sets them apart in scale.
     """
 
-    def __init__(self, stock: nn.GroupNorm, clip: Clip) -> None:
+    def __init__(self, stock: nn.GroupNorm, clip: Clip, *, silu: bool = False) -> None:
         """Take over the stock layer's parameters.
 
         Args:
             stock: the image UNet's layer.
             clip: holds the number of frames of the running forward.
+            silu: whether a SiLU follows, as part of this layer.
         """
         super().__init__(stock.num_groups, stock.num_channels, stock.eps, affine=False)
         self.weight, self.bias = stock.weight, stock.bias
         self.clip = clip
+        self.silu = silu
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name is nn.GroupNorm's)
         """Normalise each clip as one tall image.
@@ -114,7 +118,8 @@ class ClipGroupNorm(nn.GroupNorm):
         n, c, h, w = input.shape
         x_nhwc = input.permute(0, 2, 3, 1).contiguous()  # free in channels_last
         tall = x_nhwc.view(n // self.clip.frames, self.clip.frames * h, w, c).permute(0, 3, 1, 2)
-        out = functional.group_norm(tall, self.num_groups, *_cast(self, input), self.eps)
+        norm = norm_silu if self.silu else functional.group_norm
+        out = norm(tall, self.num_groups, *_cast(self, input), self.eps)
         return out.permute(0, 2, 3, 1).reshape(n, h, w, c).permute(0, 3, 1, 2)
 
 
@@ -140,14 +145,15 @@ class ClipResnet(nn.Module):
                 "Use a Stable Diffusion 1.x or 2.x base."
             )
             raise ValueError(msg)
-        self.norm1 = ClipGroupNorm(stock.norm1, clip)
+        self.scale_shift = stock.time_embedding_norm == "scale_shift"
+        silu = isinstance(stock.nonlinearity, nn.SiLU)
+        self.norm1 = ClipGroupNorm(stock.norm1, clip, silu=silu)
         self.conv1 = stock.conv1
         self.time_emb_proj = stock.time_emb_proj
-        self.norm2 = ClipGroupNorm(stock.norm2, clip)
+        self.norm2 = ClipGroupNorm(stock.norm2, clip, silu=silu and not self.scale_shift)
         self.conv2 = stock.conv2
         self.conv_shortcut = stock.conv_shortcut
         self.nonlinearity = stock.nonlinearity
-        self.scale_shift = stock.time_embedding_norm == "scale_shift"
 
     def forward(self, x_NCHW: Tensor, temb: Tensor) -> Tensor:
         """Apply the block.
@@ -159,13 +165,17 @@ class ClipResnet(nn.Module):
         Returns:
             (N, C_out, H, W).
         """
-        h = self.conv1(self.nonlinearity(self.norm1(x_NCHW)))
+        h = self.conv1(self._activated(self.norm1, x_NCHW))
         t = self.time_emb_proj(self.nonlinearity(temb))[:, :, None, None]
         if self.scale_shift:
             scale, shift = t.chunk(2, dim=1)
-            h = self.norm2(h) * (1 + scale) + shift
+            h = self.nonlinearity(self.norm2(h) * (1 + scale) + shift)
         else:
-            h = self.norm2(h + t)
-        h = self.conv2(self.nonlinearity(h))
+            h = self._activated(self.norm2, h + t)
+        h = self.conv2(h)
         out: Tensor = (x_NCHW if self.conv_shortcut is None else self.conv_shortcut(x_NCHW)) + h
+        return out
+
+    def _activated(self, norm: ClipGroupNorm, x: Tensor) -> Tensor:
+        out: Tensor = norm(x) if norm.silu else self.nonlinearity(norm(x))
         return out

@@ -1,6 +1,6 @@
 """Load a Stable Diffusion base model and inflate its UNet to video."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -176,13 +176,14 @@ def load_unet(
 
 
 def fill_unet(
-    unet: ClipUNet, state: Mapping[str, Tensor], *, device: torch.device | str, dtype: DTypeName
+    unet: ClipUNet, state: dict[str, Tensor], *, device: torch.device | str, dtype: DTypeName
 ) -> None:
     """Give a UNet without weights its weights, each in the dtype that `load_unet` describes.
 
     Args:
         unet: what `build_unet` made.
-        state: a tensor of any floating dtype for every state-dict name.
+        state: a tensor of any floating dtype for every state-dict name; emptied, so that no weight
+            is held twice.
         device: where the parameters go.
         dtype: compute dtype.
 
@@ -190,12 +191,17 @@ def fill_unet(
         RuntimeError: names or shapes do not fit.
     """
     tuned = tuned_parameters(unet)
-    typed = {n: t.to(torch.float32 if n in tuned else DTYPES[dtype]) for n, t in state.items()}
+    typed = {}
+    for name in list(state):
+        tensor = state.pop(name).to(device, torch.float32 if name in tuned else DTYPES[dtype])
+        images = tensor.ndim == 4  # noqa: PLR2004 (weights of convolutions)
+        layout = torch.channels_last if images else torch.contiguous_format
+        typed[name] = tensor.contiguous(memory_format=layout)
+        del tensor
     unet.load_state_dict(typed, assign=True)
     unet.compute_dtype = DTYPES[dtype]
     for name, parameter in unet.named_parameters():  # assign=True takes the tensors' own flags
         parameter.requires_grad_(name in tuned)
-    unet.to(device=device, memory_format=torch.channels_last)
 
 
 def checked_device(name: str) -> torch.device:

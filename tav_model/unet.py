@@ -25,6 +25,7 @@ from tav_model.attention import (
 )
 from tav_model.config import AttentionMode, TunedSet
 from tav_model.layers import TUNED, Clip, ClipGroupNorm, ClipResnet
+from tav_model.lean import LEAN
 from tav_model.parts import stock_config
 from tav_model.residuals import Added, Residuals
 from tav_model.windows import Windows, blended
@@ -229,8 +230,9 @@ def build_unet(
     for parameter in tuned_parameters(unet).values():
         parameter.requires_grad_(True)  # noqa: FBT003
     for module in unet.modules():
-        if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
-            module.__class__ = TUNED.get(type(module), type(module))
+        own = module.parameters(recurse=False)
+        kinds = TUNED if any(parameter.requires_grad for parameter in own) else LEAN
+        module.__class__ = kinds.get(type(module), type(module))
     unet.eval()
     return unet
 

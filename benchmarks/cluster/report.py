@@ -49,7 +49,28 @@ def figures(notes: Sequence[Note], gpus: int, began: float, ended: float) -> dic
         "fetch_gpu_s": sum(_seconds(note) for note in on_gpu if note["kind"] == "fetch"),
         "fetches": sum(note["kind"] == "fetch" for note in on_gpu),
         "until_first_s": min((note["began"] for note in work), default=ended) - began,
+        "idle_gpu_s": _idle(on_gpu, gpus, began, ended),
         "steps": {step: _step(work, step) for step in STEPS},
+    }
+
+
+def _idle(on_gpu: Sequence[Note], gpus: int, began: float, ended: float) -> dict[str, float]:
+    """GPU seconds in which nothing was noted: before a GPU's first note, after its last, between.
+
+    With `twice`, `load` and `fetch` that is all that work which counts does not fill, but for what
+    a kill cut off.
+    """
+    spans: dict[str, list[Note]] = {}
+    for note in on_gpu:
+        spans.setdefault(note["gpu"], []).append(note)
+    never = (gpus - len(spans)) * (ended - began)
+    return {
+        "start": never + sum(min(n["began"] for n in mine) - began for mine in spans.values()),
+        "between": sum(
+            max(n["ended"] for n in mine) - min(n["began"] for n in mine) - sum(map(_seconds, mine))
+            for mine in spans.values()
+        ),
+        "end": sum(ended - max(n["ended"] for n in mine) for mine in spans.values()),
     }
 
 
@@ -82,6 +103,8 @@ def _seconds(note: Note) -> float:
 def table(document: Mapping[str, Any]) -> str:
     """The figures as Markdown; seconds are simulated ones."""
     scale = document["scale"]
+    every = document["gpus"] * document["wall_s"]
+    idle = ", ".join(f"{s / every:.1%} {name}" for name, s in document["idle_gpu_s"].items())
     lines = [
         (
             f"{document['videos']} videos x {document['edits']} edits on {document['gpus']} GPUs, "
@@ -93,7 +116,7 @@ def table(document: Mapping[str, Any]) -> str:
             f"({document['twice_gpu_s'] * scale / 60:.1f} GPU minutes); loading "
             f"{document['load_gpu_s'] * scale / 60:.0f}, fetching "
             f"{document['fetch_gpu_s'] * scale / 60:.0f} GPU minutes "
-            f"({document['fetches']} adapters)"
+            f"({document['fetches']} adapters); idle: {idle}"
         ),
         "",
         "| step | items | GPU minutes | from first to last, minutes | tail, minutes |",

@@ -32,6 +32,11 @@ def main() -> None:
     parser.add_argument("--stills", type=int, default=60_000)
     parser.add_argument("--steps", type=int, help="in place of each part's own")
     parser.add_argument("--batch", type=int, help="in place of each part's own")
+    parser.add_argument(
+        "--dtype",
+        choices=["bf16", "fp32"],
+        help="in place of each part's own: fp32 where a CPU has no units for bf16",
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
 
@@ -44,6 +49,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     data = stills(args.out, args.stills, seed=1)
     changes = {k: getattr(args, k) for k in ("steps", "batch") if getattr(args, k) is not None}
+    if args.dtype is not None:
+        changes["bf16"] = args.dtype == "bf16"
     for part in args.parts:
         train_part(part, data, changes, args.out, torch.device(args.device))
 

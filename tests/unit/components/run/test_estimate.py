@@ -108,7 +108,7 @@ def test_what_cannot_fit_is_refused_with_what_would(config_file: Path) -> None:
     assert "tuning 32 frames of 512x512 takes" in refused.stderr
     assert "but a worker has 25.8 GB" in refused.stderr
     assert (
-        "set tune.gradient_checkpointing=true, or model.window=18 model.overlap=6, or video.num"
+        "set tune.gradient_checkpointing=true, or model.window=25 model.overlap=8, or video.num"
         in refused.stderr
     )
     assert ", or video.width=" in refused.stderr
