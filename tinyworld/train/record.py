@@ -44,7 +44,8 @@ def write_record(
     """
     record = {
         "command": f"python -m tinyworld.train --out OUT --parts {part} --stills {stills} "
-        f"--steps {settings.steps} --batch {settings.batch}",
+        f"--steps {settings.steps} --batch {settings.batch} "
+        f"--dtype {'bf16' if settings.bf16 else 'fp32'}",
         "processes": world()[1],
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "steps_done": steps,
