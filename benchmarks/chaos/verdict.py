@@ -9,6 +9,7 @@ from typing import Any
 
 from components.results.export import score_table
 from components.run.current import State
+from components.run.undone import open_failures
 from components.run.view import View
 from components.storage.garbage import survey
 from components.storage.schemas import CONTENT, KEYS
@@ -77,7 +78,7 @@ def judge(state: State, peace: State) -> dict[str, Any]:
 
 def _failed(view: View) -> dict[str, str]:
     """Why each edit is missing, by its id; a video's failure is that of all of its edits."""
-    reasons = {row["edit_id"] or row["video_id"]: row["message"] for row in view.open_failures}
+    reasons = {row["edit_id"] or row["video_id"]: row["message"] for row in open_failures(view)}
     return {
         edit_id: reasons[name]
         for video in view.manifest.videos

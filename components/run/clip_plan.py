@@ -12,6 +12,7 @@ from components.manifest.edits import VideoEntry
 from components.records.keys import content_key
 from components.run.clips import clip_reference, reading_version
 from components.run.current import State
+from components.run.undone import open_failures
 from components.run.view import View
 from components.steps.caption import CaptionItem
 from components.steps.ingest import IngestItem
@@ -58,13 +59,17 @@ class ClipPlan:
             row["step"] == step
             and row["retryable"]
             and row["attempt"] < self.view.config.max_attempts
-            for row in self.view.open_failures
+            for row in self._failures
         )
+
+    @functools.cached_property
+    def _failures(self) -> list[Row]:
+        return open_failures(self.view)
 
     @functools.cached_property
     def lost(self) -> set[tuple[str, str]]:
         """Steps with the videos or edits that have failed there for good."""
-        ids = ((row, row["edit_id"] or row["video_id"]) for row in self.view.open_failures)
+        ids = ((row, row["edit_id"] or row["video_id"]) for row in self._failures)
         return {
             (row["step"], one)
             for row, one in ids

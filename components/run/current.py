@@ -17,6 +17,7 @@ from components.run.controlled import kinds_asked
 from components.run.portions import Dealt, divided
 from components.run.status import Status, portion_status, total_status
 from components.run.tables import Tables
+from components.run.undone import open_failures
 from components.run.view import Revisions, View
 from components.steps.step import StepContext
 from components.storage.store import Store
@@ -191,7 +192,7 @@ class State:
         """
         found: dict[tuple[str, ...], tuple[Row, list[str]]] = {}
         for view in (view for part in self.portions() for view in part.views.values()):
-            for row in view.open_failures:
+            for row in open_failures(view):
                 item = (row["step"], row["item_key"], row["edit_id"] or row["video_id"])
                 found.setdefault(item, (row, []))[1].append(view.name)
         return list(found.values())

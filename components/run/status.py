@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.run.undone import open_failures
 from components.run.view import View
 from components.steps import STEPS
+from components.storage.tables import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ def _total(found: Sequence[StepStatus]) -> StepStatus:
 
 def view_status(view: View) -> Status:
     """The same of one variant alone."""
-    failed = {(row["step"], row["edit_id"] or row["video_id"]) for row in view.open_failures}
+    failures = open_failures(view)
+    failed = {(row["step"], row["edit_id"] or row["video_id"]) for row in failures}
     entries = view.manifest.videos
     lost: set[str] = set()
     steps = {}
@@ -115,7 +118,7 @@ def view_status(view: View) -> Status:
     for step, done in done_videos.items():
         lost |= {entry.video_id for entry in entries if (step, entry.video_id) in failed}
         if step == "tune":
-            steps["control"] = StepStatus(maps, done_maps, _lost_maps(view, lost))
+            steps["control"] = StepStatus(maps, done_maps, _lost_maps(view, failures, lost))
             lost |= unsteered if view.tunes_with_control else set()
         steps[step] = StepStatus(len(entries), len(done), len(lost - set(done)))
     if not view.prepares:
@@ -144,11 +147,11 @@ def view_status(view: View) -> Status:
     return Status(steps, len(unscored) + len(lost & without_edits), items)
 
 
-def _lost_maps(view: View, lost: Collection[str]) -> int:
+def _lost_maps(view: View, failures: Sequence[Row], lost: Collection[str]) -> int:
     """Maps that are missing and will not be made: of lost videos, or that failed themselves."""
     keys = {
         (row["item_key"].partition("-")[0], row["video_id"])
-        for row in view.open_failures
+        for row in failures
         if row["step"] == "control"
     }
     count = 0

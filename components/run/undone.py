@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from components.records.keys import content_key
+from components.run.view import View
 from components.storage.tables import Row
-
-if TYPE_CHECKING:
-    from components.run.view import View
 
 
 def open_failures(view: View) -> list[Row]:

@@ -23,7 +23,6 @@ from components.run.controlled import Controlled
 from components.run.groups import Group, groups_of
 from components.run.stages import EditKeys, StageKey, StageKeys
 from components.run.tables import Tables
-from components.run.undone import open_failures
 from components.steps.editing import given_key
 from components.steps.methods import answering, make_method
 from components.steps.score import judges_revision, score_key
@@ -318,8 +317,3 @@ class View:
     def failures(self) -> dict[tuple[str, ...], Row]:
         """The last failure of each (step, item key, edit or video id)."""
         return self.tables.failures
-
-    @functools.cached_property
-    def open_failures(self) -> list[Row]:
-        """Failures of work that is still asked for and still not done, the last of each item."""
-        return open_failures(self)

@@ -18,6 +18,7 @@ from components.cli.main import main
 from components.config import run_config
 from components.errors import UserError
 from components.run.current import State
+from components.run.undone import open_failures
 from components.storage.tables import read_table
 from methods.registry import UnknownMethodError, find_method, method_names
 from tests.method_packages import importable, install, project
@@ -235,7 +236,7 @@ def variants(*names: str) -> dict[str, Any]:
 def messages(state: State, variant: str) -> dict[str, str]:
     return {
         row["edit_id"] or row["video_id"]: row["message"]
-        for row in state.views[variant].open_failures
+        for row in open_failures(state.views[variant])
     }
 
 

@@ -23,6 +23,7 @@ from components.records.revisions import resolve_revision
 from components.run.current import State
 from components.run.estimate import plan_run
 from components.run.runner import RunResult
+from components.run.undone import open_failures
 from components.storage.tables import read_table
 from components.video.io import probe
 from components.video.sources import source_sha256
@@ -347,7 +348,7 @@ def test_a_method_that_does_not_say_so_is_given_no_mask(a_run: Run) -> None:
     a_run.document["variants"] = {"sly": {"method": "sly"}, "cut": {"method": "cut"}}
     _, _, state = a_run()
     assert len(state.views["cut"].edits) == 2
-    failures = state.views["sly"].open_failures
+    failures = open_failures(state.views["sly"])
     assert {row["step"] for row in failures} == {"tune"}
     for row in failures:
         assert "'sly' asks for a mask, but its class says uses_mask = False" in row["message"]
