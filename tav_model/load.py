@@ -194,9 +194,11 @@ def fill_unet(
     typed = {}
     for name in list(state):
         tensor = state.pop(name).to(device, torch.float32 if name in tuned else DTYPES[dtype])
-        images = tensor.ndim == 4  # noqa: PLR2004 (weights of convolutions)
-        layout = torch.channels_last if images else torch.contiguous_format
-        typed[name] = tensor.contiguous(memory_format=layout)
+        if tensor.ndim == 4:  # noqa: PLR2004 (weights of convolutions)
+            # Also those of 1x1, which are laid so already: some CPUs' kernels round differently
+            # where a weight lies as a file's header has shifted it.
+            tensor = tensor.clone(memory_format=torch.channels_last)
+        typed[name] = tensor
         del tensor
     unet.load_state_dict(typed, assign=True)
     unet.compute_dtype = DTYPES[dtype]
