@@ -136,7 +136,8 @@ class Flow:
                 done, _ = ray.wait([*references], num_returns=len(references), timeout=0)
                 for reference in done:
                     yield from self._end(*references[reference])
-            if self._news and (time.monotonic() >= self._look_at or not self._busy):
+            idle = not (self._busy or self._waiting)
+            if self._news and (idle or time.monotonic() >= self._look_at):
                 self.look()
                 yield from self._jobs.found_done()
 

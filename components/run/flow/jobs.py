@@ -153,24 +153,23 @@ class Jobs:
         waiting = self._waiting[step]
         if ids_of(step, waiting[0]) & self._deadly:
             job = Job(step, [_first_piece(step, waiting.pop(0))], alone=True)
-        elif step == "tune" and waiting[0].long:
-            item = waiting.pop(0)
-            job = Job(step, [item], self._followers(item, len(waiting), workers))
-        elif step == "sample":
-            job = Job(step, self._edits(waiting, workers))
         else:
-            job = Job(step, self._several(step, waiting, workers))
+            items = self._several(step, waiting, workers)
+            job = Job(step, items, self._followers(step, items, len(waiting), workers))
         self._busy.update(job.videos)
         for video_id, one in job.pieces:
             self._taken.setdefault(video_id, set()).add(one)
         return job
 
-    def _followers(self, item: PrepareItem, left: int, workers: int) -> list[SampleItem]:
+    def _followers(self, step: str, items: list[Any], left: int, workers: int) -> list[SampleItem]:
+        """Edits of what is tuned; of several quick tunings none, as a process keeps the last."""
+        if step != "tune" or len(items) > 1 or not items[0].long:
+            return []
         self._begun += 1
         reserve = min(_RESERVE * workers, (self._begun + left) // _RESERVE_PART)
         if self._settings.max_restarts == 0 or (workers > 1 and left < reserve):
             return []
-        return self.untaken("sample", self._follow_up(item))
+        return self.untaken("sample", self._follow_up(items[0]))
 
     def follow_with(self, follow_up: Callable[[PrepareItem], list[SampleItem]]) -> None:
         """Say which edits can be made when a video is tuned."""
@@ -179,9 +178,10 @@ class Jobs:
     def _edits(self, waiting: list[SampleItem], workers: int) -> list[SampleItem]:
         """Edits of one video; towards the end fewer, so that every worker has some."""
         item = waiting.pop(0)
-        left = len(item.edits) + sum(len(one.edits) for one in waiting)
-        most = max(math.ceil(left / workers), 1)
-        if len(item.edits) > most:
+        count = len(item.edits)
+        near = itertools.islice(waiting, count * workers)  # as many as could make a difference
+        most = max(math.ceil((count + sum(len(one.edits) for one in near)) / workers), 1)
+        if count > most:
             waiting.insert(0, dataclasses.replace(item, edits=item.edits[most:]))
         return [dataclasses.replace(item, edits=item.edits[:most])]
 
@@ -193,6 +193,8 @@ class Jobs:
         if step == "caption":
             count = -(-max(count, 1) // self._batch) * self._batch
         count = max(count, 1)
+        if step == "sample" and count == 1:
+            return self._edits(waiting, workers)
         if step == "score":  # the protocols of one edit stay together
             while count < len(waiting) and waiting[count].edit_id == waiting[count - 1].edit_id:
                 count += 1
