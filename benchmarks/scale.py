@@ -1,9 +1,11 @@
 """Milliseconds that orchestrating one video costs, and the driver's memory, by the size of a run.
 
     python -m benchmarks.scale --rows 1000,10000,100000 --folder /tmp/scale --plot scale.png
+    python -m benchmarks.scale --rows 100000 --flow
     python -m benchmarks.scale --rows 100000 --folder /tmp/scale --steps ingest,caption
 
-The second form computes some steps now and leaves the others to a later call with the same folder;
+The second form lets each video go at its own pace, as `tav run` does, in place of a step after the
+other. The third computes some steps now and leaves the others to a later call with the same folder;
 a call that was killed is taken up by the next one.
 """
 
@@ -42,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--edits", type=int, default=1, help="edits of each video")
     parser.add_argument("--workers", type=int, default=2, help="as ray.workers")
     parser.add_argument("--items-per-task", type=int, default=500, help="as ray.items_per_task")
-    parser.add_argument("--no-ray", action="store_true", help="one process does all the work")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--no-ray", action="store_true", help="one process does all the work")
+    how.add_argument("--flow", action="store_true", help="each video at its own pace")
     parser.add_argument("--steps", type=_names, default=STEPS, help="these only, to go on later")
     parser.add_argument("--folder", type=Path, help="where runs lie and stay; none: they go")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -70,6 +74,7 @@ def _child(args: argparse.Namespace) -> dict[str, Any]:
         workers=args.workers,
         items_per_task=args.items_per_task,
         ray=not args.no_ray,
+        flow=args.flow,
     )
     if args.child == "scan":
         return scan(args.folder, shape)
@@ -99,6 +104,7 @@ def call(args: argparse.Namespace, rows: int, folder: Path, what: str) -> dict[s
     command = [sys.executable, "-m", "benchmarks.scale"]
     command += [f"--{name}={value}" for name, value in options.items()]
     command += ["--no-ray"] if args.no_ray else []
+    command += ["--flow"] if args.flow else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)  # noqa: S603
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -178,8 +184,8 @@ def plot(sizes: list[dict[str, Any]], target: Path) -> None:
     rows = [size["rows"] for size in sizes]
     figure, (times, memory) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     below = [0.0] * len(rows)
-    for step in STEPS:
-        values = [size["steps"][step]["ms_per_video"] for size in sizes]
+    for step in (*STEPS, "flow"):
+        values = [size["steps"].get(step, {}).get("ms_per_video", 0) for size in sizes]
         heights = [low + value for low, value in zip(below, values, strict=True)]
         times.fill_between(rows, below, heights, label=step, alpha=0.7)
         below = heights

@@ -10,8 +10,9 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,9 +30,12 @@ from components.steps.packed import Packed
 from components.steps.spread import deal
 
 if TYPE_CHECKING:
+    from components.run.flow.flow import Flow
     from components.steps.step import Outcome
 
 FIGURES = "figures.jsonl"
+FLOW = "flow"
+"""What stands for all steps where each video goes at its own pace."""
 _FOLDER_SIZE = 1000
 """Sources in one folder."""
 
@@ -48,6 +52,8 @@ class Shape:
     items_per_task: int = 500
     ray: bool = True
     """Without it, this process does all the work itself."""
+    flow: bool = False
+    """Each video at its own pace, as `tav run` does, in place of a step after the other."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,7 +84,7 @@ def prepare(folder: Path, shape: Shape) -> RunConfig:
         "ray": {
             "num_cpus": 2,
             "workers": shape.workers,
-            "flow": False,
+            "flow": shape.flow,
             "items_per_task": shape.items_per_task,
             # A TorchTrainer.fit() starts and stops in about a minute: one for each worker.
             "videos_per_shard": -(-shape.rows // shape.workers),
@@ -122,24 +128,41 @@ class _TimedRunner(Runner):
     def _run_step(
         self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
     ) -> dict[str, int]:
-        (step,) = steps
+        compute = partial(super()._run_step, steps, cluster, lease, retry_failed=retry_failed)
+        return self._timed(steps[0], compute, cluster)
+
+    @override
+    def _run_flow(
+        self, steps: Sequence[str], cluster: Cluster, lease: Lease, *, retry_failed: bool
+    ) -> dict[str, int]:
+        compute = partial(super()._run_flow, steps, cluster, lease, retry_failed=retry_failed)
+        return self._timed(FLOW, compute, cluster)
+
+    def _timed(
+        self, name: str, compute: Callable[[], dict[str, int]], cluster: Cluster
+    ) -> dict[str, int]:
         started = time.time()
         if self._ray:
-            cluster.start()
+            cluster.start(train=name != FLOW)
         self.ray_start += time.time() - started
-        times = StepTimes(step=step, began=time.time())
+        times = StepTimes(step=name, began=time.time())
         self.times.append(times)
         before = time.process_time()
-        computed = super()._run_step(steps, cluster, lease, retry_failed=retry_failed)
-        times.computed = computed[step]
+        computed = compute()
+        times.computed = sum(computed.values())
         times.driver_cpu = time.process_time() - before
         times.ended = time.time()
-        for path in self._marks.glob(f"{step}-*.json"):
+        for path in self._marks.glob("*.json" if name == FLOW else f"{name}-*.json"):
             times.marks.append(json.loads(path.read_text(encoding="utf-8")))
         note(
             self._folder, {"step": _step_figures(times, ray=self._ray)}
         )  # at once: a kill may follow
         return computed
+
+    @override
+    def _flow_outcomes(self, flow: Flow, cluster: Cluster) -> Iterator[tuple[str, Outcome]]:
+        self.times[-1].planned = time.time()
+        yield from super()._flow_outcomes(flow, cluster)
 
     @override
     def _outcomes(self, step: str, items: Packed, cluster: Cluster) -> Iterator[Outcome]:
@@ -189,7 +212,13 @@ def noted(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def _step_figures(times: StepTimes, *, ray: bool) -> dict[str, Any]:
-    worker_cpu = sum(mark["cpu_ended"] - mark["cpu_ready"] for mark in times.marks)
+    processes: dict[int, list[dict[str, Any]]] = {}
+    for mark in times.marks:  # one process may have done several steps, two of them in turn
+        processes.setdefault(mark["pid"], []).append(mark)
+    worker_cpu = sum(
+        max(mark["cpu_ended"] for mark in mine) - min(mark["cpu_ready"] for mark in mine)
+        for mine in processes.values()
+    )
     ready = min((mark["ready"] for mark in times.marks), default=times.planned)
     worked = max((mark["ended"] for mark in times.marks), default=times.planned)
     return {

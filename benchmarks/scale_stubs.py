@@ -68,7 +68,12 @@ class Marked(ItemWorker):
     def __init__(self, worker: ItemWorker, marks: Path) -> None:  # no store of its own
         self._worker = worker
         self._path = marks / f"{worker.step}-{os.getpid()}.json"
-        self._note = {"step": worker.step, "ready": time.time(), "cpu_ready": time.process_time()}
+        self._note = {
+            "pid": os.getpid(),
+            "step": worker.step,
+            "ready": time.time(),
+            "cpu_ready": time.process_time(),
+        }
 
     @override
     def skip_committed(self, since: int) -> None:

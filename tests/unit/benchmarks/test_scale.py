@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.scale import plot, summary, table
-from benchmarks.scale_run import Shape, compute, noted, scan
+from benchmarks.scale_run import FLOW, Shape, StepTimes, _step_figures, compute, noted, scan
 from components.run.portions import PORTION
 from components.run.record import load_run
 from components.storage.schemas import SCHEMAS
@@ -57,3 +57,17 @@ def test_a_run_in_pieces_is_the_whole_run(
     assert "| 12 |" in table([whole])
     plot([whole, whole | {"rows": 100}], tmp_path / "scale.png")
     assert (tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_process_that_does_several_steps_counts_once() -> None:
+    times = StepTimes(step=FLOW, began=0, planned=1, ended=20, driver_cpu=2)
+    marks = [(7, 3, 1, 9, 4), (7, 5, 2, 15, 8), (8, 4, 1, 12, 3)]
+    names = ("pid", "ready", "cpu_ready", "ended", "cpu_ended")
+    times.marks = [dict(zip(names, mark, strict=True)) for mark in marks]
+    found = _step_figures(times, ray=True)
+    assert found["worker_cpu_s"] == (8 - 1) + (3 - 1)
+    assert (found["plan_s"], found["start_s"], found["work_s"], found["stop_s"]) == (1, 2, 12, 5)
+    process = {"rows": 100, "compact_s": 1, "ray_start_s": 0, "wall_s": 21, "peak_driver_bytes": 1}
+    whole = summary([process], [found])
+    assert whole["ms_per_video"] == 1000 * (1 + 1 + 12 + 5) / 100
+    assert "| 100 | 190.0 | – | – | – | – | – | – |" in table([whole | {"load_manifest_s": 0}])

@@ -125,6 +125,30 @@ def test_models_are_changed_for_captions_where_tunings_run_out(config: RunConfig
     assert steps.index("caption") == 30 - 6 * 2 + 1
 
 
+def test_quick_tunings_and_edits_come_several_at_once(config: RunConfig) -> None:
+    jobs = Jobs(config)
+    jobs.follow_with(lambda item: [edits(item.video_id, 2)])
+    jobs.offer("tune", [tuning("a")])
+    (first,) = given(jobs)
+    assert len(first.follow) == 1, "nobody knows whether it is quick"
+    jobs.done(first, 0.5)
+    jobs.offer("tune", [tuning(f"v{n:02}") for n in range(40)])
+    quick = jobs.take(GPU, (), 1)
+    assert quick is not None
+    assert (len(quick.items), quick.follow) == (10, [])
+    jobs.done(quick, 600.0)
+    slow = jobs.take(GPU, (), 1)
+    assert slow is not None
+    assert (len(slow.items), len(slow.follow)) == (1, 1)
+
+    jobs = Jobs(config)
+    jobs.offer("sample", [edits("a", 2)])
+    (first,) = given(jobs)
+    jobs.done(first, 0.5)
+    jobs.offer("sample", [edits(f"v{n}", 2) for n in range(8)])
+    assert [len(job.items) for job in given(jobs)] == [2, 2, 1, 1, 1, 1]
+
+
 def test_what_is_taken_is_offered_to_nobody_else(config: RunConfig) -> None:
     jobs = Jobs(config)
     jobs.offer("tune", [tuning("a")])
