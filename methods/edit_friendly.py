@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 NOISE = "noise"
 """Kind of the stage whose artefact is the noise that leads back to the clip."""
 _MODELS = ("tuned", "image")
+_ALMOST_ALL = 1 - 1e-6
+"""The largest eta of a step from no signal at all."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,7 +301,11 @@ class EditFriendly(TunedMethod):
             for i, t in enumerate(self._timesteps()):
                 timestep = torch.tensor(t, device=base.device)
                 prediction = predict(base, x, timestep, text, scale)
-                mean = base.scheduler.step(prediction, t, x, eta=own.eta, variance_noise=none)[0]
+                # Where no signal is left, all of a deviation at eta 1 is noise, and rounding makes
+                # what diffusers takes the root of negative on some CPUs.
+                signal = float(base.scheduler.alphas_cumprod[t])
+                eta = own.eta if signal > 0 else min(own.eta, _ALMOST_ALL)
+                mean = base.scheduler.step(prediction, t, x, eta=eta, variance_noise=none)[0]
                 x = mean + noise_of(i, mean[0])
         check_finite(x, "sampling", base.dtype, otherwise(base))
         return x[0]

@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument(
         "--dtype",
         choices=["bf16", "fp32"],
-        help="in place of each part's own: fp32 where a CPU has no units for bf16",
+        help="in place of each part's own, which is fp32 where a CPU has no kernels for bf16",
     )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

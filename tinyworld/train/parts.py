@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from tinyworld.shipped import NETS, Net
 from tinyworld.train.data import Stills
 from tinyworld.train.loop import Settings, steps_done, world
 from tinyworld.train.record import write_record
+
+logger = logging.getLogger(__name__)
 
 SETTINGS = {
     "vae": Settings(steps=4000, batch=32, learning_rate=1e-3, seed=11, bf16=True),
@@ -39,16 +42,24 @@ def train_part(
     Args:
         part: one of `SETTINGS`.
         data: the stills.
-        changes: settings in place of the part's own.
+        changes: settings in place of the part's own. Without ``bf16`` among them, a CPU that has no
+            kernels for it computes in fp32, which the log and the record say.
         out: folder of stills and checkpoints; models go to its `weights` folder.
         device: where to train.
     """
     settings = replace(SETTINGS[part], **changes)
+    if settings.bf16 and "bf16" not in changes and not _has_bf16(device):
+        logger.warning("%s in fp32: this CPU has no kernels for bf16, which takes far longer", part)
+        settings = replace(settings, bf16=False)
     save = _TRAIN[part](data, settings, out, device)
     if world()[0] == 0:
         save(out / "weights")
         done = steps_done(out, part)
         write_record(out, part, settings, stills=len(data), steps=done, device=str(device))
+
+
+def _has_bf16(device: torch.device) -> bool:
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 # The heavy imports stay inside, so that each part pays for its own only.

@@ -233,7 +233,7 @@ def test_the_whole_loss_is_the_official_one(
     found = float(atlas_loss(atlas, tiny_footage, pixels, FEW, step).detach())
     with torch.no_grad():
         expected = official_loss(atlas, tiny_footage, pixels, far, held)
-    assert found == pytest.approx(expected, rel=1e-5)
+    assert found == pytest.approx(expected, rel=3e-5)  # in fp32: CPUs differ by 1e-5
 
 
 # --- training ----------------------------------------------------------------------------------
