@@ -12,8 +12,7 @@ from tav_model.config import SampleConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tav_model.control import AfterStep
-    from tav_model.keeping import Levels
+    from tav_model.keeping import Levels, Outside, OutsideOfWords
     from tav_model.load import BaseModel
 
 
@@ -33,8 +32,8 @@ class Kept:
         prompts: Sequence[str],
         config: SampleConfig,
         clean: Callable[[], Tensor],
-    ) -> Iterator[AfterStep | None]:
-        """What is done to the latents after each step of sampling these prompts, at once.
+    ) -> Iterator[Outside | OutsideOfWords | None]:
+        """What blends latents after each step of sampling these prompts, at once; then frames.
 
         Args:
             base: The tuned model.
@@ -57,10 +56,10 @@ class Kept:
             words = [_words(base, source.prompt, prompt) for prompt in prompts]
             levels = self._of(base, source, config.steps, clean)
             with watched(base.unet, words, start_CFHW.shape[1]) as maps:
-                yield OutsideOfWords(levels, maps, config.mask_threshold).blend
+                yield OutsideOfWords(levels, maps, config.mask_threshold)
         else:
             inside_FHW = latent_mask(_mask(source, config), start_CFHW).to(base.device)
-            yield Outside(self._of(base, source, config.steps, clean), inside_FHW).blend
+            yield Outside(self._of(base, source, config.steps, clean), inside_FHW)
 
     def _of(
         self, base: BaseModel, source: Source, steps: int, clean: Callable[[], Tensor]

@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from tav_model.vae import Moments
 
 
+_KEEPING = 2
+"""Counts how what lies outside of masks is kept (`tav_model.keeping`)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneAVideoConfig:
     """Nothing of its own: see ``tune``, ``invert`` and ``sample``."""
@@ -75,7 +79,9 @@ class TuneAVideo(TunedMethod):
 
     @override
     def key_parts(self) -> Mapping[str, Any]:
-        return {"sample": self.settings.sample}
+        sample = self.settings.sample
+        kept = {} if sample.keep_outside == "nothing" else {"keeping": _KEEPING}
+        return {"sample": sample, **kept}
 
     @override
     def schedule_steps(self) -> Mapping[str, int]:
@@ -124,6 +130,7 @@ class TuneAVideo(TunedMethod):
     def edit(self, source: Source, edits: Sequence[Edit], prepared: Prepared) -> Iterator[Frames]:
         import torch
 
+        from tav_model.keeping import pasted
         from tav_model.sample import sample
         from tav_model.vae import decode
 
@@ -135,7 +142,8 @@ class TuneAVideo(TunedMethod):
         clean = functools.partial(self._clean, source)
         with self._kept.around(
             self._base, source, start, prompts, self.settings.sample, clean
-        ) as after:
+        ) as kept:
+            after = None if kept is None else kept.blend
             made = sample(
                 self._base,
                 start,
@@ -144,8 +152,14 @@ class TuneAVideo(TunedMethod):
                 generator=generator,
                 steering=self._nets.steering(self._base, source, after),
             )
-        for latents in made:
-            yield decode(self._base, latents)
+            inside = None if kept is None else kept.inside(start.shape[-2:])
+        for number, latents in enumerate(made):
+            frames = decode(self._base, latents)
+            yield (
+                frames
+                if inside is None
+                else pasted(frames, source.frames, inside[number % len(inside)])
+            )
 
     def _clean(self, source: Source) -> Tensor:
         """The clip's latents, by the draw of the inversion that is kept."""

@@ -1,9 +1,12 @@
 """Keeping what lies outside of a mask: after every step the source's own latents take its place.
 
-Blended latents (arXiv 2206.02779), with the inverted source in place of noised latents. Shape
-suffixes: B clips, C channels, F frames, H W pixels or latent pixels.
+Blended latents (arXiv 2206.02779), with the inverted source in place of noised latents. What comes
+out is the VAE's picture of the source there, so that in the end its own pixels take that place,
+too. Shape suffixes: B clips, C channels, F frames, H W pixels or latent pixels.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +22,10 @@ from tav_model.load import BaseModel
 from tav_model.solvers import sampling_timesteps
 from tav_model.words import WordMaps
 
+_WIDEST = 4
+"""The mask begins grown by the shorter side of the latents over this, and shrinks to itself."""
+
+Frames = NDArray[np.uint8]
 Levels = tuple[Tensor, ...]
 """A source's latents before each step of sampling and after the last, (C, F, H, W) fp32 each,
 noisiest first."""
@@ -33,8 +40,18 @@ class Outside:
     """Latent pixels that an edit may change, bool."""
 
     def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
-        """Latents after one step of sampling, counted from 0, with the source's outside."""
-        return torch.where(self.inside_FHW, x_BCFHW, self.levels[step + 1])
+        """Latents after one step of sampling, counted from 0, with the source's outside.
+
+        In noise a thing reaches beyond its outline. So the mask begins grown and shrinks from step
+        to step (the paper's section 4.3); the last step knows it as it is.
+        """
+        left = 1 - (step + 1) / (len(self.levels) - 1)
+        radius = math.ceil(min(x_BCFHW.shape[-2:]) // _WIDEST * left)
+        return torch.where(grown(self.inside_FHW, radius), x_BCFHW, self.levels[step + 1])
+
+    def inside(self, size: Sequence[int]) -> Tensor:  # noqa: ARG002 - where words say it, it counts
+        """Where an edit was free to the end, (1, F, H, W) bool."""
+        return self.inside_FHW[None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +70,25 @@ class OutsideOfWords:
 
     def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
         """Latents after one step of sampling, counted from 0, with the source's outside."""
-        inside_BFHW = self.maps.inside(x_BCFHW.shape[-2:], self.threshold)
+        inside_BFHW = self.inside(x_BCFHW.shape[-2:])
         return torch.where(inside_BFHW[:, None], x_BCFHW, self.levels[step + 1])
+
+    def inside(self, size: Sequence[int]) -> Tensor:
+        """Where each edit was free to the end, (B, F, H, W) bool, of latents of that size."""
+        return self.maps.inside(size, self.threshold)
+
+
+def grown(inside_FHW: Tensor, radius: int) -> Tensor:
+    """A mask and all within a square of so many latent pixels about it, (F, H, W) bool."""
+    around = functional.max_pool2d(inside_FHW.float()[:, None], 2 * radius + 1, 1, radius)
+    return around[:, 0] > 0
+
+
+def pasted(edit_FHWC: Frames, source_FHWC: Frames, inside_FHW: Tensor) -> Frames:
+    """An edit with the source's own pixels outside of a mask in latent pixels."""
+    cell = edit_FHWC.shape[1] // inside_FHW.shape[1]
+    inside = inside_FHW.cpu().numpy().repeat(cell, axis=1).repeat(cell, axis=2)
+    return np.where(inside[..., None], edit_FHWC, source_FHWC)
 
 
 def source_levels(base: BaseModel, clean_CFHW: Tensor, steps: int) -> Levels:
@@ -72,26 +106,6 @@ def source_levels(base: BaseModel, clean_CFHW: Tensor, steps: int) -> Levels:
     invert(base, clean_CFHW, InvertConfig(steps=steps), on_latents=found.__setitem__)
     levels = [found[t] for t in sampling_timesteps(base, steps)]
     return (*levels, clean_CFHW.to(base.device, torch.float32))
-
-
-def outside(
-    base: BaseModel, clean_CFHW: Tensor, mask_FHW: NDArray[np.bool_], steps: int
-) -> Outside:
-    """Invert a clip, and keep it outside of a mask.
-
-    Args:
-        base: the tuned model.
-        clean_CFHW: the clip's latents, scaled as the UNet's.
-        mask_FHW: where the object is, in pixels. A latent pixel of which any pixel is in the mask
-            may be changed.
-        steps: of sampling.
-
-    Raises:
-        MaskError: the mask is of another clip, or has the object nowhere or everywhere.
-        NonFiniteError: the latents became NaN or infinite.
-    """
-    inside_FHW = latent_mask(mask_FHW, clean_CFHW).to(base.device)  # before anything costs
-    return Outside(source_levels(base, clean_CFHW, steps), inside_FHW)
 
 
 def latent_mask(mask_FHW: NDArray[np.bool_], latents_CFHW: Tensor) -> Tensor:

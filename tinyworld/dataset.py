@@ -110,7 +110,7 @@ class Dataset:
 
 
 def write_dataset(folder: Path, wanted: Dataset) -> Path:
-    """Write clips as mp4, their objects' masks, and the manifest with what is asked of them.
+    """Write clips as mp4, masks of where objects are or will be, and the manifest with the edits.
 
     Args:
         folder: Made if absent.
@@ -121,13 +121,15 @@ def write_dataset(folder: Path, wanted: Dataset) -> Path:
     """
     clips = (hiding_clips if wanted.hiding else random_clips)(wanted.count, wanted.seed)
     (folder / "clips").mkdir(parents=True, exist_ok=True)
+    edits = chosen(clips, wanted)
     for name, scene in clips.items():
         write_clip(scene, folder / "clips" / f"{name}.mp4", wanted.frames)
-        write_masks(scene, folder / "masks" / name, wanted.frames)
+        objects = [edited for category, edited in edits[name].values() if category == "object"]
+        write_masks(scene, folder / "masks" / name, wanted.frames, edited=objects)
         if wanted.maps:
             write_depth(scene, folder / "depth" / name, wanted.frames)
-    videos = asked(clips, wanted)
     manifest = folder / "manifest.yaml"
+    videos = asked(clips, wanted)
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest
 
@@ -139,6 +141,16 @@ def asked(clips: Mapping[str, Scene], wanted: Dataset) -> list[dict[str, Any]]:
         clips: By id, in order.
         wanted: What to ask of them.
     """
+    edits = chosen(clips, wanted)
+    return [_video(name, scene, edits[name], wanted) for name, scene in clips.items()]
+
+
+Edits = dict[str, tuple[str, Scene]]
+"""By id: the category and the edited scene."""
+
+
+def chosen(clips: Mapping[str, Scene], wanted: Dataset) -> dict[str, Edits]:
+    """The edits of each clip; see `asked`."""
     rng = np.random.default_rng([wanted.seed, 1])
     found: dict[str, Edits] = {}
     for name, scene in clips.items():
@@ -150,11 +162,12 @@ def asked(clips: Mapping[str, Scene], wanted: Dataset) -> list[dict[str, Any]]:
         count = wanted.edits - KINDS * len(clips)
         for name, (kind, edited) in more_edits(clips, count, wanted.seed).items():
             found[name][f"{kind}-2"] = (kind, edited)
-    return [_video(name, scene, found[name], wanted) for name, scene in clips.items()]
-
-
-Edits = dict[str, tuple[str, Scene]]
-"""By id: the category and the edited scene."""
+    if wanted.objects:
+        found = {
+            name: {one: edit for one, edit in edits.items() if edit[0] == "object"}
+            for name, edits in found.items()
+        }
+    return found
 
 
 def _video(name: str, scene: Scene, edits: Edits, wanted: Dataset) -> dict[str, Any]:
@@ -167,6 +180,5 @@ def _video(name: str, scene: Scene, edits: Edits, wanted: Dataset) -> dict[str, 
         "edits": [
             {"id": one, "category": category, "prompt": edited.caption()}
             for one, (category, edited) in edits.items()
-            if category == "object" or not wanted.objects
         ],
     }

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import filecmp
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tinyworld.draw import render
-from tinyworld.scenes import FRAMES, Scene
+from tinyworld.draw import render, render_at
+from tinyworld.scenes import FRAMES, SIZE, Scene
 
 FPS = 8
 _ENLARGED = 2
@@ -38,9 +39,26 @@ def write_clip(scene: Scene, path: Path, frames: int = FRAMES) -> None:
         fresh.replace(path)
 
 
-def write_masks(scene: Scene, folder: Path, frames: int = FRAMES) -> None:
-    """Write where things are in each frame: ``00000.png`` on, white upon black."""
-    _write_pictures(np.asarray(render(scene, frames).masks.any(axis=1)), folder)
+def write_masks(
+    scene: Scene, folder: Path, frames: int = FRAMES, *, edited: Sequence[Scene] = ()
+) -> None:
+    """Write where things are to be seen in each frame: ``00000.png`` on, white upon black.
+
+    That is every pixel that would be another without them, at a soft rim or in a tile of a mosaic,
+    too.
+
+    Args:
+        scene: the source.
+        folder: made if absent.
+        frames: of the clip.
+        edited: what is asked of it. An edit needs room: where their things are counts as well.
+    """
+    times = np.linspace(0, 1, frames)
+    masks = np.zeros((frames, SIZE, SIZE), dtype=bool)
+    for one in (scene, *edited):
+        ground = render_at(one, times, empty=True).frames
+        masks |= (render_at(one, times).frames != ground).any(axis=-1)
+    _write_pictures(masks, folder)
 
 
 def write_depth(scene: Scene, folder: Path, frames: int = FRAMES) -> None:

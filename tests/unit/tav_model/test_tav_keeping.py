@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from tav_model.config import SampleConfig
 from tav_model.control import Steering
 from tav_model.errors import MaskError
 from tav_model.invert import invert
-from tav_model.keeping import latent_mask, outside
+from tav_model.keeping import Outside, grown, latent_mask, pasted, source_levels
 from tav_model.load import BaseModel
 from tav_model.sample import sample
 from tav_model.solvers import sampling_timesteps
@@ -31,6 +33,10 @@ def mask() -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     return found
 
 
+def outside(base: BaseModel, mask_FHW: np.ndarray[Any, np.dtype[np.bool_]], steps: int) -> Outside:
+    return Outside(source_levels(base, clean(), steps), latent_mask(mask_FHW, clean()))
+
+
 def test_a_latent_pixel_is_inside_where_any_of_its_pixels_is() -> None:
     inside = latent_mask(mask(), clean())
     assert inside.shape == (FRAMES, 4, 6)
@@ -41,7 +47,7 @@ def test_a_latent_pixel_is_inside_where_any_of_its_pixels_is() -> None:
 
 def test_outside_of_the_mask_the_source_comes_out_to_the_bit(base: BaseModel) -> None:
     config = SampleConfig(steps=4, guidance_scale=7.5)
-    kept = outside(base, clean(), mask(), config.steps)
+    kept = outside(base, mask(), config.steps)
     start = kept.levels[0]
     plain, held = (
         sample(base, start, ["a blue star"], config, steering=steering)[0]
@@ -56,7 +62,7 @@ def test_outside_of_the_mask_the_source_comes_out_to_the_bit(base: BaseModel) ->
 def test_the_levels_are_those_of_inversion_and_of_sampling(base: BaseModel) -> None:
     from tav_model.config import InvertConfig
 
-    kept = outside(base, clean(), mask(), steps=5)
+    kept = outside(base, mask(), 5)
     trace = invert(base, clean(), InvertConfig(steps=5), all_steps=True)
     assert len(kept.levels) == 6
     for level, expected in zip(kept.levels, trace.flip(0), strict=True):
@@ -69,7 +75,7 @@ def test_with_everything_inside_but_one_cell_the_rest_is_as_without(base: BaseMo
     config = SampleConfig(steps=1, guidance_scale=2.0)
     almost = np.ones((FRAMES, 32, 48), dtype=bool)
     almost[:, :8, :8] = False
-    kept = outside(base, clean(), almost, config.steps)
+    kept = outside(base, almost, config.steps)
     start = kept.levels[0]
     plain = sample(base, start, ["a blue star"], config)[0]
     held = sample(base, start, ["a blue star"], config, steering=Steering(after=kept.blend))[0]
@@ -86,7 +92,27 @@ def test_with_everything_inside_but_one_cell_the_rest_is_as_without(base: BaseMo
     ],
 )
 def test_a_mask_that_parts_nothing_or_another_clip_s_is_refused(
-    base: BaseModel, given: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], words: str
+    given: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], words: str
 ) -> None:
     with pytest.raises(MaskError, match=words):
-        outside(base, clean(), given, 2)
+        latent_mask(given, clean())
+
+
+def test_the_mask_begins_grown_and_shrinks_to_itself() -> None:
+    inside = torch.zeros(1, 16, 20, dtype=torch.bool)
+    inside[0, 8, 10] = True
+    zeros = tuple(torch.zeros(1, 1, 16, 20) for _ in range(6))
+    kept = Outside(zeros, inside)
+    sides = [kept.blend(step, torch.ones(1, 1, 1, 16, 20)).sum().sqrt().item() for step in range(5)]
+    assert sides == [9, 7, 5, 3, 1], "a quarter of 16 on each side, less from step to step"
+    assert torch.equal(grown(inside, 0), inside)
+
+
+def test_pixels_outside_are_the_source_s_own() -> None:
+    edit, source = (np.full((FRAMES, 32, 48, 3), level, dtype=np.uint8) for level in (200, 10))
+    inside = latent_mask(mask(), clean())
+    found = pasted(edit, source, inside)
+    assert found.dtype == np.uint8
+    assert (found[0, 8:16, 16:24] == 200).all(), "the whole cell"
+    assert (found == 200).sum() == 3 * 64 * int(inside.sum())
+    assert set(np.unique(found)) == {10, 200}

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from tinyworld.clips import CLIPS
-from tinyworld.draw import render
+from tinyworld.draw import render, render_at
+from tinyworld.edits import replaced
 from tinyworld.encode import FPS, write_clip, write_masks
 from tinyworld.scenes import FRAMES, SIZE, Scene, Thing, single
 
@@ -55,8 +56,25 @@ def test_masks_are_where_things_are_drawn(tmp_path: Path, scene: Scene) -> None:
     assert [path.name for path in files] == [f"{at:05}.png" for at in range(FRAMES)]
     masks = np.stack([np.asarray(Image.open(path)) for path in files])
     clip = render(scene)
-    assert np.array_equal(masks, clip.masks.any(axis=1))
-    assert np.array_equal(masks, clip.whole.any(axis=1)), "one hides the other and nothing else"
+    assert not (clip.masks.any(axis=1) & ~masks).any()
+    ground = render_at(scene, np.linspace(0, 1, FRAMES), empty=True)
+    assert np.array_equal(clip.frames[~masks], ground.frames[~masks]), "nothing of them is outside"
+    assert masks.sum() < 2 * clip.masks.sum()
+    assert not masks.all(axis=(1, 2)).any()
+
+
+def test_masks_have_room_for_what_is_asked_for(tmp_path: Path) -> None:
+    edited = replaced(LONE, 0, "shape", "star")
+    for name, more in (("a", ()), ("b", (edited,)), ("c", (LONE,))):
+        write_masks(LONE, tmp_path / name, edited=more)
+    write_masks(edited, tmp_path / "d")
+    a, b, c, d = (
+        np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / name).iterdir())])
+        for name in "abcd"
+    )
+    assert np.array_equal(b, a | d)
+    assert np.array_equal(c, a)
+    assert (b & ~a).any()
 
 
 def test_masks_that_are_there_are_left_alone(tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ def test_others_keep_theirs(model: str) -> None:
 def test_the_manifest_names_every_file_and_how_each_model_was_made() -> None:
     manifest = json.loads((WEIGHTS / MANIFEST).read_text())
     assert manifest["files"] == file_digests(WEIGHTS)
-    nets = {net for net in NETS if shipped_model(net).is_dir()}
-    assert set(manifest["parts"]) == {"vae", "diffusion", "reader", "clip", "blip2"} | nets
+    assert set(manifest["parts"]) == {"vae", "diffusion", "reader", "clip", "blip2", *NETS}
     for part in manifest["parts"].values():
         assert {"command", "code", "settings", "steps_done", "date", "versions"} <= set(part)
         assert part["steps_done"] == part["settings"]["steps"]
