@@ -5,7 +5,6 @@ out is the VAE's picture of the source there, so that in the end its own pixels 
 too. Shape suffixes: B clips, C channels, F frames, H W pixels or latent pixels.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,8 +21,8 @@ from tav_model.load import BaseModel
 from tav_model.solvers import sampling_timesteps
 from tav_model.words import WordMaps
 
-_WIDEST = 4
-"""The mask begins grown by the shorter side of the latents over this, and shrinks to itself."""
+_ROOM = 8
+"""Latents are free as far beyond the mask as their shorter side over this."""
 
 Frames = NDArray[np.uint8]
 Levels = tuple[Tensor, ...]
@@ -42,12 +41,11 @@ class Outside:
     def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
         """Latents after one step of sampling, counted from 0, with the source's outside.
 
-        In noise a thing reaches beyond its outline. So the mask begins grown and shrinks from step
-        to step (the paper's section 4.3); the last step knows it as it is.
+        They stay the edit's within a margin about the mask, too: held up to its very edge, they
+        lead the edit back to the source. `pasted` then takes the margin's pixels from the source.
         """
-        left = 1 - (step + 1) / (len(self.levels) - 1)
-        radius = math.ceil(min(x_BCFHW.shape[-2:]) // _WIDEST * left)
-        return torch.where(grown(self.inside_FHW, radius), x_BCFHW, self.levels[step + 1])
+        free_FHW = grown(self.inside_FHW, min(x_BCFHW.shape[-2:]) // _ROOM)
+        return torch.where(free_FHW, x_BCFHW, self.levels[step + 1])
 
     def inside(self, size: Sequence[int]) -> Tensor:  # noqa: ARG002 - where words say it, it counts
         """Where an edit was free to the end, (1, F, H, W) bool."""
