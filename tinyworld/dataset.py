@@ -109,6 +109,10 @@ class Dataset:
     """Of a clip."""
 
 
+Edits = dict[str, tuple[str, Scene]]
+"""By id: the category and the edited scene."""
+
+
 def write_dataset(folder: Path, wanted: Dataset) -> Path:
     """Write clips as mp4, masks of where objects are or will be, and the manifest with the edits.
 
@@ -128,29 +132,32 @@ def write_dataset(folder: Path, wanted: Dataset) -> Path:
         write_masks(scene, folder / "masks" / name, wanted.frames, edited=objects)
         if wanted.maps:
             write_depth(scene, folder / "depth" / name, wanted.frames)
+    videos = asked(clips, edits, wanted)
     manifest = folder / "manifest.yaml"
-    videos = asked(clips, wanted)
     manifest.write_text(yaml.safe_dump({"videos": videos}, sort_keys=False), encoding="utf-8")
     return manifest
 
 
-def asked(clips: Mapping[str, Scene], wanted: Dataset) -> list[dict[str, Any]]:
+def asked(
+    clips: Mapping[str, Scene], edits: Mapping[str, Edits], wanted: Dataset
+) -> list[dict[str, Any]]:
     """A manifest's videos, with addresses relative to the folder that the clips are in.
 
     Args:
         clips: By id, in order.
-        wanted: What to ask of them.
+        edits: Of each, see `chosen`.
+        wanted: What else to ask of them.
     """
-    edits = chosen(clips, wanted)
     return [_video(name, scene, edits[name], wanted) for name, scene in clips.items()]
 
 
-Edits = dict[str, tuple[str, Scene]]
-"""By id: the category and the edited scene."""
-
-
 def chosen(clips: Mapping[str, Scene], wanted: Dataset) -> dict[str, Edits]:
-    """The edits of each clip; see `asked`."""
+    """The edits of each clip.
+
+    Args:
+        clips: By id, in order.
+        wanted: Which edits.
+    """
     rng = np.random.default_rng([wanted.seed, 1])
     found: dict[str, Edits] = {}
     for name, scene in clips.items():

@@ -8,15 +8,15 @@ from pathlib import Path
 import yaml
 
 from components.manifest.load import load_manifest
-from tinyworld.dataset import Dataset, asked, random_clips
+from tinyworld.dataset import Dataset, asked, chosen, random_clips
 
 MANIFEST = Path(__file__).parents[3] / "manifests/datasets/tinyworld40.yaml"
 
 
 def test_it_is_what_the_named_command_writes() -> None:
-    assert yaml.safe_load(MANIFEST.read_text())["videos"] == asked(
-        random_clips(40, 1), Dataset(count=40, seed=1, edits=140)
-    )
+    clips, wanted = random_clips(40, 1), Dataset(count=40, seed=1, edits=140)
+    found = asked(clips, chosen(clips, wanted), wanted)
+    assert yaml.safe_load(MANIFEST.read_text())["videos"] == found
 
 
 def test_forty_clips_of_a_folder_given_at_run_time_and_140_edits_of_the_papers_kinds() -> None:
