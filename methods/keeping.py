@@ -33,7 +33,7 @@ class Kept:
         config: SampleConfig,
         clean: Callable[[], Tensor],
     ) -> Iterator[Outside | OutsideOfWords | None]:
-        """What blends latents after each step of sampling these prompts, at once; then frames.
+        """What is kept of the source while these prompts are sampled, at once, and afterwards.
 
         Args:
             base: The tuned model.
@@ -58,8 +58,10 @@ class Kept:
             with watched(base.unet, words, start_CFHW.shape[1]) as maps:
                 yield OutsideOfWords(levels, maps, config.mask_threshold)
         else:
-            inside_FHW = latent_mask(_mask(source, config), start_CFHW).to(base.device)
-            yield Outside(self._of(base, source, config.steps, clean), inside_FHW)
+            mask_FHW = _mask(source, config)
+            inside_FHW = latent_mask(mask_FHW, start_CFHW).to(base.device)
+            levels = self._of(base, source, config.steps, clean)
+            yield Outside(levels, inside_FHW, mask_FHW)
 
     def _of(
         self, base: BaseModel, source: Source, steps: int, clean: Callable[[], Tensor]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tav_model.vae import Moments
 
 
-_KEEPING = 2
+_KEEPING = 3
 """Counts how what lies outside of masks is kept (`tav_model.keeping`)."""
 
 
@@ -152,14 +152,12 @@ class TuneAVideo(TunedMethod):
                 generator=generator,
                 steering=self._nets.steering(self._base, source, after),
             )
-            inside = None if kept is None else kept.inside(start.shape[-2:])
+        masks = [] if kept is None else kept.changed
         for number, latents in enumerate(made):
             frames = decode(self._base, latents)
-            yield (
-                frames
-                if inside is None
-                else pasted(frames, source.frames, inside[number % len(inside)])
-            )
+            if masks:
+                frames = pasted(frames, source.frames, masks[number % len(masks)])
+            yield frames
 
     def _clean(self, source: Source) -> Tensor:
         """The clip's latents, by the draw of the inversion that is kept."""

@@ -335,9 +335,9 @@ class SampleConfig:
     """Start from the clip's inverted latents (keeps its motion) or from seeded Gaussian noise."""
     keep_outside: KeepOutside = field(default="nothing", metadata=_UNLESS_DEFAULT)
     """What stays as in the source: nothing by itself, or all that lies outside of a mask, where the
-    inverted source's latents take the edit's place after every step. It is the manifest's `mask`,
-    `sam2`'s as `control.mask` says, or where `attention` to the words goes that the source's prompt
-    has not (arXiv 2208.01626)."""
+    inverted source's latents take the edit's place after every step, and its pixels at the end. It
+    is the manifest's `mask`, `sam2`'s as `control.mask` says, or where `attention` to the words
+    goes that the source's prompt has not (arXiv 2208.01626)."""
     mask_threshold: float = field(default=0.3, metadata=_UNLESS_DEFAULT)
     """Of `attention`: share of each frame's maximum that must be exceeded; Prompt-to-Prompt's own
     default."""

@@ -25,6 +25,7 @@ _ROOM = 8
 """Latents are free as far beyond the mask as their shorter side over this."""
 
 Frames = NDArray[np.uint8]
+Masks = NDArray[np.bool_]
 Levels = tuple[Tensor, ...]
 """A source's latents before each step of sampling and after the last, (C, F, H, W) fp32 each,
 noisiest first."""
@@ -36,7 +37,9 @@ class Outside:
 
     levels: Levels
     inside_FHW: Tensor
-    """Latent pixels that an edit may change, bool."""
+    """The mask in latent pixels, see `latent_mask`."""
+    mask_FHW: Masks
+    """In pixels, which an edit may change."""
 
     def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
         """Latents after one step of sampling, counted from 0, with the source's outside.
@@ -47,9 +50,10 @@ class Outside:
         free_FHW = grown(self.inside_FHW, min(x_BCFHW.shape[-2:]) // _ROOM)
         return torch.where(free_FHW, x_BCFHW, self.levels[step + 1])
 
-    def inside(self, size: Sequence[int]) -> Tensor:  # noqa: ARG002 - where words say it, it counts
-        """Where an edit was free to the end, (1, F, H, W) bool."""
-        return self.inside_FHW[None]
+    @property
+    def changed(self) -> Sequence[Masks]:
+        """Of all edits at once what `pasted` leaves them: the mask."""
+        return [self.mask_FHW]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,13 @@ class OutsideOfWords:
 
     def blend(self, step: int, x_BCFHW: Tensor) -> Tensor:
         """Latents after one step of sampling, counted from 0, with the source's outside."""
-        inside_BFHW = self.inside(x_BCFHW.shape[-2:])
+        inside_BFHW = self.maps.inside(x_BCFHW.shape[-2:], self.threshold)
         return torch.where(inside_BFHW[:, None], x_BCFHW, self.levels[step + 1])
 
-    def inside(self, size: Sequence[int]) -> Tensor:
-        """Where each edit was free to the end, (B, F, H, W) bool, of latents of that size."""
-        return self.maps.inside(size, self.threshold)
+    @property
+    def changed(self) -> Sequence[Masks]:
+        """Of each edit in turn what `pasted` leaves it, in latent pixels, after the last step."""
+        return list(self.maps.inside(self.levels[-1].shape[-2:], self.threshold).cpu().numpy())
 
 
 def grown(inside_FHW: Tensor, radius: int) -> Tensor:
@@ -82,10 +87,10 @@ def grown(inside_FHW: Tensor, radius: int) -> Tensor:
     return around[:, 0] > 0
 
 
-def pasted(edit_FHWC: Frames, source_FHWC: Frames, inside_FHW: Tensor) -> Frames:
-    """An edit with the source's own pixels outside of a mask in latent pixels."""
-    cell = edit_FHWC.shape[1] // inside_FHW.shape[1]
-    inside = inside_FHW.cpu().numpy().repeat(cell, axis=1).repeat(cell, axis=2)
+def pasted(edit_FHWC: Frames, source_FHWC: Frames, mask_FHW: Masks) -> Frames:
+    """An edit with the source's own pixels outside of a mask, in pixels or in latent pixels."""
+    cell = edit_FHWC.shape[1] // mask_FHW.shape[1]
+    inside = mask_FHW.repeat(cell, axis=1).repeat(cell, axis=2)
     return np.where(inside[..., None], edit_FHWC, source_FHWC)
 
 
@@ -106,7 +111,7 @@ def source_levels(base: BaseModel, clean_CFHW: Tensor, steps: int) -> Levels:
     return (*levels, clean_CFHW.to(base.device, torch.float32))
 
 
-def latent_mask(mask_FHW: NDArray[np.bool_], latents_CFHW: Tensor) -> Tensor:
+def latent_mask(mask_FHW: Masks, latents_CFHW: Tensor) -> Tensor:
     """A mask in latent pixels, (F, H, W) bool: true where any pixel is.
 
     Raises:

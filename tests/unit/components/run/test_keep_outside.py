@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.chaos.plain import PlainRunner
 from components.config import run_config
+from components.steps.ingest import load_clip
 from components.storage.garbage import survey
 from components.storage.tables import read_table
 from components.video.io import write_png_frames
@@ -50,6 +53,41 @@ def test_edits_are_made_anew_and_nothing_is_tuned(document: dict[str, Any]) -> N
     assert views["full"].adapter_keys == views["kept"].adapter_keys
     rows = [row for row in read_table(runner.store, "edits") if row["video_id"] == "fish"]
     assert len({row["edit_key"] for row in rows}) == len({row["sha256"] for row in rows}) == 2
+
+
+def frames_of(runner: PlainRunner, row: dict[str, Any]) -> NDArray[np.uint8]:
+    folder = Path(runner.store.root, row["frames_uri"])
+    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.iterdir())])
+
+
+@pytest.mark.parametrize("kind", ["mask", "attention"])
+def test_pixels_outside_are_the_sources_and_those_inside_are_not(
+    document: dict[str, Any], kind: str
+) -> None:
+    document["output"] = {"frames": True}
+    document["video"] |= {"width": 128, "height": 128}
+    document["sample"] |= {"mask_threshold": 0.99, "prompts_per_batch": 2}
+    document["variants"] = {"full": {}, "kept": {"sample": {"keep_outside": kind}}}
+    manifest = yaml.safe_load(Path(document["manifest"]).read_text())["videos"][:1]
+    manifest[0]["edits"].append({"id": "panda", "prompt": "a panda"})
+    write_manifest(document, manifest)
+    _, runner = run(document)
+    view = runner.state().views["kept"]
+    source = load_clip(view.videos["fish"], view.config.video.limits).frames
+    rows = {row["edit_key"]: row for row in read_table(runner.store, "edits")}
+    kept = [frames_of(runner, rows[row["edit_key"]]) for row in view.edits.values()]
+    masks = [(frames != source).any(axis=-1) for frames in kept]
+    assert len(masks) == 2
+    if kind == "mask":
+        inside = np.zeros_like(masks[0])
+        inside[:, 32:96, 32:96] = True
+        assert not any((mask & ~inside).any() for mask in masks)
+        assert all((mask & inside).sum() > inside.sum() / 2 for mask in masks)
+    else:
+        cells = [mask.reshape(4, 16, 8, 16, 8).mean(axis=(2, 4)) for mask in masks]
+        assert all(0 < (cell > 0).mean() < 1 for cell in cells), "some of it, in latent pixels"
+        assert all(cell[cell > 0].mean() > 0.5 for cell in cells), "whole ones"
+        assert not np.array_equal(cells[0] > 0, cells[1] > 0), "each edit has a mask of its own"
 
 
 def test_another_mask_makes_the_kept_edits_anew_and_no_others(
